@@ -1,0 +1,20 @@
+"""PatchCore (Roth et al., CVPR 2022), and what a reproducible benchmark of it needs."""
+
+import importlib
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "PatchCore", "PatchCoreConfig", "Prediction"]
+
+_HOMES = {
+    "InputError": "patchcore_core.errors",
+    "PatchCore": "patchcore_core.patchcore",
+    "PatchCoreConfig": "patchcore_core.config",
+    "Prediction": "patchcore_core.patchcore",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Imported on first use: a stage that only draws a figure needs neither torch nor the method.
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

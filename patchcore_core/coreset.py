@@ -1,0 +1,184 @@
+"""Which patch features the memory bank keeps: Eq. 5 and Algorithm 1 of Roth et al. (2022)."""
+
+import torch
+from torch import Generator, Tensor
+
+from patchcore_core.errors import InputError
+from patchcore_core.progress import progress_bar
+
+BLOCK_VALUES = 2**22  # values of one temporary product block (16 MB in float32)
+SMALLEST_ROUND, LARGEST_ROUND = 64, 1024  # candidates looked at in one round
+
+
+def coreset_size(n: int, fraction: float) -> int:
+    """Number of rows that a fraction of `n` keeps: rounded down, as in the authors' code, but at least one."""
+    return max(1, int(n * fraction))
+
+
+def random_coreset(features: Tensor, size: int, *, generator: Generator | None = None) -> Tensor:
+    """Keep uniformly drawn rows: the baseline that the greedy coreset is compared with.
+
+    Args:
+        features: (n, d).
+        size: how many to keep, 1 <= size <= n.
+
+    Returns:
+        (size,) distinct row indices.
+
+    Raises:
+        InputError: `size` is outside 1..n.
+    """
+    _check(features, size)
+    return torch.randperm(len(features), generator=generator)[:size].to(features.device)
+
+
+def random_projection(features: Tensor, dimension: int, *, generator: Generator | None = None) -> Tensor:
+    """Bring features to fewer dimensions with distances nearly kept (Johnson-Lindenstrauss): psi of Algorithm 1.
+
+    Args:
+        features: (n, d).
+        dimension: d*. Features of no more dimensions than that are returned as they are.
+
+    Returns:
+        (n, min(d, d*)) projected features.
+    """
+    d = features.shape[1]
+    if d <= dimension:
+        return features
+    projection = torch.randn(d, dimension, generator=generator, dtype=torch.float32) / dimension**0.5
+    return features @ projection.to(features)
+
+
+def greedy_coreset(
+    features: Tensor,
+    size: int,
+    *,
+    start: int | None = None,
+    generator: Generator | None = None,
+    progress: bool = False,
+) -> Tensor:
+    """Keep the patch features that leave no other one far away.
+
+    Greedy answer to the minimax problem of Roth et al. (2022), Eq. 5: each pick is the row farthest from those
+    picked before; of equally far ones, the first. At most twice the optimal covering radius (Gonzalez 1985).
+
+    The picks are those of the sequential algorithm, found many at a time. Only the b rows that are now farthest
+    can be picked before some other row overtakes them, so the greedy picks are simulated among these b for as long
+    as the best of them is farther than the (b+1)-th row of all. Then one matrix product updates all distances.
+    Candidates are compared in double precision, the first of equals winning; the distances that nominate them are
+    single, so that rows equally far to within their rounding may come in another order.
+
+    Args:
+        features: (n, d) patch features, randomly projected or not.
+        size: how many to keep, 1 <= size <= n.
+        start: the first pick; drawn with `generator` when None. The rest is deterministic.
+        progress: show a progress bar.
+
+    Returns:
+        (size,) distinct row indices, in order of selection.
+
+    Raises:
+        InputError: `size` or `start` is out of range, or the features hold NaN or infinities.
+    """
+    _check(features, size)
+    n = len(features)
+    if start is None:
+        start = int(torch.randint(n, (), generator=generator))
+    if not 0 <= start < n:
+        raise InputError(f"start={start} must be a row in 0..{n - 1}")
+
+    features = features - features.mean(dim=0)  # distances stay; smaller norms lose less to rounding
+    half_norms = features.square().sum(dim=1) / 2
+    rounding = 32 * torch.finfo(features.dtype).eps * float(half_norms.max())  # of a squared distance
+    squared_gaps = features.new_full((n,), torch.inf)  # to the coreset so far; -1 marks a pick
+    picks = torch.empty(size, dtype=torch.long, device=features.device)
+    picks[0] = start
+    count, fresh, round_size = 1, picks[:1], 2 * SMALLEST_ROUND
+
+    with progress_bar(size, "greedy coreset", unit="pick", show=progress) as bar:
+        bar.update(1)
+        while count < size:
+            _update_gaps(squared_gaps, features, half_norms, fresh)
+            candidates, bound = _farthest(squared_gaps, round_size)
+            chosen = _simulate_greedy(
+                features[candidates], features, picks[:count], bound=bound + rounding, most=size - count
+            )
+            if len(chosen) == 0:  # every row left repeats one that is kept: the first ones follow in order
+                fresh = (squared_gaps >= 0).nonzero()[: size - count, 0]
+            else:
+                fresh = candidates[chosen]
+            picks[count : count + len(fresh)] = fresh
+            count += len(fresh)
+            bar.update(len(fresh))
+            if len(fresh) > round_size // 2:
+                round_size = min(2 * round_size, LARGEST_ROUND)
+            elif len(fresh) < round_size // 8:
+                round_size = max(round_size // 2, SMALLEST_ROUND)
+    return picks
+
+
+def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
+    """Largest distance from any row to its nearest kept row: the objective of Eq. 5.
+
+    Args:
+        features: (n, d).
+        coreset_indices: (size,) kept rows.
+    """
+    features = features - features.mean(dim=0)
+    half_norms = features.square().sum(dim=1) / 2
+    squared_gaps = features.new_full((len(features),), torch.inf)
+    for rows in coreset_indices.split(1024):
+        _update_gaps(squared_gaps, features, half_norms, rows)
+    return float(squared_gaps.max().clamp_min(0).sqrt())
+
+
+def _update_gaps(squared_gaps: Tensor, features: Tensor, half_norms: Tensor, rows: Tensor) -> None:
+    """Let `squared_gaps` know of the new picks `rows`, in blocks: |x - c|^2 = 2 (|x|^2/2 + |c|^2/2 - x c)."""
+    centres = features[rows]
+    block = max(1, BLOCK_VALUES // len(rows))
+    for x, half_norm, gap in zip(
+        features.split(block), half_norms.split(block), squared_gaps.split(block), strict=True
+    ):
+        product = torch.addmm(half_norms[rows], x, centres.T, alpha=-1)  # (block, picks)
+        torch.minimum(gap, (2 * (product.amin(dim=1) + half_norm)).clamp_min_(0), out=gap)
+    squared_gaps[rows] = -1
+
+
+def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
+    """The `most` rows that are farthest, in ascending order, and the squared gap that no other row exceeds."""
+    values, rows = squared_gaps.topk(min(most + 1, len(squared_gaps)))
+    bound = float(values[most]) if len(values) > most else -1.0
+    rows = rows[:most][values[:most] >= 0]
+    return rows.sort().values, max(bound, 0.0) if bound >= 0 else -torch.inf
+
+
+def _simulate_greedy(candidates: Tensor, features: Tensor, picks: Tensor, *, bound: float, most: int) -> Tensor:
+    """Greedy picks among the candidates while no other row can come before them, as positions in `candidates`.
+
+    Squared gaps are recomputed in double precision. At least one pick is made unless all gaps are zero.
+    """
+    exact = candidates.double()
+    # The nearest pick by a single-precision product may be a near tie; of the four nearest, one is the nearest.
+    products = (features[picks].square().sum(dim=1) / 2) - candidates @ features[picks].T
+    near = picks[products.topk(min(4, len(picks)), largest=False).indices]  # (b, 4)
+    gaps = (exact[:, None] - features[near].double()).square().sum(dim=2).amin(dim=1).cpu().numpy()
+    between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").square().cpu().numpy()
+
+    chosen: list[int] = []
+    while len(chosen) < min(most, len(gaps)):
+        best = int(gaps.argmax())
+        if gaps[best] <= (bound if chosen else 0):
+            break
+        chosen.append(best)
+        gaps = gaps.clip(max=between[best])
+        gaps[best] = -1
+    return torch.tensor(chosen, dtype=torch.long, device=candidates.device)
+
+
+def _check(features: Tensor, size: int) -> None:
+    n = len(features)
+    if not 1 <= size <= n:
+        raise InputError(f"size={size} must lie in 1..{n}, the number of patch features")
+    if not torch.isfinite(features).all():
+        bad = int((~torch.isfinite(features)).any(dim=1).sum())
+        raise InputError(f"{bad} of {n} patch features hold NaN or infinite values", remedy="check images and network")

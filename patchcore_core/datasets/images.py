@@ -1,0 +1,240 @@
+"""Image files become tensors, and masks become arrays, in the same way everywhere."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from patchcore_core.datasets.records import Record
+from patchcore_core.datasets.videos import VIDEO_SUFFIXES, open_stack, read_frame
+from patchcore_core.errors import InputError
+from patchcore_core.progress import progress_bar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are brought to one size: resized, then cropped at the centre.
+
+    Attributes:
+        resize: length of the shorter side, or (height, width).
+        crop: side of the square that is kept, or its (height, width), or None for no crop.
+
+    Raises:
+        InputError: a length is not a whole number of at least 1.
+    """
+
+    resize: int | tuple[int, int]
+    crop: int | tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # YAML gives lists
+                object.__setattr__(self, name, tuple(value))
+            pair = isinstance(value, (list, tuple)) and len(value) == 2
+            sides = value if pair else [value]
+            fits = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+            if not fits and (name, value) != ("crop", None):
+                raise InputError(f"{name}={value!r} is not a size", remedy="give a whole number, or [height, width]")
+
+    def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that an image of (height, width) `image_size` is brought to.
+
+        Raises:
+            InputError: the crop is larger than the resized image.
+        """
+        height, width = image_size
+        if isinstance(self.resize, tuple):
+            resized = self.resize
+        elif height <= width:
+            resized = (self.resize, int(self.resize * width / height))
+        else:
+            resized = (int(self.resize * height / width), self.resize)
+        if self.crop is None:
+            return resized
+        crop = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if crop[0] > resized[0] or crop[1] > resized[1]:
+            raise InputError(
+                f"crop={self.crop} does not fit: resize={self.resize} makes {resized} of an image of {image_size}",
+                remedy="choose a smaller crop or a larger resize",
+            )
+        return crop
+
+
+def read_image(record: Record) -> Image.Image:
+    """Read an image or a frame as RGB: upright, without alpha, of 16 bits the upper 8.
+
+    Raises:
+        InputError: the file is missing, damaged, or of a kind whose full range is not known.
+    """
+    if record.image.suffix.lower() in VIDEO_SUFFIXES:
+        return Image.fromarray(read_frame(record.image, record.frame))
+    image = _decode(record.image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f"unsuitable image: {record.image}: 32 bits a pixel, of unknown range",
+            remedy="save it with 8 or 16 bits",
+        )
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def image_size(record: Record) -> tuple[int, int]:
+    """(height, width) of an image, as `read_image` gives it."""
+    if record.image.suffix.lower() in VIDEO_SUFFIXES:
+        return read_frame(record.image, record.frame).shape[:2]
+    image = _decode(record.image)
+    return image.height, image.width
+
+
+def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """Bring an RGB image to size; bilinear and antialiased, as torchvision does.
+
+    Returns:
+        (3, h, w) float32 in [0, 1].
+    """
+    return transforms.to_tensor(_fit(image, preprocessing, InterpolationMode.BILINEAR))
+
+
+def read_mask(record: Record) -> np.ndarray:
+    """Read the ground truth at the image's own size.
+
+    Returns:
+        (h, w) bool, True on the defect; all False for a nominal image.
+
+    Raises:
+        InputError: the image is anomalous and has no mask, or the mask cannot be read.
+    """
+    if record.label == 0:
+        return np.zeros(image_size(record), dtype=bool)
+    return foreground(mask_values(record))
+
+
+def mask_array(mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Bring a (h, w) bool mask to the size of its image: nearest neighbour, the same crop."""
+    return np.asarray(_fit(Image.fromarray(mask), preprocessing, InterpolationMode.NEAREST))
+
+
+def mask_values(record: Record) -> np.ndarray:
+    """The mask as it is stored: (h, w) whole numbers or bool; of a coloured mask the largest channel."""
+    if record.mask is None:
+        raise InputError(f"no mask: {record.name}", remedy="add its mask, or do without pixel metrics")
+    if record.mask.suffix.lower() == ".npy":
+        return np.asarray(open_stack(record.mask, ndim=3)[record.frame])
+    image = _decode(record.mask)
+    if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        raise InputError(f"unsuitable mask: {record.mask}: floating point", remedy="save it with 8 bits")
+    return values if values.ndim == 2 else values.max(axis=2)
+
+
+def foreground(values: np.ndarray) -> np.ndarray:
+    """Where a stored mask shows a defect: values in the upper half of its type's range, or not 0 if none is.
+
+    So 0/255 and 0/1 masks and numbered regions all work, and the soft edges of MTD's masks are cut at one half.
+    """
+    if values.dtype == bool:
+        return values
+    half = np.iinfo(values.dtype).max // 2 + 1
+    return values >= (half if values.max() >= half else 1)
+
+
+def batches(
+    records: Sequence[Record],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    workers: int = 0,
+    description: str | None = None,
+) -> Iterator[Tensor]:
+    """Read images in order, `batch_size` at a time.
+
+    Args:
+        workers: threads that read ahead.
+        description: shows a progress bar of this name.
+
+    Yields:
+        (n, 3, h, w) float32 in [0, 1].
+
+    Raises:
+        InputError: an image cannot be read, or comes out in another size than the first.
+    """
+    parts = [records[start : start + batch_size] for start in range(0, len(records), batch_size)]
+
+    def read(part: Sequence[Record]) -> list[Tensor]:
+        return [image_tensor(read_image(record), preprocessing) for record in part]
+
+    size = None
+    with progress_bar(len(records), description or "", unit="image", show=description is not None) as bar:
+        for part, tensors in zip(parts, map_ahead(read, parts, workers), strict=True):
+            for record, tensor in zip(part, tensors, strict=True):
+                size = size or tensor.shape[1:]
+                if tensor.shape[1:] != size:
+                    raise InputError(
+                        f"images of different sizes cannot be used together after resize={preprocessing.resize}",
+                        offenders=[
+                            f"{records[0].name}: {tuple(size)}",
+                            f"{record.name}: {tuple(tensor.shape[1:])}",
+                        ],
+                        remedy="give resize as [height, width], or add a crop",
+                    )
+            yield torch.stack(tensors)
+            bar.update(len(part))
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Like `map`, with `workers` threads that run a little ahead of the caller; 0 works in the caller's own."""
+    if workers == 0:
+        yield from map(function, items)
+        return
+    pool, waiting = ThreadPoolExecutor(workers), deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(path: Path) -> Image.Image:
+    """Open and decode an image file, and turn it upright."""
+    try:
+        with Image.open(path) as image:
+            planar = image.format == "TIFF" and image.tag_v2.get(284) == 2 and 16 in image.tag_v2.get(258, ())
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"no such image: {path}", remedy="restore the file") from None
+    except UnidentifiedImageError:
+        raise InputError(f"unreadable image: {path}: not an image, or damaged", remedy="replace the file") from None
+    except Exception as error:  # what a decoder raises on a damaged file is not defined
+        raise InputError(f"unreadable image: {path}: {error}", remedy="replace the file") from None
+    if planar:  # Pillow gets these wrong without an error
+        raise InputError(f"unsuitable image: {path}: 16 bits in planes", remedy="save its channels interleaved")
+    return upright
+
+
+def _fit(image: Image.Image, preprocessing: Preprocessing, interpolation: InterpolationMode) -> Image.Image:
+    size = preprocessing.size((image.height, image.width))
+    resize = preprocessing.resize
+    resized = transforms.resize(image, list(resize) if isinstance(resize, tuple) else resize, interpolation)
+    return transforms.center_crop(resized, size) if preprocessing.crop else resized

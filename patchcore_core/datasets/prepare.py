@@ -1,0 +1,79 @@
+"""From a line in params.yaml to a checked dataset with a manifest."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from patchcore_core.datasets import synthetic
+from patchcore_core.datasets.download import download, is_original
+from patchcore_core.datasets.layouts import DatasetSpec
+from patchcore_core.datasets.manifest import Manifest, build_manifest
+from patchcore_core.datasets.records import NOMINAL
+
+
+def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
+    """Get a dataset ready, check all of it, and write `data_dir`/`name`/manifest.json.
+
+    A folder is used where it is. Synthetic images are drawn anew each time, which takes seconds.
+
+    Raises:
+        InputError: the dataset cannot be had or used; a manifest from before stays as it was.
+    """
+    home = Path(data_dir) / name
+    match spec.source:
+        case "synthetic":
+            root = home / "synthetic"
+            with _replaced(root) as folder:
+                synthetic.generate(spec.layout, folder, seed=spec.seed)
+        case "download":
+            root = home / "download"
+            if not is_original(root):
+                with _replaced(root) as folder:
+                    download(spec.layout, folder)
+        case _:
+            root = Path(spec.source)
+    manifest = build_manifest(name, root, spec)
+    manifest.write(home / "manifest.json")
+    print(summary(manifest))
+    return manifest
+
+
+def summary(manifest: Manifest) -> str:
+    """The numbers of images of each category, as a table for the terminal."""
+    rows = [("category", "train", "test nominal", "test anomalous", "defects")]
+    for category in manifest.categories:
+        counts = manifest.counts(category)
+        anomalous = {defect: count for defect, count in counts["test"].items() if defect != NOMINAL}
+        numbers = (sum(counts["train"].values()), counts["test"][NOMINAL], sum(anomalous.values()), len(anomalous))
+        rows.append((category, *map(str, numbers)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    kind = "SYNTHETIC images" if manifest.synthetic else "images"
+    return "\n".join(
+        [f"{manifest.name}: {kind} in {manifest.root}", *table, *(f"note: {w}" for w in manifest.warnings)]
+    )
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, which takes the place of `folder` only when the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        fresh = Path(temporary, folder.name)
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+
+
+def main(name: str) -> None:
+    """Prepare the dataset `name` of params.yaml."""
+    params = load_params()
+    prepare(name, params.dataset(name).spec, params.path("data"))
+
+
+if __name__ == "__main__":
+    exit_on_input_error(main, sys.argv[1:], usage="python -m patchcore_core.datasets.prepare DATASET")

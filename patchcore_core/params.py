@@ -1,0 +1,212 @@
+"""`params.yaml`: read once, checked as a whole, turned into typed values.
+
+DVC reads the file as YAML 1.2 and this module as YAML 1.1. The two differ on a few scalars (1e-3, on, 010, 12:30);
+those are refused wherever they would be read differently.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from patchcore_core.config import PatchCoreConfig, check_keys
+from patchcore_core.datasets.images import Preprocessing
+from patchcore_core.datasets.layouts import DatasetSpec
+from patchcore_core.errors import InputError
+
+PARAMS_FILE = "params.yaml"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # becomes part of file names
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetParams:
+    """A dataset, how its images are prepared, and what is run on it."""
+
+    spec: DatasetSpec
+    preprocessing: Preprocessing
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    overrides: Mapping[str, object]  # fields of PatchCoreConfig that this dataset's protocol fixes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How work is done; nothing here changes a result beyond rounding."""
+
+    device: str = "cpu"
+    batch_size: int = 16  # images
+    workers: int = 2  # threads that decode images
+    weights: str | None = None  # a file, or a folder of NAME.safetensors, looked at first
+    cache_dir: str = ".cache"
+    cache_size_gb: float = 20  # of cached feature maps
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", str(self.device)):
+            problems.append(f"execution.device={self.device!r} must be cpu, cuda, cuda:N or mps")
+        for name in ("batch_size", "workers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                problems.append(f"execution.{name}={value!r} must be a whole number of at least 1")
+        if not isinstance(self.cache_size_gb, int | float) or not self.cache_size_gb >= 0:
+            problems.append(f"execution.cache_size_gb={self.cache_size_gb!r} must be a number of 0 or more")
+        if problems:
+            raise InputError("params.yaml is not valid", offenders=problems, remedy="correct these values")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """All of `params.yaml`.
+
+    Attributes:
+        root: the project's folder, where `params.yaml` lies; paths in it are relative to this folder.
+        datasets: by name.
+        variants: by name.
+        tables: for each notebook, the values of its parameters.
+        execution: device, batch size, workers, caches.
+    """
+
+    root: Path
+    datasets: Mapping[str, DatasetParams]
+    variants: Mapping[str, PatchCoreConfig]
+    tables: Mapping[str, Mapping[str, object]]
+    execution: Execution = field(default_factory=Execution)
+
+    def dataset(self, name: str) -> DatasetParams:
+        """The dataset `name`, or an error that lists the known ones."""
+        if name not in self.datasets:
+            raise InputError(f"dataset {name!r} is not in {PARAMS_FILE}", remedy=f"known: {', '.join(self.datasets)}")
+        return self.datasets[name]
+
+    def config(self, dataset: str, variant: str) -> PatchCoreConfig:
+        """The variant as it is run on a dataset: its fields, then what the dataset's protocol fixes."""
+        values = self.variants[variant].to_dict() | dict(self.dataset(dataset).overrides)
+        return PatchCoreConfig.from_mapping(values, where=f"datasets.{dataset}.overrides on variants.{variant}")
+
+    def path(self, relative: str | Path) -> Path:
+        """A path of the project, whatever the working directory is."""
+        return self.root / relative
+
+
+def load_params(path: str | Path | None = None) -> Params:
+    """Read and check `params.yaml`; without a path, that of the nearest folder upwards.
+
+    Raises:
+        InputError: no such file, no YAML, unknown keys, or values out of range, each with its key's path.
+    """
+    path = Path(path) if path is not None else find_params()
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", remedy="run from the project's folder") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}", remedy="correct the line named above") from None
+    _refuse_ambiguous(text, path)
+    check_keys(values, ["datasets", "variants", "tables", "execution"], where=path.name)
+
+    variants = {
+        name: PatchCoreConfig.from_mapping(overrides or {}, where=f"variants.{_name(name, 'variants')}")
+        for name, overrides in _mapping(values, "variants").items()
+    }
+    datasets = {
+        name: _dataset(_name(name, "datasets"), given, variants)
+        for name, given in _mapping(values, "datasets").items()
+    }
+    tables = {name: _mapping(_mapping(values, "tables"), name) for name in _mapping(values, "tables")}
+    execution = _mapping(values, "execution")
+    check_keys(execution, [item.name for item in fields(Execution)], where="execution")
+    params = Params(
+        root=path.resolve().parent,
+        datasets=datasets,
+        variants=variants,
+        tables=tables,
+        execution=Execution(**execution),
+    )
+    for dataset, given in datasets.items():
+        for variant in given.variants:
+            params.config(dataset, variant)  # raises now instead of after hours
+    return params
+
+
+def find_params() -> Path:
+    """The `params.yaml` of the nearest folder upwards: notebooks may run in their own folder or in the root."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PARAMS_FILE).is_file():
+            return folder / PARAMS_FILE
+    raise InputError(f"there is no {PARAMS_FILE} in {here} or above it", remedy="run from the project's folder")
+
+
+def _dataset(name: str, given: object, variants: Mapping[str, PatchCoreConfig]) -> DatasetParams:
+    where = f"datasets.{name}"
+    spec_keys = [item.name for item in fields(DatasetSpec)]
+    image_keys = [item.name for item in fields(Preprocessing)]
+    check_keys(given, [*spec_keys, *image_keys, "variants", "seeds", "overrides"], where=where)
+    missing = [f"{where}.{key}" for key in ("layout", "source", "resize", "variants", "seeds") if key not in given]
+    if missing:
+        raise InputError("keys are missing in params.yaml", offenders=missing, remedy="add them; see data/README.md")
+
+    unknown = [f"{where}.variants: {item!r}" for item in _list(given, "variants", where) if item not in variants]
+    if unknown:
+        raise InputError("unknown variants", offenders=unknown, remedy=f"known: {', '.join(variants)}")
+    seeds = _list(given, "seeds", where)
+    if wrong := [seed for seed in seeds if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0]:
+        raise InputError(f"{where}.seeds={wrong} must be whole numbers of 0 or more", remedy="correct these values")
+    overrides = given.get("overrides") or {}
+    check_keys(overrides, [item.name for item in fields(PatchCoreConfig)], where=f"{where}.overrides")
+    try:
+        spec = DatasetSpec(**{key: given[key] for key in spec_keys if key in given})
+        preprocessing = Preprocessing(**{key: given[key] for key in image_keys if key in given})
+    except InputError as error:
+        raise InputError(f"{where} is not valid. {error}") from None
+    return DatasetParams(
+        spec=spec,
+        preprocessing=preprocessing,
+        variants=tuple(given["variants"]),
+        seeds=tuple(seeds),
+        overrides=overrides,
+    )
+
+
+def _mapping(values: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = values.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{key}={value!r} must be a mapping of names to values")
+    return value
+
+
+def _list(values: Mapping[str, object], key: str, where: str) -> list:
+    value = values[key]
+    if not isinstance(value, list) or not value or len({str(item) for item in value}) != len(value):
+        raise InputError(f"{where}.{key}={value!r} must be a list of one or more different values")
+    return value
+
+
+def _name(name: object, where: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InputError(f"{where}.{name} is no usable name", remedy="use letters, digits, '-', '_' and '.' only")
+    return name
+
+
+# What the core schema of YAML 1.2 takes for a number, and PyYAML (YAML 1.1) for a string, or the other way round.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|0o?[0-7]+|[-+]?\d+(:\d+)+|[-+]?[\d]+(_[\d]+)+|y|n|yes|no|on|off", re.IGNORECASE
+)
+
+
+def _refuse_ambiguous(text: str, path: Path) -> None:
+    ambiguous = [
+        f"line {token.start_mark.line + 1}: {token.value}"
+        for token in yaml.scan(text)
+        if isinstance(token, yaml.ScalarToken) and token.plain and _AMBIGUOUS.fullmatch(token.value)
+        and token.value != "0"
+    ]
+    if ambiguous:
+        raise InputError(
+            f"{path.name} has values that DVC and the notebooks would read differently",
+            offenders=ambiguous,
+            remedy="write 0.001 instead of 1e-3, true or false, and quote what is not a number",
+        )
