@@ -134,12 +134,13 @@ def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
 
 def _update_gaps(squared_gaps: Tensor, features: Tensor, half_norms: Tensor, rows: Tensor) -> None:
     """Let `squared_gaps` know of the new picks `rows`, in blocks: |x - c|^2 = 2 (|x|^2/2 + |c|^2/2 - x c)."""
-    centres = features[rows]
+    centres, offsets = features[rows], half_norms[rows]
     block = max(1, BLOCK_VALUES // len(rows))
+    buffer = features.new_empty(min(block, len(features)), len(rows))
     for x, half_norm, gap in zip(
         features.split(block), half_norms.split(block), squared_gaps.split(block), strict=True
     ):
-        product = torch.addmm(half_norms[rows], x, centres.T, alpha=-1)  # (block, picks)
+        product = torch.addmm(offsets, x, centres.T, alpha=-1, out=buffer[: len(x)])  # (block, picks)
         torch.minimum(gap, (2 * (product.amin(dim=1) + half_norm)).clamp_min_(0), out=gap)
     squared_gaps[rows] = -1
 

@@ -52,15 +52,19 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, *, search: str = "torch")
 
 def _search_torch(queries: Tensor, bank: Tensor, k: int) -> Tensor:
     """(n, k) rows of the bank by blocked matrix products; |q|^2 is the same for all rows and is left out."""
+    n = len(queries)
     half_norms = bank.square().sum(dim=1) / 2
-    found = []
-    for block in queries.split(max(1, BLOCK_VALUES // len(bank))):
-        products = torch.addmm(half_norms, block, bank.T, alpha=-1)  # (block, l)
+    indices = torch.empty(n, k, dtype=torch.long, device=queries.device)
+    block = max(1, BLOCK_VALUES // len(bank))
+    # One buffer for all products: large temporaries between small results that stay would fragment the heap.
+    buffer = queries.new_empty(min(block, n), len(bank))
+    for part, found in zip(queries.split(block), indices.split(block), strict=True):
+        products = torch.addmm(half_norms, part, bank.T, alpha=-1, out=buffer[: len(part)])
         if k == 1:
-            found.append(products.min(dim=1, keepdim=True).indices)
+            found.copy_(products.argmin(dim=1, keepdim=True))
         else:
-            found.append(products.topk(k, dim=1, largest=False).indices)
-    return torch.cat(found) if found else torch.empty(0, k, dtype=torch.long, device=queries.device)
+            found.copy_(products.topk(k, dim=1, largest=False).indices)
+    return indices
 
 
 def _search_faiss(queries: Tensor, bank: Tensor, k: int) -> Tensor:
@@ -79,9 +83,8 @@ _SEARCHES = {"torch": _search_torch, "faiss": _search_faiss}
 def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:
     """(n, k) L2 distances from differences, in blocks."""
     n, k = indices.shape
+    distances = queries.new_empty(n, k)
     block = max(1, BLOCK_VALUES // (k * bank.shape[1]))
-    parts = [
-        (bank[rows] - q[:, None]).norm(dim=2)
-        for q, rows in zip(queries.split(block), indices.split(block), strict=True)
-    ]
-    return torch.cat(parts) if parts else queries.new_empty(0, k)
+    for part, rows, found in zip(queries.split(block), indices.split(block), distances.split(block), strict=True):
+        torch.linalg.vector_norm(bank[rows] - part[:, None], dim=2, out=found)
+    return distances

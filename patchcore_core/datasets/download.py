@@ -10,8 +10,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from patchcore_core.datasets.listing import content_checksum
 from patchcore_core.errors import InputError
-from patchcore_core.files import sha256_file, sha256_json
 from patchcore_core.progress import progress_bar
 
 MTD_ARCHIVE = (
@@ -19,6 +19,7 @@ MTD_ARCHIVE = (
     "/zip/cc4eb530b57b9cb7225bf76023873043ffd50655"
 )
 MTD_CONTENT = "d5bd433d802886c7530f0da6b7a3299f113aa5fc6dd2471e8b2c77ac6e52bfca"  # of 1,344 images and their masks
+MTD_FILES = "MT_*/Imgs/*.[jp][pn]g"
 BY_HAND = {
     "mvtec": "https://www.mvtec.com/company/research/datasets/mvtec-ad",
     "mstc": "https://svip-lab.github.io/dataset/campus_dataset.html",
@@ -57,13 +58,7 @@ def download(layout: str, target: Path) -> None:
 
 def is_original(root: Path) -> bool:
     """Whether a folder holds all images and masks of MTD, unchanged."""
-    return content_checksum(root) == MTD_CONTENT
-
-
-def content_checksum(root: Path) -> str:
-    """SHA-256 of the names and bytes of all images and masks in MTD's layout, however they were packed."""
-    files = [file for file in root.glob("MT_*/Imgs/*") if file.suffix in (".jpg", ".png")]
-    return sha256_json(sorted([file.relative_to(root).as_posix(), sha256_file(file)] for file in files))
+    return content_checksum(root, MTD_FILES) == MTD_CONTENT
 
 
 def _fetch(url: str, file: BinaryIO) -> None:
@@ -85,7 +80,7 @@ def _unpack(archive: BinaryIO, target: Path) -> None:
         members = opened.infolist()
         if unsafe := [member.filename for member in members if not _is_safe(member)]:
             raise InputError("the archive would write outside its folder", offenders=unsafe, remedy="do not use it")
-        wanted = [member for member in members if PurePosixPath(member.filename).match("*/MT_*/Imgs/*.*")]
+        wanted = [member for member in members if PurePosixPath(member.filename).match(f"*/{MTD_FILES}")]
         if sum(member.file_size for member in wanted) > LARGEST:
             raise OSError(f"unpacks to more than {LARGEST:,} bytes")
         for member in wanted:

@@ -93,14 +93,6 @@ def read_image(record: Record) -> Image.Image:
     return image.convert("RGB")
 
 
-def image_size(record: Record) -> tuple[int, int]:
-    """(height, width) of an image, as `read_image` gives it."""
-    if record.image.suffix.lower() in VIDEO_SUFFIXES:
-        return read_frame(record.image, record.frame).shape[:2]
-    image = _decode(record.image)
-    return image.height, image.width
-
-
 def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """Bring an RGB image to size; bilinear and antialiased, as torchvision does.
 
@@ -120,7 +112,8 @@ def read_mask(record: Record) -> np.ndarray:
         InputError: the image is anomalous and has no mask, or the mask cannot be read.
     """
     if record.label == 0:
-        return np.zeros(image_size(record), dtype=bool)
+        image = read_image(record)
+        return np.zeros((image.height, image.width), dtype=bool)
     return foreground(mask_values(record))
 
 
@@ -137,7 +130,7 @@ def mask_values(record: Record) -> np.ndarray:
         return np.asarray(open_stack(record.mask, ndim=3)[record.frame])
     image = _decode(record.mask)
     if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
-        image = image.convert("L" if image.mode == "LA" else "RGB")
+        image = image.convert("RGB")
     values = np.asarray(image)
     if values.dtype.kind == "f":
         raise InputError(f"unsuitable mask: {record.mask}: floating point", remedy="save it with 8 bits")
@@ -188,10 +181,7 @@ def batches(
                 if tensor.shape[1:] != size:
                     raise InputError(
                         f"images of different sizes cannot be used together after resize={preprocessing.resize}",
-                        offenders=[
-                            f"{records[0].name}: {tuple(size)}",
-                            f"{record.name}: {tuple(tensor.shape[1:])}",
-                        ],
+                        offenders=[f"{records[0].name}: {tuple(size)}", f"{record.name}: {tuple(tensor.shape[1:])}"],
                         remedy="give resize as [height, width], or add a crop",
                     )
             yield torch.stack(tensors)

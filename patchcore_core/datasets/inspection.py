@@ -42,7 +42,12 @@ def inspect(records: Sequence[Record], description: str) -> list[Finding]:
     sha256 = cache(sha256_file)  # a video has many frames
 
     def look_at(group: list[Record]) -> list[Finding]:
-        return [_inspect(record, sha256) for record in group]
+        found = []
+        for record in group:
+            found.append(_inspect(record, sha256))
+            if found[-1].problem:
+                break  # the rest of a damaged video would fail alike
+        return found
 
     files = [list(group) for _, group in groupby(records, key=lambda record: record.image)]
     findings = []
@@ -81,14 +86,16 @@ def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
         for remark in remarks:
             concerned[record.category, remark].append(record)
         if record.label and record.mask is None:
-            concerned[record.category, "anomalous images have no mask: no pixel metrics"].append(record)
+            concerned[record.category, "anomalous images without a mask, so that there are no pixel metrics"].append(
+                record
+            )
         if record.split == "test" and entry.image_sha256 in training[record.category]:
-            concerned[record.category, "test images are training images as well"].append(record)
+            concerned[record.category, "test images that are training images as well"].append(record)
     single = [
         f"{category}: there is one training image only" for category, files in training.items() if len(files) == 1
     ]
     return single + [
-        f"{category}: {len(found)} {remark} (for example {found[0].image.relative_to(root).as_posix()})"
+        f"{category}: {remark}: {len(found)}, for example {found[0].image.relative_to(root).as_posix()}"
         for (category, remark), found in sorted(concerned.items())
     ]
 
@@ -109,8 +116,10 @@ def _mask_remarks(record: Record, size: tuple[int, int]) -> tuple[str, ...]:
         raise InputError(f"mask of another size than its image: {record.mask}: {values.shape}, not {size}")
     defective = foreground(values).any()
     remarks = {
-        "anomalous images have an empty mask": record.label and not defective,
-        "nominal images have a mask with a defect, which is ignored": defective and not record.label,
-        "masks are not binary: the upper half of their values counts": not np.isin(values, (0, values.max())).all(),
+        "anomalous images with an empty mask": record.label and not defective,
+        "nominal images whose mask shows a defect (ignored)": defective and not record.label,
+        "masks that are not binary (data/README.md says what counts as defect)": not np.isin(
+            values, (0, values.max())
+        ).all(),
     }
     return tuple(remark for remark, holds in remarks.items() if holds)

@@ -94,7 +94,7 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
     chosen = sorted(present if spec.categories is None else spec.categories)
     if absent := [category for category in chosen if category not in present]:
         raise InputError(
-            f"no such categories in {root}", offenders=absent, remedy=f"those present are {', '.join(sorted(present))}"
+            f"no such categories in {root}", offenders=absent, remedy=f"those present are {', '.join(present)}"
         )
     match spec.layout:
         case "mvtec":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from patchcore_core.datasets.records import Record
+from patchcore_core.files import sha256_file, sha256_json
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -47,3 +48,9 @@ def match_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Pat
             matched[image] = mask
     used = set(matched.values())
     return matched, [f"mask matches no image: {mask}" for mask in masks if mask not in used]
+
+
+def content_checksum(folder: Path, pattern: str) -> str:
+    """SHA-256 of the names and bytes of the files in a folder that match a glob pattern."""
+    found = [file for file in folder.glob(pattern) if file.is_file()]
+    return sha256_json(sorted([file.relative_to(folder).as_posix(), sha256_file(file)] for file in found))

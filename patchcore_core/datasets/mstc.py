@@ -14,19 +14,18 @@ from patchcore_core.errors import InputError
 DEFECT = "anomaly"
 
 
-def categories(root: Path) -> dict[str, Path]:
-    """The scenes with test clips, and the folder. (Scene 13 of the original has training videos only.)"""
-    return {_scene(clip): root for clip in folders(root / "testing" / "frames")}
+def categories(root: Path) -> list[str]:
+    """The scenes with test clips. (Scene 13 of the original has training videos only, and is left out.)"""
+    return sorted({_scene(clip) for clip in folders(root / "testing" / "frames")})
 
 
 def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
     """List every `every`-th frame of the training videos and of the test clips of the chosen scenes."""
     records, problems = [], []
     for video in files(root / "training" / "videos", VIDEO_SUFFIXES):
-        if _scene(video) in chosen:
-            count = frame_count(video)
+        scene, count = _scene(video), frame_count(video)
+        if scene in chosen:
             problems += [] if count else [f"unreadable video: {video}"]
-            scene = _scene(video)
             records += [Record(video, scene, "train", 0, NOMINAL, frame=frame) for frame in range(0, count, every)]
 
     testing = root / "testing"

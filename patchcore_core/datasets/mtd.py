@@ -12,9 +12,9 @@ CATEGORY = "mtd"
 IMAGES, MASKS = (".jpg", ".jpeg"), (".png",)
 
 
-def categories(root: Path) -> dict[str, Path]:
-    """The only category of this layout and its folder, if `root` has the layout."""
-    return {CATEGORY: root} if (root / "MT_Free" / "Imgs").is_dir() else {}
+def categories(root: Path) -> list[str]:
+    """The only category of this layout, if `root` has the layout."""
+    return [CATEGORY] if (root / "MT_Free" / "Imgs").is_dir() else []
 
 
 def scan(root: Path, *, seed: int, held_out: float, train_list: str | Path | None) -> Scan:
@@ -44,8 +44,9 @@ def scan(root: Path, *, seed: int, held_out: float, train_list: str | Path | Non
 
 def draw_training(names: list[str], *, seed: int, held_out: float) -> set[str]:
     """Draw the training images: all but round(held_out * n) of the sorted names."""
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(names))
-    return {sorted(names)[index] for index in order[round(held_out * len(names)) :]}
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(names))
+    held = set(drawn[: round(held_out * len(names))])
+    return {name for index, name in enumerate(sorted(names)) if index not in held}
 
 
 def read_train_list(path: str | Path) -> set[str]:

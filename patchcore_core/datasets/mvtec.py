@@ -12,17 +12,15 @@ from patchcore_core.datasets.listing import Scan, files, folders, match_masks
 from patchcore_core.datasets.records import NOMINAL, Record
 
 
-def categories(root: Path) -> dict[str, Path]:
-    """The categories in `root`, which may itself be the only one, and their folders."""
-    if _is_category(root):
-        return {root.resolve().name: root}
-    return {folder.name: folder for folder in folders(root) if _is_category(folder)}
+def categories(root: Path) -> list[str]:
+    """The categories in `root`, which may itself be the only one."""
+    return list(_category_folders(root))
 
 
 def scan(root: Path, chosen: Collection[str]) -> Scan:
     """List the images of the chosen categories; masks are matched to them by name, never by position."""
     records, problems = [], []
-    for category, folder in categories(root).items():
+    for category, folder in _category_folders(root).items():
         if category not in chosen:
             continue
         records += [Record(image, category, "train", 0, NOMINAL) for image in files(folder / "train" / NOMINAL)]
@@ -34,6 +32,12 @@ def scan(root: Path, chosen: Collection[str]) -> Scan:
             records += [Record(image, category, "test", label, defect, masks.get(image)) for image in images]
             problems += unmatched
     return Scan(records, problems)
+
+
+def _category_folders(root: Path) -> dict[str, Path]:
+    if _is_category(root):
+        return {root.resolve().name: root}
+    return {folder.name: folder for folder in folders(root) if _is_category(folder)}
 
 
 def _is_category(folder: Path) -> bool:

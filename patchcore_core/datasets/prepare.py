@@ -1,22 +1,28 @@
 """From a line in params.yaml to a checked dataset with a manifest."""
 
+import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from patchcore_core.datasets import synthetic
 from patchcore_core.datasets.download import download, is_original
 from patchcore_core.datasets.layouts import DatasetSpec
+from patchcore_core.datasets.listing import content_checksum
 from patchcore_core.datasets.manifest import Manifest, build_manifest
 from patchcore_core.datasets.records import NOMINAL
+from patchcore_core.errors import exit_on_input_error
+from patchcore_core.files import write_json
+from patchcore_core.params import load_params
 
 
 def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
     """Get a dataset ready, check all of it, and write `data_dir`/`name`/manifest.json.
 
-    A folder is used where it is. Synthetic images are drawn anew each time, which takes seconds.
+    A folder is used where it is; what was drawn or downloaded before, and is still whole, is used again.
 
     Raises:
         InputError: the dataset cannot be had or used; a manifest from before stays as it was.
@@ -25,8 +31,7 @@ def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
     match spec.source:
         case "synthetic":
             root = home / "synthetic"
-            with _replaced(root) as folder:
-                synthetic.generate(spec.layout, folder, seed=spec.seed)
+            _draw(spec, root)
         case "download":
             root = home / "download"
             if not is_original(root):
@@ -56,6 +61,22 @@ def summary(manifest: Manifest) -> str:
     )
 
 
+def _draw(spec: DatasetSpec, root: Path) -> None:
+    """Draw the synthetic images, unless those in `root` were drawn by the same code from the same seed."""
+    marker = root.with_suffix(".json")
+    code = content_checksum(Path(synthetic.__file__).parent, "*.py")
+
+    def state() -> dict[str, object]:
+        images = content_checksum(root, "**/*")
+        return {"layout": spec.layout, "seed": spec.seed, "code_sha256": code, "images_sha256": images}
+
+    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == state():
+        return
+    with _replaced(root) as folder:
+        synthetic.generate(spec.layout, folder, seed=spec.seed)
+    write_json(marker, state())
+
+
 @contextmanager
 def _replaced(folder: Path) -> Iterator[Path]:
     """Give an empty folder, which takes the place of `folder` only when the block succeeds."""
@@ -72,7 +93,8 @@ def _replaced(folder: Path) -> Iterator[Path]:
 def main(name: str) -> None:
     """Prepare the dataset `name` of params.yaml."""
     params = load_params()
-    prepare(name, params.dataset(name).spec, params.path("data"))
+    with chdir(params.root):  # paths in params.yaml, and in the manifest, are relative to the project
+        prepare(name, params.dataset(name).spec, "data")
 
 
 if __name__ == "__main__":

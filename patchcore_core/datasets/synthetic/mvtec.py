@@ -68,7 +68,7 @@ CATEGORIES = {
         objects.on_gear,
         built={"missing_tooth": lambda rng: {"broken": choose(rng, range(objects.TEETH))}},
         marked={
-            "rust": partial(marks.rust, radius=12),
+            "rust": marks.rust,
             "scratch": partial(marks.scratch, colour=(0.85, 0.85, 0.85), length=55, width=2),
         },
         grey=True,
@@ -78,7 +78,7 @@ CATEGORIES = {
         textures.anywhere,
         built={"misplaced": lambda rng: {"loose": textures.anywhere(rng)}},
         marked={
-            "chip": partial(marks.chip, colour=(0.70, 0.58, 0.48), radius=7),
+            "chip": partial(marks.chip, colour=(0.70, 0.58, 0.48)),
             "crack": partial(marks.crack, colour=(0.12, 0.12, 0.12)),
             "stain": partial(marks.stain, colour=(0.40, 0.26, 0.08), radius=15, opacity=0.6),
         },
@@ -92,7 +92,7 @@ CATEGORIES = {
         },
         marked={
             "cut": partial(marks.cut, colour=(0.10, 0.10, 0.12)),
-            "stain": partial(marks.stain, colour=(0.25, 0.20, 0.10), opacity=0.3),
+            "stain": partial(marks.stain, colour=(0.25, 0.20, 0.10), opacity=0.2),
         },
     ),
     "wood": Category(
@@ -100,9 +100,9 @@ CATEGORIES = {
         textures.anywhere,
         built={},
         marked={
-            "hole": partial(marks.hole, colour=(0.12, 0.07, 0.04), radius=3),
-            "scratch": partial(marks.scratch, colour=(0.90, 0.78, 0.60)),
-            "stain": partial(marks.stain, colour=(0.20, 0.16, 0.20), opacity=0.25),
+            "hole": partial(marks.hole, colour=(0.12, 0.07, 0.04)),
+            "scratch": partial(marks.scratch, colour=(0.90, 0.78, 0.60), width=1.3),
+            "stain": partial(marks.stain, colour=(0.20, 0.16, 0.20), opacity=0.18),
         },
     ),
 }

@@ -4,13 +4,17 @@ As in `textures`, every part has details that are nominal but rare: an inspector
 """
 
 import math
+from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from numpy.random import Generator
 
 from patchcore_core.datasets.synthetic.chance import Point, choose, smooth_noise, speckle, uniform
-from patchcore_core.datasets.synthetic.shapes import Box, Disc, Stroke, coverage, turned
+from patchcore_core.datasets.synthetic.shapes import Box, Disc, Stroke, coverage, pose, turned
 from patchcore_core.datasets.synthetic.surface import Surface
+
+Pose = Callable[[float, float], Point]  # (across, along) on the part -> a place in the image
 
 SHAPE = (256, 256)
 TEETH = 18
@@ -33,13 +37,12 @@ def gear(rng: Generator, *, broken: int | None = None) -> Surface:
 
     place = (angle - turn) / math.tau * TEETH  # one unit a tooth
     number = np.floor(place + 0.5)
-    rise = np.clip(3 - 9.5 * np.abs(place - number), 0, 1)
-    if broken is not None:
-        rise = np.where(number % TEETH == broken, 0.2 * rise, rise)
-    body = np.maximum(r - 80 - 16 * rise, 15 - r)
+    tip = np.where(number % TEETH == broken, 83, 96) if broken is not None else 96
+    flank = (np.abs(place - number) - 0.28 + 0.005 * (r - 80)) * math.tau * r / TEETH
+    body = np.maximum(np.minimum(r - 80, np.maximum(r - tip, flank)), 15 - r)
     for k in range(5):
         body = np.maximum(body, -Disc(_polar(centre, 50, turn + k * math.tau / 5), 10).distance(y, x))
-    keyway = Box(_polar(centre, 15, turn), (4, 5), angle=-turn)
+    keyway = Box(_polar(centre, 15, turn), (4, 5), turn)
     body = np.maximum(body, -keyway.distance(y, x))
 
     steel = coverage(body, 1.4)
@@ -52,26 +55,26 @@ def gear(rng: Generator, *, broken: int | None = None) -> Surface:
     relief = 3 * coverage(body, 5) + 2.5 * coverage(r - 27, 3)
     surface = Surface(np.repeat(grey[..., None], 3, axis=2), relief, gloss=0.08 * steel, solid=steel)
 
-    for mark in (_punch, _code, _paint_dot):
-        if rng.random() < 0.25:
+    for mark, share in ((_punch, 0.3), (_code, 0.4), (_paint_dot, 0.3)):
+        if rng.random() < share:
             mark(surface, rng, centre, turn + math.tau * (choose(rng, range(5)) + 0.5) / 5)
     return surface
 
 
 def _punch(surface: Surface, rng: Generator, centre: Point, angle: float) -> None:
     for offset in (-0.09, 0.0, 0.09):
-        surface.paint(Disc(_polar(centre, 62, angle + offset), 2.2), BLACK, opacity=0.5, lift=-1.5)
+        surface.paint(Disc(_polar(centre, 62, angle + offset), 2.2), BLACK, opacity=0.4, lift=-0.8)
 
 
 def _code(surface: Surface, rng: Generator, centre: Point, angle: float) -> None:
     for k in range(7):
         inner, outer = 52, choose(rng, (58, 61, 64))
         turn = angle + 0.045 * (k - 3)
-        surface.paint(Stroke([_polar(centre, inner, turn), _polar(centre, outer, turn)], 1.4), BLACK, opacity=0.55)
+        surface.paint(Stroke([_polar(centre, inner, turn), _polar(centre, outer, turn)], 1.4), BLACK, opacity=0.4)
 
 
 def _paint_dot(surface: Surface, rng: Generator, centre: Point, angle: float) -> None:
-    surface.paint(Disc(_polar(centre, 38, angle), uniform(rng, 4, 6)), WHITE, opacity=0.6)
+    surface.paint(Disc(_polar(centre, 38, angle), uniform(rng, 4, 6)), WHITE, opacity=0.5)
 
 
 def on_capsule(rng: Generator) -> Point:
@@ -113,18 +116,15 @@ def capsule(rng: Generator, *, squeezed: float | None = None, imprint: int = len
     surface.height += 0.55 * np.sqrt(np.maximum(radius**2 - q**2, 0))
     surface.gloss, surface.solid = 0.30 * inside[..., 0], inside[..., 0]
 
-    def on_part(point: Point) -> Point:
-        dy, dx = turned(*point, -angle)
-        return centre[0] + dy, centre[1] + dx
-
+    at = pose(centre, angle)
     for character in IMPRINT[:imprint]:
-        surface.paint(Stroke([on_part(point) for point in character], 2.4), (0.25, 0.22, 0.25), opacity=0.85)
+        surface.paint(Stroke([at(*point) for point in character], 2.4), (0.25, 0.22, 0.25), opacity=0.85)
     if rng.random() < 0.3:  # an air bubble below the cap's skin
-        bubble = on_part((uniform(rng, -16, 16), uniform(rng, -60, -10)))
+        bubble = at(uniform(rng, -16, 16), uniform(rng, -60, -10))
         surface.paint(Disc(bubble, uniform(rng, 3, 5), hole=2), WHITE, opacity=0.35, lift=0.4)
     if rng.random() < 0.3:  # the shift's ink dots
         for k in range(choose(rng, (1, 2, 3))):
-            surface.paint(Disc(on_part((17, 24 + 9 * k)), 2.4), (0.10, 0.25, 0.50), opacity=0.85)
+            surface.paint(Disc(at(17, 24 + 9 * k), 2.4), (0.10, 0.25, 0.50), opacity=0.85)
     return surface
 
 
@@ -169,12 +169,8 @@ def board(rng: Generator, *, missing: int | None = None, moved: int | None = Non
         moved: a component that was placed askew.
         bent: a pin of the connector that leans over.
     """
-    centre, turn = (128 + uniform(rng, -4, 4), 128 + uniform(rng, -4, 4)), uniform(rng, -0.03, 0.03)
-
-    def at(y: float, x: float) -> Point:
-        dy, dx = turned(y, x, -turn)
-        return centre[0] + dy, centre[1] + dx
-
+    turn = uniform(rng, -0.03, 0.03)
+    at = pose((128 + uniform(rng, -4, 4), 128 + uniform(rng, -4, 4)), turn)
     surface = Surface.flat(SHAPE, (0.08, 0.30, 0.19))
     lacquer = 1 + 0.05 * smooth_noise(rng, SHAPE, (3, 3)) + 0.06 * smooth_noise(rng, SHAPE, (50, 50))
     surface.albedo *= lacquer[..., None]
@@ -184,47 +180,42 @@ def board(rng: Generator, *, missing: int | None = None, moved: int | None = Non
     for via in VIAS:
         surface.paint(Disc(at(*via), 3.4), GOLD, lift=0.4)
         surface.paint(Disc(at(*via), 1.5), BLACK, lift=-0.4)
+    for number in range(len(COMPONENTS)):
+        _component(surface, at, turn, number, placed=number != missing, askew=0.3 * (number == moved))
+    _chip(surface, at, turn)
+    surface.paint(Disc(at(-26, -76), 15), BLACK, lift=4, softness=2)  # an electrolytic capacitor
+    surface.paint(Disc(at(-26, -76), 12), TIN, lift=2, softness=3)
+    surface.paint(Box(at(86, 0), (12, 66), turn, corner=2), WHITE, lift=3, softness=2)
+    for pin in range(PINS):
+        surface.paint(Box(at(86, 15 * pin - 52.5), (8, 2.6), turn + 0.3 * (pin == bent), corner=1), GOLD, lift=2)
+    _screw(surface, rng, at(-86, -86))
+    if rng.random() < 0.25:
+        _sticker(surface, rng, at)
+    if rng.random() < 0.2:
+        _jumper(surface, rng, at)
+    return surface
 
-    for k in range(LEGS):
-        for side in (-1, 1):
-            surface.paint(Box(at(-21 + 7 * k, 31 * side), (1.8, 5), turn), TIN, lift=1)
+
+def _component(surface: Surface, at: Pose, turn: float, number: int, *, placed: bool, askew: float) -> None:
+    (y, x), (half_y, half_x), colour = COMPONENTS[number]
+    upright = half_y > half_x
+    ends = ((y - half_y, x), (y + half_y, x)) if upright else ((y, x - half_x), (y, x + half_x))
+    for end in ends:
+        surface.paint(Box(at(*end), (5, 7) if upright else (7, 5), turn), GOLD, lift=0.6)
+    if placed:
+        middle, angle = at(y + 10 * askew, x - 10 * askew), turn + askew
+        surface.paint(Box(middle, (half_y, half_x), angle, corner=1), TIN, lift=2)
+        body = (half_y - 3.5, half_x) if upright else (half_y, half_x - 3.5)
+        surface.paint(Box(middle, body, angle), colour, lift=0.5)
+
+
+def _chip(surface: Surface, at: Pose, turn: float) -> None:
+    for leg, side in product(range(LEGS), (-1, 1)):
+        surface.paint(Box(at(7 * leg - 21, 31 * side), (1.8, 5), turn), TIN, lift=1)
     surface.paint(Box(at(0, 0), (27, 27), turn, corner=2), BLACK, lift=4, softness=2)
     surface.paint(Disc(at(-19, -19), 2.6), (0.25, 0.25, 0.26), lift=-0.5)
-    for k, length in enumerate((15, 11)):
-        surface.paint(Stroke([at(-2 + 8 * k, -length), at(-2 + 8 * k, length)], 2.2), (0.42, 0.42, 0.42), opacity=0.8)
-
-    for k, ((y, x), (half_y, half_x), colour) in enumerate(COMPONENTS):
-        end = (0, half_x) if half_x > half_y else (half_y, 0)
-        for side in (-1, 1):
-            pad = at(y + side * end[0], x + side * end[1])
-            surface.paint(Box(pad, (7, 5) if end[1] else (5, 7), turn), GOLD, lift=0.6)
-        if k == missing:
-            continue
-        askew = 0.45 if k == moved else 0.0
-        place = at(y + 4 * bool(askew), x - 4 * bool(askew))
-        surface.paint(Box(place, (half_y, half_x), turn + askew, corner=1), TIN, lift=2)
-        inner = (half_y, half_x - 3.5) if end[1] else (half_y - 3.5, half_x)
-        surface.paint(Box(place, inner, turn + askew), colour, lift=0.5)
-
-    can = at(-26, -76)
-    surface.paint(Disc(can, 15), BLACK, lift=4, softness=2)
-    surface.paint(Disc(can, 12), TIN, lift=2, softness=3)
-
-    surface.paint(Box(at(86, 0), (12, 66), turn, corner=2), WHITE, lift=3, softness=2)
-    for k in range(PINS):
-        lean = 0.5 if k == bent else 0.0
-        surface.paint(Box(at(86, -52.5 + 15 * k), (8, 2.6), turn + lean, corner=1), GOLD, lift=2)
-    _screw(surface, rng, at(-86, -86))
-
-    if rng.random() < 0.25:
-        sticker = at(*choose(rng, STICKERS))
-        surface.paint(Disc(sticker, uniform(rng, 8, 10)), choose(rng, (WHITE, (0.85, 0.50, 0.12))), lift=0.4)
-        surface.paint(Stroke([(sticker[0] - 4, sticker[1]), (sticker[0] + 4, sticker[1])], 2), BLACK, opacity=0.8)
-    if rng.random() < 0.2:
-        start, end = choose(rng, JUMPERS)
-        bow = ((start[0] + end[0]) / 2 + uniform(rng, -12, 12), (start[1] + end[1]) / 2 + uniform(rng, -12, 12))
-        surface.paint(Stroke([at(*start), at(*bow), at(*end)], 3), (0.15, 0.30, 0.65), lift=2)
-    return surface
+    for y, half in ((-2, 15), (6, 11)):
+        surface.paint(Stroke([at(y, -half), at(y, half)], 2.2), (0.42, 0.42, 0.42), opacity=0.8)
 
 
 def _screw(surface: Surface, rng: Generator, centre: Point) -> None:
@@ -233,6 +224,18 @@ def _screw(surface: Surface, rng: Generator, centre: Point) -> None:
     angle = uniform(rng, 0, math.pi)
     for quarter in (0, math.pi / 2):
         surface.paint(Box(centre, (1.3, 7), angle + quarter), (0.20, 0.20, 0.20), lift=-1.5)
+
+
+def _sticker(surface: Surface, rng: Generator, at: Pose) -> None:
+    y, x = choose(rng, STICKERS)
+    surface.paint(Disc(at(y, x), uniform(rng, 8, 10)), choose(rng, (WHITE, (0.85, 0.50, 0.12))), lift=0.4)
+    surface.paint(Stroke([at(y - 4, x), at(y + 4, x)], 2), BLACK, opacity=0.8)
+
+
+def _jumper(surface: Surface, rng: Generator, at: Pose) -> None:
+    (y0, x0), (y1, x1) = choose(rng, JUMPERS)
+    bow = (y0 + y1) / 2 + uniform(rng, -12, 12), (x0 + x1) / 2 + uniform(rng, -12, 12)
+    surface.paint(Stroke([at(y0, x0), at(*bow), at(y1, x1)], 3), (0.15, 0.30, 0.65), lift=2)
 
 
 def _polar(centre: Point, radius: float, angle: float) -> Point:

@@ -1,7 +1,7 @@
 """Shapes, as signed distances in pixels: negative inside, so that coverage(distance) is an antialiased drawing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +121,16 @@ def turned(y: ndarray | float, x: ndarray | float, angle: float) -> tuple[ndarra
     """Coordinates in axes that are turned by `angle` (clockwise on the screen): across and along."""
     cos, sin = math.cos(angle), math.sin(angle)
     return cos * y - sin * x, sin * y + cos * x
+
+
+def pose(centre: Point, angle: float) -> Callable[[float, float], Point]:
+    """Place a part: the result says where in the image a point (across, along) of the part lies."""
+
+    def at(across: float, along: float) -> Point:
+        dy, dx = turned(across, along, -angle)
+        return centre[0] + dy, centre[1] + dx
+
+    return at
 
 
 def coverage(distance: ndarray, softness: float = 1.2) -> ndarray:

@@ -1,5 +1,6 @@
 """A surface that is painted, embossed, and then lit: this gives flat drawings the look of a photographed part."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,8 @@ class Surface:
         """Lay `shape` on the surface: its colour, and `lift` pixels of height (below 0: a dent)."""
         rows, columns = _window(shape, softness, self.height.shape)
         y, x = np.mgrid[rows, columns] + 0.5
-        inside = coverage(shape.distance(y, x), softness) * np.broadcast_to(self.solid, self.height.shape)[rows, columns]
+        solid = np.broadcast_to(self.solid, self.height.shape)[rows, columns]
+        inside = solid * coverage(shape.distance(y, x), softness)
         albedo = self.albedo[rows, columns]
         albedo += (opacity * inside)[..., None] * (np.asarray(colour) - albedo)
         self.height[rows, columns] += lift * inside
@@ -51,7 +53,7 @@ class Light:
     """One lighting of the scene.
 
     Attributes:
-        direction: (y, x) slope of the light; flat ground keeps its brightness whatever it is.
+        direction: (y, x) towards the light, for a height of 1; flat ground looks the same whatever it is.
         level: (h, w) illumination, 1 on average.
         noise: (h, w, 3) sensor noise, in units of the full scale.
     """
@@ -78,9 +80,10 @@ def photograph(surface: Surface, lighting: Light) -> ndarray:
     light_y, light_x = lighting.direction
     steepness = np.sqrt(1 + slope_y**2 + slope_x**2)
     diffuse = (1 - slope_y * light_y - slope_x * light_x) / steepness
-    # Half way between the light (light_y, light_x, 1) and the camera (0, 0, 1), to first order.
-    highlight = (1 - (slope_y * light_y + slope_x * light_x) / 2) / (steepness * np.hypot(1, np.hypot(light_y, light_x) / 2))
-    shine = surface.gloss * np.maximum(highlight, 0) ** 24
+    # A mirror shines where its normal lies half way between the light (y, x, 1) and the camera (0, 0, 1).
+    middle_y, middle_x = light_y / 2, light_x / 2
+    mirrored = (1 - slope_y * middle_y - slope_x * middle_x) / (steepness * math.hypot(1, middle_y, middle_x))
+    shine = surface.gloss * np.maximum(mirrored, 0) ** 24
     image = surface.albedo * (lighting.level * np.maximum(diffuse, 0.05))[..., None] + shine[..., None] + lighting.noise
     return quantise(image)
 

@@ -51,7 +51,8 @@ def weave(rng: Generator, *, gap: Point | None = None, float_at: Point | None = 
     warp_height = np.cos(math.pi * along) * (0.7 + 0.5 * np.cos(math.pi * across))
     height = np.where(over, np.where(torn, 0, weft_height), warp_height)
     tone = np.where(over, 0.12 + tones[0, weft] + 0.15 * slub - 0.35 * torn, tones[1, warp])
-    tone += 0.75 + 0.25 * height + 0.06 * smooth_noise(rng, SHAPE, (2.5, 2.5)) + 0.06 * smooth_noise(rng, SHAPE, (60, 60))
+    tone += 0.75 + 0.25 * height
+    tone += 0.06 * smooth_noise(rng, SHAPE, (2.5, 2.5)) + 0.06 * smooth_noise(rng, SHAPE, (60, 60))
     red = np.where(over, 0, marker)[..., None]
     cloth = (1 - red) * (0.52, 0.55, 0.60) + red * (0.62, 0.24, 0.22)
     return Surface(cloth * tone[..., None], 1.2 * height)

@@ -18,16 +18,15 @@ def write_png(path: Path, image: ndarray) -> None:
     blocks, whose form leaves no choice.
     """
     height, width = image.shape[:2]
-    rows = image.reshape(height, -1)
-    raw = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # each row starts with its filter, 0: none
-    blocks = [raw[i : i + 0xFFFF] for i in range(0, len(raw), 0xFFFF)]
-    data = b"\x78\x01"  # zlib header: deflate, 32 KiB window, no preset dictionary
-    for block in blocks:
-        size = len(block)
-        data += struct.pack("<BHH", block is blocks[-1], size, size ^ 0xFFFF) + block
-    data += struct.pack(">I", zlib.adler32(raw))
+    data = np.pad(image.reshape(height, -1), ((0, 0), (1, 0))).tobytes()  # each row begins with its filter: 0, none
+    stored = [b"\x78\x01"]  # zlib's header: deflate, 32 KiB window, no dictionary
+    for start in range(0, len(data), 0xFFFF):
+        block = data[start : start + 0xFFFF]
+        last = start + len(block) == len(data)
+        stored += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+    stored.append(struct.pack(">I", zlib.adler32(data)))
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", b"".join(stored)), (b"IEND", b""))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks))
 
@@ -48,13 +47,14 @@ def write_avi(path: Path, frames: Sequence[ndarray], *, rate: int = 24) -> None:
     OpenCV's own writer would leave the bytes to whichever of its back ends is installed.
     """
     images = [_jpeg(frame) for frame in frames]
-    images = [image + b"\0" * (len(image) % 2) for image in images]  # chunks start at even bytes
-    height, width = frames[0].shape[:2]
-    count, largest = len(images), max(map(len, images))
-    main = struct.pack("<14I", 1_000_000 // rate, largest * rate, 0, 0x10, count, 0, 1, largest, width, height, *[0] * 4)
-    stream = struct.pack("<4s4sIHHIIIIIIII4H", b"vids", b"MJPG", 0, 0, 0, 0, 1, rate, 0, count, largest, 0, 0, 0, 0, width, height)
-    form = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"MJPG", 3 * width * height, 0, 0, 0, 0)
-    header = _riff(b"avih", main) + _list(b"strl", _riff(b"strh", stream) + _riff(b"strf", form))
+    images = [image + b"\0" * (len(image) % 2) for image in images]  # a chunk begins at an even byte
+    (height, width), count, largest = frames[0].shape[:2], len(images), max(map(len, images))
+    main = (1_000_000 // rate, largest * rate, 0, 0x10, count, 0, 1, largest, width, height, 0, 0, 0, 0)
+    stream = (b"vids", b"MJPG", 0, 0, 0, 0, 1, rate, 0, count, largest, 0, 0, 0, 0, width, height)
+    form = (40, width, height, 1, 24, b"MJPG", 3 * width * height, 0, 0, 0, 0)
+    strh = _riff(b"strh", struct.pack("<4s4sIHHIIIIIIII4H", *stream))
+    strf = _riff(b"strf", struct.pack("<IiiHH4sIiiII", *form))
+    header = _riff(b"avih", struct.pack("<14I", *main)) + _list(b"strl", strh + strf)
     places = np.cumsum([4] + [8 + len(image) for image in images[:-1]])
     index = b"".join(struct.pack("<4sIII", b"00dc", 0x10, int(p), len(i)) for p, i in zip(places, images, strict=True))
     movie = b"".join(_riff(b"00dc", image) for image in images)
@@ -76,3 +76,9 @@ def _riff(kind: bytes, data: bytes) -> bytes:
 
 def _list(kind: bytes, data: bytes) -> bytes:
     return _riff(b"LIST", kind + data)
+
+
+def write_npy(path: Path, array: ndarray) -> None:
+    """Write an array in NumPy's own format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array, allow_pickle=False)
