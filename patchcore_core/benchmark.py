@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from patchcore_core.backbones import backbone_weights
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.datasets.images import Preprocessing
 from patchcore_core.datasets.manifest import Manifest
+from patchcore_core.errors import InputError
 from patchcore_core.features import FEATURE_MODULES, FeatureCache
 from patchcore_core.files import sha256_file, sha256_json, write_json
 from patchcore_core.params import Params
@@ -49,42 +50,58 @@ class Cell:
         return f"{self.category}/{self.variant}/seed-{self.seed}.safetensors"
 
 
-def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> ScoreIndex:
-    """Compute every raw result of a dataset that is not there yet, and collect them in reports/scores/NAME.
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a dataset, by category, and the variants that cannot run for want of weights, with the remedy."""
 
-    A result that exists in the cell store is not computed again; one that is finished is never lost.
+    dataset: str
+    manifest: Manifest
+    preprocessing: Preprocessing
+    cells: tuple[Cell, ...]
+    weights_missing: dict[str, str]
+    store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
+
+    def pending(self) -> list[Cell]:
+        """The cells whose results are not in the store."""
+        return [cell for cell in self.cells if not self.path(cell).is_file()]
+
+    def path(self, cell: Cell) -> Path:
+        """Where the store keeps a cell's raw result."""
+        return self.store / f"{cell.key}.safetensors"
+
+
+def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> Plan:
+    """Compute every raw result of a dataset that is not in the cell store yet; one that is finished is never lost.
 
     Raises:
         InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
     """
+    work = plan(name, params)
+    pending = work.pending()
+    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution)
+    with progress_bar(len(work.cells), f"{name}: results", unit="cell", show=show_progress) as bar:
+        bar.update(len(work.cells) - len(pending))
+        for category, of_category in groupby(pending, key=lambda cell: cell.category):
+            work.manifest.check_unchanged(category)
+            for _ in _run_category(list(of_category), work, cache, params, show_progress=show_progress):
+                bar.update(1)
+    return work
+
+
+def plan(name: str, params: Params) -> Plan:
+    """What there is to compute for a dataset.
+
+    Raises:
+        InputError: the dataset is not prepared, or a variant names an unknown backbone.
+    """
     dataset = params.dataset(name)
     manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
-    cells, weights_missing = plan(name, params, manifest)
-    store = params.path(params.execution.cache_dir) / "cells"
-    pending = [cell for cell in cells if not (store / f"{cell.key}.safetensors").is_file()]
-
-    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution)
-    with progress_bar(len(cells), f"{name}: results", unit="cell", show=show_progress) as bar:
-        bar.update(len(cells) - len(pending))
-        for category, of_category in groupby(pending, key=lambda cell: cell.category):
-            manifest.check_unchanged(category)
-            for _ in _run_category(list(of_category), manifest, dataset.preprocessing, cache, params, store):
-                bar.update(1)
-
-    return _collect(name, manifest, dataset.preprocessing, cells, weights_missing, store, params)
-
-
-def plan(name: str, params: Params, manifest: Manifest) -> tuple[list[Cell], dict[str, str]]:
-    """The cells of a dataset, by category; and the variants whose weights cannot be had, with the remedy."""
-    dataset = params.dataset(name)
     code = code_fingerprint(RESULT_MODULES)
     found: dict[str, Weights] = {}
     weights_missing: dict[str, str] = {}
     for variant in dataset.variants:
         try:
-            found[variant] = backbone_weights(
-                params.config(name, variant).backbone, weights=params.execution.weights
-            )
+            found[variant] = backbone_weights(params.config(name, variant).backbone, weights=params.execution.weights)
         except WeightsMissing as error:
             weights_missing[variant] = str(error)
 
@@ -110,41 +127,82 @@ def plan(name: str, params: Params, manifest: Manifest) -> tuple[list[Cell], dic
                     "code_sha256": code,
                 }
                 cells.append(Cell(category, variant, seed, config, stamp))
-    return cells, weights_missing
+    store = params.path(params.execution.cache_dir) / "cells"
+    return Plan(name, manifest, dataset.preprocessing, tuple(cells), weights_missing, store)
+
+
+def collect(work: Plan, params: Params) -> ScoreIndex:
+    """Copy a dataset's results out of the store into reports/scores/NAME, with an index, and their times beside it.
+
+    Raises:
+        InputError: a result is not there yet.
+    """
+    if pending := work.pending():
+        raise InputError(
+            f"results of {work.dataset} are not computed yet",
+            offenders=[cell.file for cell in pending],
+            remedy=f"run `dvc repro score@{work.dataset}`",
+        )
+    folder = params.path(f"reports/scores/{work.dataset}")
+    shutil.rmtree(folder, ignore_errors=True)
+    described, timings = [], {}
+    for cell in work.cells:
+        target = folder / cell.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work.path(cell), target)
+        timing = work.path(cell).with_suffix(".json")
+        if timing.is_file():
+            timings[cell.file] = json.loads(timing.read_text(encoding="utf-8"))
+        described.append(
+            {
+                "category": cell.category,
+                "variant": cell.variant,
+                "seed": cell.seed,
+                "file": cell.file,
+                "sha256": sha256_file(target),
+            }
+        )
+    index = ScoreIndex(
+        dataset=work.dataset,
+        synthetic=work.manifest.synthetic,
+        source=work.manifest.source,
+        preprocessing={"resize": work.preprocessing.resize, "crop": work.preprocessing.crop},
+        cells=tuple(described),
+        weights_missing=tuple({"variant": name, "remedy": text} for name, text in work.weights_missing.items()),
+    )
+    index.write(folder)
+    # Times differ from run to run: no stage of the pipeline depends on this file.
+    write_json(params.path(f"reports/timings/{work.dataset}.json"), timings)
+    return index
 
 
 def _run_category(
-    cells: Sequence[Cell],
-    manifest: Manifest,
-    preprocessing: Preprocessing,
-    cache: FeatureCache,
-    params: Params,
-    store: Path,
-) -> Iterable[Cell]:
+    cells: Sequence[Cell], work: Plan, cache: FeatureCache, params: Params, *, show_progress: bool
+) -> Iterator[Cell]:
     """Compute the results of one category; cells with the same patch features share them."""
     category = cells[0].category
-    records = manifest.records(category)
-    train = np.array([record.split == "train" for record in records])
-    size = preprocessing.size(manifest.entries[category][0].size)
-    for description, alike in groupby(sorted(cells, key=_description), key=_description):
-        alike = list(alike)
+    records = work.manifest.records(category)
+    train = torch.tensor([record.split == "train" for record in records])
+    size = work.preprocessing.size(work.manifest.entries[category][0].size)
+    for _, group in groupby(sorted(cells, key=_description), key=_description):
+        alike = list(group)
         config = alike[0].config
         started = time.perf_counter()
         maps = cache.maps(
             records,
-            manifest.digest(category),
-            preprocessing,
+            work.manifest.digest(category),
+            work.preprocessing,
             backbone=config.backbone,
             weights_sha256=alike[0].stamp["weights"]["sha256"],
             hierarchies=config.hierarchies,
-            description=f"{manifest.name}/{category}: {config.backbone}",
+            description=f"{work.dataset}/{category}: {config.backbone}" if show_progress else None,
         )
         features = _patch_features(maps, config, params)
-        nominal, test = features[torch.from_numpy(train)], features[torch.from_numpy(~train)]
+        nominal, test = features[train], features[~train]
         del features
         shared_seconds = time.perf_counter() - started
         for cell in alike:
-            _run_cell(cell, nominal, test, size, shared_seconds, params, store)
+            _run_cell(cell, nominal, test, size, shared_seconds, params, work.path(cell))
             yield cell
 
 
@@ -176,7 +234,7 @@ def _run_cell(
     size: tuple[int, int],
     shared_seconds: float,
     params: Params,
-    store: Path,
+    path: Path,
 ) -> None:
     started = time.perf_counter()
     model = PatchCore(cell.config, seed=cell.seed, device=params.execution.device).fit_patches(nominal)
@@ -199,48 +257,5 @@ def _run_cell(
         "commit": commit(params.root),
         "machine": machine(),
     }
-    write_json(store / f"{cell.key}.json", timing)
-    result.write(store / f"{cell.key}.safetensors")
-
-
-def _collect(
-    name: str,
-    manifest: Manifest,
-    preprocessing: Preprocessing,
-    cells: Sequence[Cell],
-    weights_missing: dict[str, str],
-    store: Path,
-    params: Params,
-) -> ScoreIndex:
-    """Copy the results out of the store into reports/scores/NAME, and their times beside it."""
-    folder = params.path(f"reports/scores/{name}")
-    shutil.rmtree(folder, ignore_errors=True)
-    described, timings = [], {}
-    for cell in cells:
-        target = folder / cell.file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(store / f"{cell.key}.safetensors", target)
-        timing = store / f"{cell.key}.json"
-        if timing.is_file():
-            timings[cell.file] = json.loads(timing.read_text(encoding="utf-8"))
-        described.append(
-            {
-                "category": cell.category,
-                "variant": cell.variant,
-                "seed": cell.seed,
-                "file": cell.file,
-                "sha256": sha256_file(target),
-            }
-        )
-    index = ScoreIndex(
-        dataset=name,
-        synthetic=manifest.synthetic,
-        source=manifest.source,
-        preprocessing={"resize": preprocessing.resize, "crop": preprocessing.crop},
-        cells=tuple(described),
-        weights_missing=tuple({"variant": variant, "remedy": text} for variant, text in weights_missing.items()),
-    )
-    index.write(folder)
-    # Times differ from run to run: no stage of the pipeline depends on this file.
-    write_json(params.path(f"reports/timings/{name}.json"), timings)
-    return index
+    write_json(path.with_suffix(".json"), timing)
+    result.write(path)

@@ -13,7 +13,7 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_core.datasets.images import Preprocessing, mask_array, read_mask
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import Record
-from patchcore_core.errors import InputError, exit_on_input_error
+from patchcore_core.errors import exit_on_input_error
 from patchcore_core.files import write_json, write_text
 from patchcore_core.params import Params, load_params
 from patchcore_core.progress import progress_bar
@@ -94,23 +94,10 @@ def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     means = by_seed.groupby(["variant", "metric"]).mean()
     return {
         variant: {
-            metric: None if pd.isna(value) else round(float(value), DIGITS)
-            for (_, metric), value in of_variant.items()
+            metric: None if pd.isna(value) else round(float(value), DIGITS) for (_, metric), value in of_variant.items()
         }
         for variant, of_variant in means.groupby(level="variant")
     }
-
-
-def read_metrics(name: str, params: Params) -> pd.DataFrame:
-    """The metrics of a dataset as `evaluate_dataset` gave them.
-
-    Raises:
-        InputError: they have not been computed.
-    """
-    path = params.path(f"reports/metrics/{name}.csv")
-    if not path.is_file():
-        raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{name}`")
-    return pd.read_csv(path, dtype={"category": str, "variant": str})
 
 
 def main(name: str) -> None:

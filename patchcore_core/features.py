@@ -41,7 +41,7 @@ class FeatureCache:
         backbone: str,
         weights_sha256: str,
         hierarchies: Sequence[int],
-        description: str,
+        description: str | None,
     ) -> list[NDArray]:
         """Feature maps (n, c_j, h_j, w_j) of all records, memory-mapped, one array a hierarchy.
 
@@ -49,7 +49,7 @@ class FeatureCache:
             records: the images.
             digest: what the records' files hold, as the manifest has it.
             weights_sha256: of the backbone's weights.
-            description: names the progress bar, where images have to be run through the network.
+            description: names the progress bar, where images have to be run through the network; None for no bar.
         """
         paths = {}
         for j in hierarchies:
@@ -76,7 +76,7 @@ class FeatureCache:
         preprocessing: Preprocessing,
         backbone: str,
         paths: dict[int, Path],
-        description: str,
+        description: str | None,
     ) -> None:
         network = load_backbone(backbone, tuple(paths), weights=self.execution.weights).to(self.execution.device)
         images = batches(

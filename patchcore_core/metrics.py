@@ -187,6 +187,8 @@ def _checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str)
         if not np.isin(truth, (0, 1)).all():
             raise ValueError(f"{truth_name} must hold 0 and 1 only")
         truth = truth.astype(bool)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)  # negated below, and unsigned numbers would wrap around
     if not np.isfinite(values).all():
         raise ValueError(f"{values_name} hold NaN or infinite values")
     if truth.all() or not truth.any():

@@ -112,8 +112,7 @@ def load_params(path: str | Path | None = None) -> Params:
         for name, overrides in _mapping(values, "variants").items()
     }
     datasets = {
-        name: _dataset(_name(name, "datasets"), given, variants)
-        for name, given in _mapping(values, "datasets").items()
+        name: _dataset(_name(name, "datasets"), given, variants) for name, given in _mapping(values, "datasets").items()
     }
     tables = {name: _mapping(_mapping(values, "tables"), name) for name in _mapping(values, "tables")}
     execution = _mapping(values, "execution")
@@ -193,7 +192,8 @@ def _name(name: object, where: str) -> str:
 
 # What the core schema of YAML 1.2 takes for a number, and PyYAML (YAML 1.1) for a string, or the other way round.
 _AMBIGUOUS = re.compile(
-    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|0o?[0-7]+|[-+]?\d+(:\d+)+|[-+]?[\d]+(_[\d]+)+|y|n|yes|no|on|off", re.IGNORECASE
+    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|0o?[0-7]+|[-+]?\d+(:\d+)+|[-+]?[\d]+(_[\d]+)+|y|n|yes|no|on|off",
+    re.IGNORECASE,
 )
 
 
@@ -201,7 +201,9 @@ def _refuse_ambiguous(text: str, path: Path) -> None:
     ambiguous = [
         f"line {token.start_mark.line + 1}: {token.value}"
         for token in yaml.scan(text)
-        if isinstance(token, yaml.ScalarToken) and token.plain and _AMBIGUOUS.fullmatch(token.value)
+        if isinstance(token, yaml.ScalarToken)
+        and token.plain
+        and _AMBIGUOUS.fullmatch(token.value)
         and token.value != "0"
     ]
     if ambiguous:

@@ -189,7 +189,9 @@ class PatchCore:
             description = json.loads((path / DESCRIPTION_FILE).read_text())
             intact = description["tensors_sha256"] == sha256_file(path / MEMORY_BANK_FILE)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save") from None
+            raise InputError(
+                f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save"
+            ) from None
         if description.get("format") != MODEL_FORMAT or not intact:
             raise InputError(
                 f"{path} is damaged or of another format ({description.get('format')}, not {MODEL_FORMAT})",

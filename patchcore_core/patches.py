@@ -66,7 +66,7 @@ def neighbourhood_pool(fmap: Tensor, neighbourhood_size: int, dimension: int) ->
 
     The authors' f_agg: 1-D adaptive averaging over channels and positions together.
     """
-    n, c, h, w = fmap.shape
+    n, _, h, w = fmap.shape
     half = neighbourhood_size // 2
     pooled = []
     for image in fmap:  # one image at a time: the windows are p * p times the size of the map

@@ -100,18 +100,18 @@ class ScoreIndex:
             raise InputError(f"there are no results in {folder}: {error}", remedy=remedy) from None
         if value.pop("schema", None) != SCHEMA:
             raise InputError(f"the results in {folder} were written by another version", remedy=remedy)
-        return cls(
-            **value | {"cells": tuple(value["cells"]), "weights_missing": tuple(value["weights_missing"])}
-        )
+        return cls(**value | {"cells": tuple(value["cells"]), "weights_missing": tuple(value["weights_missing"])})
 
-    def results(self, folder: Path, *, category: str | None = None) -> Iterator[tuple[Mapping[str, object], RawResult]]:
-        """Each cell with its raw result, of one category or of all.
+    def results(
+        self, folder: Path, *, category: str | None = None, variant: str | None = None
+    ) -> Iterator[tuple[Mapping[str, object], RawResult]]:
+        """Each cell with its raw result, of one category or variant or of all.
 
         Raises:
             InputError: a result is missing, damaged, or not the one that was indexed.
         """
         for cell in self.cells:
-            if category not in (None, cell["category"]):
+            if category not in (None, cell["category"]) or variant not in (None, cell["variant"]):
                 continue
             path = folder / cell["file"]
             result = RawResult.read(path)

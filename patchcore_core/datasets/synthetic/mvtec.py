@@ -111,14 +111,15 @@ CATEGORIES = {
 def picture(category: str, split: str, defect: str, index: int, *, seed: int) -> tuple[ndarray, ndarray]:
     """One image of the stand-in and its mask.
 
-    The image is drawn twice, with and without the defect, from the same draws: the mask is where the two differ.
+    A defect is drawn into an image that is then drawn again without it: the mask is where the two differ.
 
     Returns:
         (256, 256, 3) or, for a grey category, (256, 256) uint8; and (256, 256) bool.
     """
     name = (seed, "mvtec", category, split, defect, index)
-    flawed = _draw(category, name, defect)
-    return flawed, changed(_draw(category, name, NOMINAL), flawed)
+    image = _draw(category, name, defect)
+    nominal = image if defect == NOMINAL else _draw(category, name, NOMINAL)
+    return image, changed(nominal, image)
 
 
 def jobs(seed: int) -> Iterator[Callable[[Path], None]]:

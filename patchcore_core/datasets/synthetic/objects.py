@@ -105,7 +105,8 @@ def capsule(rng: Generator, *, squeezed: float | None = None, imprint: int = len
     cap = coverage(along - 4, 3)[..., None]  # the dark half goes over the light one
     radius = 31.5 + 1.5 * cap[..., 0]
     if squeezed is not None:
-        radius = radius - 9 * np.maximum(1 - ((along - squeezed) / 20) ** 2, 0) ** 2 * (across < 0)
+        pressed = np.maximum(1 - ((along - squeezed) / 20) ** 2, 0) ** 2 * np.clip(-across / 20, 0, 1)
+        radius = radius - 10 * pressed
     q = np.hypot(across, np.maximum(np.abs(along) - 50, 0))
     inside = coverage(q - radius, 1.4)[..., None]
     shadow = 1 - 0.35 * coverage(np.hypot(across - 7, np.maximum(np.abs(along - 4) - 48, 0)) - 31, 16)

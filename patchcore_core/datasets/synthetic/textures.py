@@ -30,7 +30,7 @@ def weave(rng: Generator, *, gap: Point | None = None, float_at: Point | None = 
     Args:
         rng: draws the piece.
         gap: where a weft thread is torn out.
-        float_at: where a warp thread runs over the weft instead of in and out of it.
+        float_at: where the warp runs over the weft instead of in and out of it.
     """
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
     across = (y + 2.5 * smooth_noise(rng, SHAPE, (80, 80)) + uniform(rng, 8, 16)) / THREAD
@@ -65,7 +65,7 @@ def _slub(rng: Generator, x: ndarray, weft: ndarray) -> ndarray:
 
 
 def wood(rng: Generator) -> Surface:
-    """A planed board, its grain upright; one board in three has a knot, one in five a resin pocket."""
+    """A planed board, its grain upright; every other board has a knot or two, one in five a resin pocket."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
     grain = x + 14 * smooth_noise(rng, SHAPE, (150, 90)) + uniform(rng, 0, 40)
     knots = [_knot(rng) for _ in range(choose(rng, (0, 0, 0, 1, 1, 2)))]

@@ -1,0 +1,90 @@
+"""Which test images are worth a look, and what PatchCore saw in them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchcore_core.config import PatchCoreConfig
+from patchcore_core.datasets.images import Preprocessing, image_tensor, mask_array, read_image, read_mask
+from patchcore_core.datasets.manifest import Manifest
+from patchcore_core.datasets.records import Record
+from patchcore_core.errors import InputError
+from patchcore_core.params import Params
+from patchcore_core.results import RawResult, ScoreIndex
+from patchcore_core.scoring import anomaly_maps
+
+Example = tuple[str, NDArray, NDArray | None, NDArray]  # caption, image, mask, map
+
+
+@dataclass(frozen=True)
+class DatasetResults:
+    """The raw results of one variant on one dataset, with their images."""
+
+    index: ScoreIndex
+    manifest: Manifest
+    by_category: dict[str, RawResult]  # of the first seed
+
+    @classmethod
+    def read(cls, dataset: str, variant: str, params: Params) -> "DatasetResults":
+        """Read the results of a variant with its first seed.
+
+        Raises:
+            InputError: they are not there; the message names the variants that are.
+        """
+        folder = params.path(f"reports/scores/{dataset}")
+        index = ScoreIndex.read(folder)
+        found: dict[str, RawResult] = {}
+        for cell, result in index.results(folder, variant=variant):
+            found.setdefault(cell["category"], result)
+        if not found:
+            known = ", ".join(sorted({cell["variant"] for cell in index.cells}))
+            raise InputError(f"{dataset} has no results of variant {variant!r}", remedy=f"choose from {known}")
+        manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
+        return cls(index, manifest, found)
+
+    def scores(self) -> dict[str, tuple[NDArray, NDArray]]:
+        """Labels (n,) and image scores (n,) of the test images, by category."""
+        labels = {
+            category: np.array([record.label for record in self.manifest.records(category, "test")])
+            for category in self.by_category
+        }
+        return {category: (labels[category], result.scores) for category, result in self.by_category.items()}
+
+    def examples(self, count: int) -> dict[str, list[Example]]:
+        """For each category two nominal images and `count` - 2 anomalous ones, with their maps.
+
+        The nominal ones are the median and the worst false alarm; the anomalous ones are spread over the whole range
+        of scores, from the most overlooked to the most evident.
+        """
+        return {category: self._examples(category, count) for category in self.by_category}
+
+    def _examples(self, category: str, count: int) -> list[Example]:
+        records = self.manifest.records(category, "test")
+        result = self.by_category[category]
+        order = np.argsort(result.scores, kind="stable")
+        nominal = [row for row in order if not records[row].label]
+        anomalous = [row for row in order if records[row].label]
+        spread = np.linspace(0, len(anomalous) - 1, min(count - 2, len(anomalous))).round().astype(int)
+        shown = [nominal[len(nominal) // 2], nominal[-1], *(anomalous[position] for position in spread)]
+
+        preprocessing = Preprocessing(**self.index.preprocessing)
+        config = PatchCoreConfig.from_mapping(result.stamp["config"], where="the result's config")
+        distances = torch.from_numpy(result.distances[shown])
+        maps = anomaly_maps(distances, result.stamp["image_size"], sigma=config.smoothing_sigma).numpy()
+        return [
+            (
+                f"{records[row].defect}  {result.scores[row]:.1f}",
+                image_tensor(read_image(records[row]), preprocessing).permute(1, 2, 0).numpy(),
+                _mask(records[row], preprocessing),
+                anomaly_map,
+            )
+            for row, anomaly_map in zip(shown, maps, strict=True)
+        ]
+
+
+def _mask(record: Record, preprocessing: Preprocessing) -> NDArray | None:
+    if record.label and record.mask is None:
+        return None
+    return mask_array(read_mask(record), preprocessing)
