@@ -9,7 +9,7 @@ STRIP := $(BIN)/nbstripout --extra-keys metadata.language_info
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast lab lint format clean
+.PHONY: help setup repro test test-fast lab lint format picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ lab: setup ## open JupyterLab
 lint: setup ## check code and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(STRIP) --verify $(NOTEBOOKS)
+
+picture: setup ## renew the picture of the README from reports/figures
+	@$(BIN)/python -c "from PIL import Image; i = Image.open('reports/figures/anomaly_maps_mvtec.png').convert('RGB'); i.resize((900, round(900 * i.height / i.width)), Image.LANCZOS).quantize(200).save('docs/anomaly_maps.png', optimize=True)"
 
 format: setup ## format code and strip notebooks
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -59,7 +59,7 @@ def anomaly_sheet(
     """
     columns = max(len(row) for row in examples.values())
     figure, axes = plt.subplots(
-        2 * len(examples), columns, figsize=(1.55 * columns, 3.45 * len(examples)), squeeze=False
+        2 * len(examples), columns, figsize=(1.55 * columns, 3.3 * len(examples)), squeeze=False
     )
     for axis in axes.flat:
         axis.axis("off")
@@ -77,9 +77,9 @@ def anomaly_sheet(
         axes[2 * row, 0].text(
             -0.12, 0, category, rotation=90, va="center", ha="right", transform=axes[2 * row, 0].transAxes, fontsize=9
         )
-    figure.subplots_adjust(wspace=0.04, hspace=0.12, top=1 - 0.35 / figure.get_figheight())
+    figure.subplots_adjust(0, 0, 1, 1, wspace=0.04, hspace=0.12)
     if title:
-        figure.suptitle(title, y=1, va="bottom", fontsize=11)
+        figure.suptitle(title, y=1 + 0.3 / figure.get_figheight(), va="bottom", fontsize=11)
     plt.close(figure)
     return figure
 
@@ -134,7 +134,7 @@ def category_bars(rows: pd.DataFrame, *, value: str, title: str = "") -> Figure:
     figure, axis = plt.subplots(figsize=(max(6, 1.1 * rows["category"].nunique() + 2), 3.4))
     sns.barplot(data=rows, x="category", y=value, hue="variant", errorbar="sd", ax=axis, palette="deep")
     low = rows[value].min()
-    axis.set(ylim=(max(0, low - 0.25 * (1 - low) - 0.02), 1), xlabel="", ylabel=value.replace("_", " "))
+    axis.set(ylim=(max(0, low - 0.25 * (1 - low) - 0.02), 1), xlabel="", ylabel=value.replace("_", " ").replace("auroc", "AUROC"))
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return _finish(figure, title)
 

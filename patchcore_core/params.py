@@ -148,7 +148,7 @@ def _dataset(name: str, given: object, variants: Mapping[str, PatchCoreConfig]) 
     if missing:
         raise InputError("keys are missing in params.yaml", offenders=missing, remedy="add them; see data/README.md")
 
-    unknown = [f"{where}.variants: {item!r}" for item in _list(given, "variants", where) if item not in variants]
+    unknown = [f"{where}.variants: {item!r}" for item in _list(given, "variants", where) if item not in list(variants)]
     if unknown:
         raise InputError("unknown variants", offenders=unknown, remedy=f"known: {', '.join(variants)}")
     seeds = _list(given, "seeds", where)
@@ -192,7 +192,8 @@ def _name(name: object, where: str) -> str:
 
 # What the core schema of YAML 1.2 takes for a number, and PyYAML (YAML 1.1) for a string, or the other way round.
 _AMBIGUOUS = re.compile(
-    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|0o?[0-7]+|[-+]?\d+(:\d+)+|[-+]?[\d]+(_[\d]+)+|y|n|yes|no|on|off",
+    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|[-+]?0o?[\d_]+|[-+]\.\d+|[-+]?[\d_]+(:[\d_]+)+(\.[\d_]*)?"
+    r"|[-+]?\d+(_\d+)+|y|n|yes|no|on|off",
     re.IGNORECASE,
 )
 

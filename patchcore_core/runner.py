@@ -50,7 +50,12 @@ def run_notebook(
     with atomic_path(output) as temporary:
         try:
             executed = papermill.execute_notebook(
-                str(notebook), str(temporary), parameters=dict(parameters), kernel_name=KERNEL, cwd=str(cwd)
+                str(notebook),
+                str(temporary),
+                parameters=dict(parameters),
+                kernel_name=KERNEL,
+                cwd=str(cwd),
+                extra_arguments=["--log-level=ERROR"],  # the kernel's own warnings say nothing about the notebook
             )
         except papermill.PapermillExecutionError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
