@@ -95,7 +95,7 @@ def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None 
     """
     hierarchies = tuple(hierarchies)
     build = _build_torchvision if _is_torchvision(name) else _build_timm
-    return build(name, hierarchies, weights)
+    return build(name, hierarchies, weights).eval().requires_grad_(False)
 
 
 def backbone_weights(name: str, *, weights: str | None = None) -> Weights:

@@ -55,7 +55,7 @@ def run_notebook(
                 parameters=dict(parameters),
                 kernel_name=KERNEL,
                 cwd=str(cwd),
-                extra_arguments=["--log-level=ERROR"],  # the kernel's own warnings say nothing about the notebook
+                extra_arguments=["--log-level=CRITICAL"],  # the kernel's own log says nothing about the notebook
             )
         except papermill.PapermillExecutionError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
