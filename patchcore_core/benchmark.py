@@ -76,6 +76,11 @@ def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> P
     Raises:
         InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
     """
+    device = torch.device(params.execution.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
+        )
     work = plan(name, params)
     pending = work.pending()
     cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution)

@@ -28,7 +28,7 @@ def random_coreset(features: Tensor, size: int, *, generator: Generator | None =
     Raises:
         InputError: `size` is outside 1..n.
     """
-    _check(features, size)
+    check_features(features, size)
     return torch.randperm(len(features), generator=generator)[:size].to(features.device)
 
 
@@ -80,7 +80,7 @@ def greedy_coreset(
     Raises:
         InputError: `size` or `start` is out of range, or the features hold NaN or infinities.
     """
-    _check(features, size)
+    check_features(features, size)
     n = len(features)
     if start is None:
         start = int(torch.randint(n, (), generator=generator))
@@ -176,7 +176,8 @@ def _simulate_greedy(candidates: Tensor, features: Tensor, picks: Tensor, *, bou
     return torch.tensor(chosen, dtype=torch.long, device=candidates.device)
 
 
-def _check(features: Tensor, size: int) -> None:
+def check_features(features: Tensor, size: int) -> None:
+    """Refuse features (n, d) of which `size` rows cannot be chosen: too few, or not finite."""
     n = len(features)
     if not 1 <= size <= n:
         raise InputError(f"size={size} must lie in 1..{n}, the number of patch features")

@@ -1,8 +1,8 @@
 """Errors that a user can act on."""
 
-import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -22,14 +22,11 @@ class InputError(ValueError):
         super().__init__("\n".join(lines))
 
 
-def exit_on_input_error(main: Callable[..., None], arguments: Sequence[str], *, usage: str) -> None:
-    """Run a command; an error that the user can act on is printed as it is, without a traceback, and exits with 1."""
-    wanted = len(inspect.signature(main).parameters)
-    if len(arguments) != wanted:
-        print(f"usage: {usage}", file=sys.stderr)
-        sys.exit(2)
+@contextmanager
+def exit_on_input_error() -> Iterator[None]:
+    """End the program on an error that the user can act on: its text without a traceback, exit code 1."""
     try:
-        main(*arguments)
+        yield
     except InputError as error:
         print(f"\nERROR: {error}", file=sys.stderr)
         sys.exit(1)

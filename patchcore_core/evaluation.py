@@ -1,6 +1,6 @@
 """From raw results to metrics, without any inference: a corrected metric costs seconds."""
 
-import sys
+import argparse
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,6 +30,7 @@ def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -
     Returns:
         one row a category, variant, seed and metric; `value` is empty where a metric is not available.
     """
+    params.dataset(name)  # an unknown name is an error here, not a missing file later
     folder = params.path(f"reports/scores/{name}")
     index = ScoreIndex.read(folder)
     manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
@@ -83,7 +84,8 @@ def evaluate(
     distances = torch.from_numpy(result.distances)
     maps = anomaly_maps(distances, masks.shape[1:], sigma=config.smoothing_sigma).numpy()
     cropped_away = int((labels.astype(bool) & ~masks.any(axis=(1, 2))).sum())
-    return values | metrics.pixel_metrics(masks, maps) | {"defects_cropped_away": cropped_away}
+    values["defects_cropped_away"] = cropped_away
+    return values | (metrics.pixel_metrics(masks, maps) if masks.any() else {})
 
 
 def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
@@ -100,8 +102,11 @@ def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     }
 
 
-def main(name: str) -> None:
+def main() -> None:
     """Write reports/metrics/NAME.csv (all rows) and NAME.json (means)."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_core.evaluation", description=__doc__)
+    parser.add_argument("dataset", help="its name in params.yaml")
+    name = parser.parse_args().dataset
     params = load_params()
     rows = evaluate_dataset(name, params)
     write_text(params.path(f"reports/metrics/{name}.csv"), rows.round(DIGITS).to_csv(index=False, lineterminator="\n"))
@@ -109,4 +114,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    exit_on_input_error(main, sys.argv[1:], usage="python -m patchcore_core.evaluation DATASET")
+    with exit_on_input_error():
+        main()

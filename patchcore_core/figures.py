@@ -134,7 +134,11 @@ def category_bars(rows: pd.DataFrame, *, value: str, title: str = "") -> Figure:
     figure, axis = plt.subplots(figsize=(max(6, 1.1 * rows["category"].nunique() + 2), 3.4))
     sns.barplot(data=rows, x="category", y=value, hue="variant", errorbar="sd", ax=axis, palette="deep")
     low = rows[value].min()
-    axis.set(ylim=(max(0, low - 0.25 * (1 - low) - 0.02), 1), xlabel="", ylabel=value.replace("_", " ").replace("auroc", "AUROC"))
+    axis.set(
+        ylim=(max(0, low - 0.25 * (1 - low) - 0.02), 1),
+        xlabel="",
+        ylabel=value.replace("_", " ").replace("auroc", "AUROC"),
+    )
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return _finish(figure, title)
 

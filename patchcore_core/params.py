@@ -44,14 +44,19 @@ class Execution:
 
     def __post_init__(self) -> None:
         problems = []
-        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", str(self.device)):
-            problems.append(f"execution.device={self.device!r} must be cpu, cuda, cuda:N or mps")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
+            problems.append(f"execution.device={self.device!r} must be cpu, cuda or cuda:N")
         for name in ("batch_size", "workers"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 problems.append(f"execution.{name}={value!r} must be a whole number of at least 1")
-        if not isinstance(self.cache_size_gb, int | float) or not self.cache_size_gb >= 0:
-            problems.append(f"execution.cache_size_gb={self.cache_size_gb!r} must be a number of 0 or more")
+        size = self.cache_size_gb
+        if not isinstance(size, int | float) or isinstance(size, bool) or not size >= 0:
+            problems.append(f"execution.cache_size_gb={size!r} must be a number of 0 or more")
+        if not isinstance(self.cache_dir, str):
+            problems.append(f"execution.cache_dir={self.cache_dir!r} must be the path of a folder")
+        if not isinstance(self.weights, str | None):
+            problems.append(f"execution.weights={self.weights!r} must be a path, or null")
         if problems:
             raise InputError("params.yaml is not valid", offenders=problems, remedy="correct these values")
 

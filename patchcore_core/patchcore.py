@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from patchcore_core import scoring
 from patchcore_core.backbones import feature_maps, load_backbone
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.coreset import coreset_size, greedy_coreset, random_coreset, random_projection
+from patchcore_core.coreset import check_features, coreset_size, greedy_coreset, random_coreset, random_projection
 from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_file, write_json
 from patchcore_core.neighbours import nearest
@@ -99,7 +99,7 @@ class PatchCore:
         Raises:
             InputError: there are no images, or images of different sizes.
         """
-        return self.fit_patches(self._all_patch_features(images))
+        return self.fit_patches(self._all_patch_features(images)[0])
 
     def fit_patches(self, features: Tensor) -> "PatchCore":
         """Fill the memory bank with nominal patch features (n, h, w, d)."""
@@ -113,18 +113,9 @@ class PatchCore:
         """Score test images.
 
         Raises:
-            InputError: the model is not fitted, or the images are of different sizes.
+            InputError: the model is not fitted, there are no images, or images of different sizes.
         """
-        batches = _as_batches(images)
-        sizes: set[tuple[int, ...]] = set()
-
-        def sized():
-            for batch in batches:
-                sizes.add(tuple(batch.shape[-2:]))
-                yield batch
-
-        features = self._all_patch_features(sized())
-        return self.predict_patches(features, sizes.pop())
+        return self.predict_patches(*self._all_patch_features(images))
 
     def predict_patches(self, features: Tensor, size: Sequence[int]) -> Prediction:
         """Score patch features (n, h, w, d) of images of `size` (H, W)."""
@@ -186,8 +177,9 @@ class PatchCore:
         """
         path = Path(path)
         try:
-            description = json.loads((path / DESCRIPTION_FILE).read_text())
+            description = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
             intact = description["tensors_sha256"] == sha256_file(path / MEMORY_BANK_FILE)
+            fitted_with, values, seed = (description[key] for key in ("weights_sha256", "config", "seed"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save"
@@ -197,13 +189,12 @@ class PatchCore:
                 f"{path} is damaged or of another format ({description.get('format')}, not {MODEL_FORMAT})",
                 remedy="fit and save the model again",
             )
-        fitted_with = description["weights_sha256"]
         if (fitted_with is None) != (network is not None):
             own = "a network of its own: pass it as network=" if fitted_with is None else "a named backbone"
             raise InputError(f"{path} was fitted with {own}", remedy="load it with what it was fitted with")
 
-        config = PatchCoreConfig.from_mapping(description["config"], where=str(path / DESCRIPTION_FILE))
-        model = cls(config, network=network, seed=description["seed"], weights=weights, device=device)
+        config = PatchCoreConfig.from_mapping(values, where=str(path / DESCRIPTION_FILE))
+        model = cls(config, network=network, seed=seed, weights=weights, device=device)
         if network is None and model.network.weights.sha256 != fitted_with:
             raise InputError(
                 f"{path} was fitted with weights {fitted_with}, but {model.network.weights.path} has "
@@ -214,17 +205,18 @@ class PatchCore:
         model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors["coreset_indices"]
         return model
 
-    def _all_patch_features(self, images: Images) -> Tensor:
-        features = [self.patch_features(batch) for batch in _as_batches(images)]
+    def _all_patch_features(self, images: Images) -> tuple[Tensor, tuple[int, int]]:
+        """Patch features (n, h, w, d) of all images, and the images' size (H, W)."""
+        features, sizes = [], set()
+        for batch in [images] if isinstance(images, Tensor) else images:
+            if len(batch):
+                features.append(self.patch_features(batch))
+                sizes.add(tuple(batch.shape[-2:]))
+                if len(sizes) > 1:
+                    raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
         if not features:
             raise InputError("there are no images", remedy="give at least one image")
-        grids = {tuple(part.shape[1:3]) for part in features}
-        if len(grids) > 1:
-            raise InputError(
-                f"images of different sizes: their patches lie on grids of {sorted(grids)}",
-                remedy="resize or crop all images to one size",
-            )
-        return torch.cat(features)
+        return torch.cat(features), sizes.pop()
 
 
 def describe_maps(maps: Sequence[Tensor], config: PatchCoreConfig) -> Tensor:
@@ -235,6 +227,7 @@ def describe_maps(maps: Sequence[Tensor], config: PatchCoreConfig) -> Tensor:
 def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
     size = coreset_size(len(rows), config.coreset_fraction)
+    check_features(rows, size)
     if size == len(rows):
         return torch.arange(size, device=rows.device)
     if config.sampler == "random":
@@ -248,7 +241,3 @@ def generator(seed: int, purpose: str) -> Generator:
     """A random generator of its own for each purpose, so that switching one draw off leaves the others as they are."""
     digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _as_batches(images: Images) -> Iterable[Tensor]:
-    return [images] if isinstance(images, Tensor) else images

@@ -1,7 +1,6 @@
 """The report: one page that shows every table and figure and says what made them."""
 
 import json
-import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -146,4 +145,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_on_input_error(main, sys.argv[1:], usage="python -m patchcore_core.report")
+    with exit_on_input_error():
+        main()

@@ -98,7 +98,7 @@ class ScoreIndex:
             value = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"there are no results in {folder}: {error}", remedy=remedy) from None
-        if value.pop("schema", None) != SCHEMA:
+        if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
             raise InputError(f"the results in {folder} were written by another version", remedy=remedy)
         return cls(**value | {"cells": tuple(value["cells"]), "weights_missing": tuple(value["weights_missing"])})
 

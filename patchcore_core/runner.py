@@ -9,7 +9,6 @@ import argparse
 import ast
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +19,9 @@ import yaml
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from patchcore_core.errors import InputError
+from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import atomic_path, write_text
-from patchcore_core.params import find_params, load_params
+from patchcore_core.params import load_params
 from patchcore_core.progress import RUNNER_VARIABLE
 
 KERNEL = "python3"
@@ -142,26 +141,23 @@ def main() -> None:
     parser.add_argument("--as", dest="name", help="name of the output in reports/executed (the notebook's own)")
     arguments = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    try:
-        params = load_params(find_params())
-        given = dict(params.tables.get(arguments.notebook.stem, {}))
-        for setting in arguments.set:
-            name, separator, value = setting.partition("=")
-            if not separator:
-                raise InputError(f"--set {setting!r} must be NAME=VALUE")
-            given[name] = yaml.safe_load(value)
-        name = arguments.name or arguments.notebook.stem
-        run_notebook(
-            arguments.notebook,
-            given,
-            params.path(f"reports/executed/{name}.ipynb"),
-            failed=params.path(params.execution.cache_dir) / "failed" / f"{name}.ipynb",
-            cwd=params.root,
-        )
-    except InputError as error:
-        print(f"\nERROR: {error}", file=sys.stderr)
-        sys.exit(1)
+    params = load_params()
+    given = dict(params.tables.get(arguments.notebook.stem, {}))
+    for setting in arguments.set:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"--set {setting!r} must be NAME=VALUE")
+        given[name] = yaml.safe_load(value)
+    name = arguments.name or arguments.notebook.stem
+    run_notebook(
+        arguments.notebook,
+        given,
+        params.path(f"reports/executed/{name}.ipynb"),
+        failed=params.path(params.execution.cache_dir) / "failed" / f"{name}.ipynb",
+        cwd=params.root,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_input_error():
+        main()

@@ -167,7 +167,7 @@ def test_real_weights_of_torchvision_networks(name, layers):
 def test_the_same_real_weights_under_torchvisions_names_do_not_fit_timms(tmp_path):
     if not SHARED.is_dir():
         pytest.skip(f"needs the development weights in {SHARED}")
-    with pytest.raises(InputError, match="mobilenet_v2.safetensors do not fit backbone 'mobilenetv2_100'"):
+    with pytest.raises(InputError, match=r"mobilenet_v2\.safetensors do not fit backbone 'mobilenetv2_100'"):
         load_backbone("mobilenetv2_100", (2, 3), weights=str(SHARED / "mobilenet_v2.safetensors"))
 
 

@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -130,7 +130,7 @@ def test_picks_are_distinct_begin_with_the_start_and_cover_ever_better(make):
     assert chosen[0] == 123
     assert len(chosen.unique()) == len(chosen) == 400
     radii = [covering_radius(features, chosen[:size]) for size in range(1, 400, 20)]
-    assert all(after <= before for before, after in zip(radii, radii[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(radii))
     assert radii[-1] < radii[0] / 2
 
 

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def pro_by_loops(masks, maps, max_fpr):
         overlap = sum(found[number][region].sum() / region.sum() for number, region in regions) / len(regions)
         curve.append((found[~masks].sum() / (~masks).sum(), overlap))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(curve):
         if x1 > max_fpr:
             y1 = y0 + (y1 - y0) * (max_fpr - x0) / (x1 - x0)
             x1 = max_fpr

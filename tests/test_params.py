@@ -114,14 +114,12 @@ def test_the_repositorys_params_are_read_alike_by_both_dialects():
 
 # Two dialects
 
-SCALARS = """
-0 1 -1 +1 10 007 010 08 018 -010 +010 -08 0.5 .5 -.5 +.5 5. 1e3 1e-3 1E+3 -1e-3 1.5e3 -1.5e3 1.e3 .5e3 0o10 -0o7 0x1F
-0b11 1_000 0_7 12:30 12:30:45 12:30:45.5 -12:30 1_2:30 on off yes no On NO Off true True TRUE False null Null NULL ~
-.inf -.inf 2026-01-01 = 1.2.3 1e 01.5 089
-""".split()
+NUMBERS = "0 1 -1 +1 10 0.5 .5 -.5 +.5 5. 1e3 1e-3 1E+3 -1e-3 1.5e3 -1.5e3 1.e3 .5e3 1_000 01.5 1e .inf -.inf 1.2.3"
+OF_OTHER_BASES = "007 010 08 018 089 -010 +010 -08 0o10 -0o7 0x1F 0b11 0_7 12:30 12:30:45 12:30:45.5 -12:30 1_2:30"
+WORDS = "on off yes no On NO Off true True TRUE False null Null NULL ~ 2026-01-01 ="
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
+@pytest.mark.parametrize("scalar", f"{NUMBERS} {OF_OTHER_BASES} {WORDS}".split())
 def test_what_the_dialects_read_differently_is_refused(tmp_path, scalar):
     ruamel = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml comes with DVC")
     text = changed("variant: one", f"value: {scalar}")
@@ -190,7 +188,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("variants: [one, two]", "variants: [{one: 1}]", ["datasets.toy.variants"]),
         ("batch_size: 4", "batch_size: 0", ["execution.batch_size=0 must be a whole number of at least 1"]),
         ("batch_size: 4", "workers: two", ["execution.workers='two'"]),
-        ("batch_size: 4", "device: gpu", ["execution.device='gpu' must be cpu, cuda, cuda:N or mps"]),
+        ("batch_size: 4", "device: gpu", ["execution.device='gpu' must be cpu, cuda"]),
         ("batch_size: 4", "cache_size_gb: -1", ["execution.cache_size_gb=-1"]),
         ("batch_size: 4", "cache_size_gb: .nan", ["execution.cache_size_gb=nan"]),
         ("batch_size: 4", "cache_size_gb: true", ["execution.cache_size_gb=True"]),

@@ -214,9 +214,7 @@ def test_each_purpose_has_random_numbers_of_its_own():
 
 def test_without_projection_the_first_pick_stays_the_same():
     nominal = pictures(4)
-    with_it, without = (
-        PatchCore(config(projection_dimension=d), network=Pyramid()).fit(nominal) for d in (4, None)
-    )
+    with_it, without = (PatchCore(config(projection_dimension=d), network=Pyramid()).fit(nominal) for d in (4, None))
     assert with_it.coreset_indices[0] == without.coreset_indices[0]
     assert not torch.equal(with_it.coreset_indices, without.coreset_indices)
 

@@ -19,9 +19,7 @@ def reweighted(patch_features, bank, b):
     n, h, w, _ = patch_features.shape
     distances, indices = nearest(patch_features.flatten(0, 2), bank)
     shape = (n, h, w)
-    return reweighted_scores(
-        patch_features, distances.view(shape), indices.view(shape), bank, reweight_neighbours=b
-    )
+    return reweighted_scores(patch_features, distances.view(shape), indices.view(shape), bank, reweight_neighbours=b)
 
 
 def eq_7_in_plain_words(patch_features, bank, b):

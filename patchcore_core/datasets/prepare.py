@@ -1,8 +1,8 @@
 """From a line in params.yaml to a checked dataset with a manifest."""
 
+import argparse
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -90,12 +90,16 @@ def _replaced(folder: Path) -> Iterator[Path]:
         fresh.rename(folder)
 
 
-def main(name: str) -> None:
-    """Prepare the dataset `name` of params.yaml."""
+def main() -> None:
+    """Prepare a dataset of params.yaml."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_core.datasets.prepare", description=__doc__)
+    parser.add_argument("dataset", help="its name in params.yaml")
+    name = parser.parse_args().dataset
     params = load_params()
     with chdir(params.root):  # paths in params.yaml, and in the manifest, are relative to the project
         prepare(name, params.dataset(name).spec, "data")
 
 
 if __name__ == "__main__":
-    exit_on_input_error(main, sys.argv[1:], usage="python -m patchcore_core.datasets.prepare DATASET")
+    with exit_on_input_error():
+        main()
