@@ -5,6 +5,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 import yaml
 from PIL import Image
 from toy_folders import mvtec_folder, save_image
@@ -12,6 +13,8 @@ from toy_folders import mvtec_folder, save_image
 from patchcore_core import weights
 from patchcore_core.datasets import DatasetSpec, build_manifest
 from patchcore_core.params import Params, load_params
+
+torch.set_num_threads(1)  # the tensors are small, and threads that wait for each other cost most of the time
 
 
 @pytest.fixture(autouse=True, scope="session")

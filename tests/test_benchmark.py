@@ -110,6 +110,31 @@ def test_a_result_is_what_patchcore_says_of_the_test_images(finished):
         np.testing.assert_allclose(getattr(result, name), getattr(prediction, name), rtol=1e-5)
 
 
+def test_variants_that_describe_patches_differently_do_not_get_each_others_features(finished):
+    finished.variants = {
+        "default": {"coreset_fraction": 1},
+        "window": {"coreset_fraction": 1, "neighbourhood_size": 1},
+        "border": {"coreset_fraction": 1, "border": "cut"},
+        "stride": {"coreset_fraction": 1, "stride": 2},
+        "dimension": {"coreset_fraction": 1, "dimension": 64},
+        "hierarchy": {"coreset_fraction": 1, "hierarchies": [3]},
+    }
+    finished.dataset["seeds"] = [0]
+    index, params = run(finished), finished.params
+    manifest, preprocessing = plan("toy", params).manifest, params.dataset("toy").preprocessing
+    train, test = (list(batches(manifest.records("bolt", split), preprocessing, 4)) for split in ("train", "test"))
+    for cell, result in index.results(finished.root / "reports/scores/toy", category="bolt"):
+        expected = PatchCore(params.variants[cell["variant"]]).fit(train).predict(test).distances
+        np.testing.assert_allclose(result.distances, expected, rtol=1e-4)
+
+
+def test_images_of_another_size_get_feature_maps_of_their_own(finished):
+    finished.dataset["resize"] = [72, 96]
+    index = run(finished)
+    for _, result in index.results(finished.root / "reports/scores/toy"):
+        assert result.distances.shape == (4, 9, 12)
+
+
 def test_a_result_says_what_it_was_made_with_and_holds_no_times(finished):
     work = plan("toy", finished.params)
     stamp = RawResult.read(work.path(work.cells[0])).stamp

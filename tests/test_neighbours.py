@@ -82,6 +82,15 @@ def test_a_query_that_is_in_the_bank_has_distance_zero(search, offset):
 
 
 @both
+def test_distances_ascend_even_where_they_differ_in_their_last_digit_only(search):
+    bank = noise(500, d=256)
+    bank /= bank.norm(dim=1, keepdim=True)  # all at about the same distance from the middle
+    distances, indices = nearest(1e-4 * noise(20, d=256, seed=1), bank, 100, search=search)
+    assert (distances.diff(dim=1) >= 0).all()
+    assert all(len(row.unique()) == 100 for row in indices)
+
+
+@both
 def test_with_k_all_rows_every_row_is_named_once(search):
     distances, indices = nearest(noise(20), noise(7, seed=1), 7, search=search)
     assert indices.sort(dim=1).values.tolist() == [list(range(7))] * 20

@@ -2,6 +2,7 @@ import ast
 import json
 import shutil
 from contextlib import chdir
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -46,7 +47,7 @@ def given_parameters(stage):
     """What the command of a stage passes: names and values from params.yaml, then those of --set."""
     words = stage["cmd"].split()
     stem = next(word for word in words if word.endswith(".ipynb")).removeprefix("notebooks/").removesuffix(".ipynb")
-    settings = [word for option, word in zip(words, words[1:], strict=False) if option == "--set"]
+    settings = [word for option, word in pairwise(words) if option == "--set"]
     return stem, PARAMS["tables"].get(stem, {}) | {
         name: yaml.safe_load(value) for name, value in (setting.split("=", 1) for setting in settings)
     }

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, neighbours
+from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, neighbours, patchcore
 from patchcore_core.patchcore import generator, select_coreset
 from patchcore_core.weights import WeightsMissing
 
@@ -205,6 +205,19 @@ def test_global_random_state_neither_matters_nor_changes():
     torch.manual_seed(0)
     assert torch.equal(torch.rand(1), drawn)
     assert torch.equal(PatchCore(config(), network=Pyramid()).fit(pictures(4)).memory_bank, first.memory_bank)
+
+
+def test_the_seed_is_that_of_the_projection_as_well(monkeypatch):
+    original, seeds = patchcore.random_projection, []
+
+    def random_projection(rows, dimension, *, generator):
+        seeds.append(generator.initial_seed())
+        return original(rows, dimension, generator=generator)
+
+    monkeypatch.setattr(patchcore, "random_projection", random_projection)
+    for seed in (0, 0, 1):
+        PatchCore(config(), network=Pyramid(), seed=seed).fit(pictures(2))
+    assert seeds[0] == seeds[1] != seeds[2]
 
 
 def test_each_purpose_has_random_numbers_of_its_own():

@@ -268,10 +268,10 @@ def test_a_packages_weights_are_matched_by_position(tmp_path):
     )
 
 
-def test_a_packages_weights_of_other_shapes_are_refused(tmp_path):
+@pytest.mark.parametrize("more", [{"layer0": torch.zeros(1)}, {"layer99": torch.zeros(1)}])
+def test_a_packages_weights_of_other_shapes_or_number_are_refused(tmp_path, more):
     source, target = small_network(), small_network()
-    state = {f"layer{i}": tensor for i, tensor in enumerate(source.state_dict().values())}
-    state["layer0"] = torch.zeros(1)
+    state = {f"layer{i}": tensor for i, tensor in enumerate(source.state_dict().values())} | more
     torch.save(state, tmp_path / "package.pth")
     with pytest.raises(InputError, match="do not fit backbone 'mine'"):
         as_weights(tmp_path / "package.pth", in_order=True).load_into(target, needed=names(target), name="mine")

@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
@@ -42,7 +44,7 @@ def prepare_project(folder: Path) -> None:
     """Do what the data stages do."""
     with chdir(folder):
         for name in load_params().datasets:
-            prepare.main(name)
+            run_main(prepare, name)
 
 
 def score_project(folder: Path) -> None:
@@ -52,7 +54,14 @@ def score_project(folder: Path) -> None:
         params = load_params()
         for name in params.datasets:
             benchmark.collect(benchmark.score_dataset(name, params, show_progress=False), params)
-            evaluation.main(name)
+            run_main(evaluation, name)
+
+
+def run_main(module: ModuleType, *arguments: str) -> None:
+    """Call a module's command line here, without a new process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [module.__name__, *arguments])
+        module.main()
 
 
 def call_synthetic(folder: Path, dataset: str) -> None:
