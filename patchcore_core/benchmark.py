@@ -27,7 +27,7 @@ from patchcore_core.stamp import code_fingerprint, commit, machine, peak_memory,
 from patchcore_core.weights import Weights, WeightsMissing
 
 # The modules whose behaviour raw results depend on, besides those of the feature maps.
-RESULT_MODULES = (*FEATURE_MODULES, "patches", "coreset", "neighbours", "scoring", "patchcore")
+RESULT_MODULES = (*FEATURE_MODULES, "benchmark", "patches", "coreset", "neighbours", "scoring", "patchcore")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Cell:
     variant: str
     seed: int
     config: PatchCoreConfig
+    weights_origin: str  # where the file was found; no part of the key
     stamp: dict[str, object]
 
     @property
@@ -126,12 +127,12 @@ def plan(name: str, params: Params) -> Plan:
                     "variant": variant,
                     "config": config.to_dict(),
                     "seed": seed,
-                    "weights": {"backbone": config.backbone, "origin": weights.origin, "sha256": weights.sha256},
+                    "weights": {"backbone": config.backbone, "sha256": weights.sha256},
                     "device": torch.device(params.execution.device).type,
                     "versions": versions(),
                     "code_sha256": code,
                 }
-                cells.append(Cell(category, variant, seed, config, stamp))
+                cells.append(Cell(category, variant, seed, config, weights.origin, stamp))
     store = params.path(params.execution.cache_dir) / "cells"
     return Plan(name, manifest, dataset.preprocessing, tuple(cells), weights_missing, store)
 
@@ -259,6 +260,7 @@ def _run_cell(
         "coreset_s": round(fitted - started, 3),
         "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
+        "weights_origin": cell.weights_origin,
         "commit": commit(params.root),
         "machine": machine(),
     }

@@ -8,6 +8,7 @@ from patchcore_core.progress import progress_bar
 
 BLOCK_VALUES = 2**22  # values of one temporary product block (16 MB in float32)
 SMALLEST_ROUND, LARGEST_ROUND = 64, 1024  # candidates looked at in one round
+TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision
 
 
 def coreset_size(n: int, fraction: float) -> int:
@@ -66,7 +67,8 @@ def greedy_coreset(
     can be picked before some other row overtakes them, so the greedy picks are simulated among these b for as long
     as the best of them is farther than the (b+1)-th row of all. Then one matrix product updates all distances.
     Candidates are compared in double precision, the first of equals winning; the distances that nominate them are
-    single, so that rows equally far to within their rounding may come in another order.
+    single, so that rows equally far to within their rounding may come in another order. Once all rows lie so close
+    to the coreset that single precision cannot tell them apart, everything goes on in double.
 
     Args:
         features: (n, d) patch features, randomly projected or not.
@@ -87,10 +89,8 @@ def greedy_coreset(
     if not 0 <= start < n:
         raise InputError(f"start={start} must be a row in 0..{n - 1}")
 
-    features = features - features.mean(dim=0)  # distances stay; smaller norms lose less to rounding
-    half_norms = features.square().sum(dim=1) / 2
-    rounding = 32 * torch.finfo(features.dtype).eps * float(half_norms.max())  # of a squared distance
-    squared_gaps = features.new_full((n,), torch.inf)  # to the coreset so far; -1 marks a pick
+    centred, half_norms, rounding = _centred(features)
+    squared_gaps = centred.new_full((n,), torch.inf)  # to the coreset so far; -1 marks a pick
     picks = torch.empty(size, dtype=torch.long, device=features.device)
     picks[0] = start
     count, fresh, round_size = 1, picks[:1], 2 * SMALLEST_ROUND
@@ -98,10 +98,13 @@ def greedy_coreset(
     with progress_bar(size, "greedy coreset", unit="pick", show=progress) as bar:
         bar.update(1)
         while count < size:
-            _update_gaps(squared_gaps, features, half_norms, fresh)
+            _update_gaps(squared_gaps, centred, half_norms, fresh)
+            if centred.dtype != torch.float64 and float(squared_gaps.max()) < TOO_CLOSE * rounding:
+                centred, half_norms, rounding = _centred(features.double())
+                squared_gaps = _squared_gaps(centred, half_norms, picks[:count])
             candidates, bound = _farthest(squared_gaps, round_size)
             chosen = _simulate_greedy(
-                features[candidates], features, picks[:count], bound=bound + rounding, most=size - count
+                centred[candidates], centred, picks[:count], bound=bound + rounding, most=size - count
             )
             if len(chosen) == 0:  # every row left repeats one that is kept: the first ones follow in order
                 fresh = (squared_gaps >= 0).nonzero()[: size - count, 0]
@@ -124,12 +127,26 @@ def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
         features: (n, d).
         coreset_indices: (size,) kept rows.
     """
-    features = features - features.mean(dim=0)
-    half_norms = features.square().sum(dim=1) / 2
-    squared_gaps = features.new_full((len(features),), torch.inf)
-    for rows in coreset_indices.split(1024):
-        _update_gaps(squared_gaps, features, half_norms, rows)
-    return float(squared_gaps.max().clamp_min(0).sqrt())
+    centred, half_norms, _ = _centred(features)
+    return float(_squared_gaps(centred, half_norms, coreset_indices).max().clamp_min(0).sqrt())
+
+
+def _centred(features: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Features about their mean, half their squared norms, and what a squared distance loses to rounding.
+
+    Distances stay as they are, and smaller norms lose less.
+    """
+    centred = features - features.mean(dim=0)
+    half_norms = centred.square().sum(dim=1) / 2
+    return centred, half_norms, 32 * torch.finfo(features.dtype).eps * float(half_norms.max())
+
+
+def _squared_gaps(centred: Tensor, half_norms: Tensor, picks: Tensor) -> Tensor:
+    """(n,) squared distances to the picks; -1 marks a pick."""
+    squared_gaps = centred.new_full((len(centred),), torch.inf)
+    for rows in picks.split(LARGEST_ROUND):
+        _update_gaps(squared_gaps, centred, half_norms, rows)
+    return squared_gaps
 
 
 def _update_gaps(squared_gaps: Tensor, features: Tensor, half_norms: Tensor, rows: Tensor) -> None:

@@ -13,7 +13,7 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_core.datasets.images import Preprocessing, mask_array, read_mask
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import Record
-from patchcore_core.errors import exit_on_input_error
+from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import write_json, write_text
 from patchcore_core.params import Params, load_params
 from patchcore_core.progress import progress_bar
@@ -38,9 +38,15 @@ def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -
     rows = []
     with progress_bar(len(index.cells), f"{name}: metrics", unit="cell", show=show_progress) as bar:
         for category in manifest.categories:
+            manifest.check_unchanged(category)
             records = manifest.records(category, "test")
             masks = ground_truth(records, preprocessing)
             for cell, result in index.results(folder, category=category):
+                if result.stamp["images_sha256"] != manifest.digest(category):
+                    raise InputError(
+                        f"{cell['file']} was computed from other images than {name}/{category} has now",
+                        remedy=f"run `dvc repro score@{name}`",
+                    )
                 for metric, value in evaluate(result, records, masks).items():
                     rows.append([name, category, cell["variant"], cell["seed"], metric, value])
                 bar.update(1)

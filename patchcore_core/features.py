@@ -1,6 +1,7 @@
 """Feature maps on disk, named by what determines them and shared by all variants that can use them."""
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,9 @@ from patchcore_core.params import Execution
 from patchcore_core.stamp import code_fingerprint, versions
 
 # The modules whose behaviour feature maps depend on; a change in one of them makes the cache start anew.
-FEATURE_MODULES = ("backbones", "weights", "datasets.images", "datasets.videos")
+FEATURE_MODULES = ("backbones", "weights", "features", "datasets.images", "datasets.videos")
+
+ORPHANED_AFTER = 24 * 3600  # seconds since the last write to a temporary file that no process will finish
 
 
 class FeatureCache:
@@ -105,7 +108,10 @@ class FeatureCache:
                 array.flush()
 
     def _evict(self, keep: set[Path]) -> None:
-        """Delete the files that were not used for longest, until the folder has its size."""
+        """Delete the files that were not used for longest, until the folder has its size; and what a kill left."""
+        for orphan in self.folder.glob(".*.npy"):
+            if time.time() - orphan.stat().st_mtime > ORPHANED_AFTER:
+                orphan.unlink(missing_ok=True)
         limit = self.execution.cache_size_gb * 2**30
         files = sorted(self.folder.glob("[0-9a-f]*.npy"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)

@@ -35,14 +35,14 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, *, search: str = "torch")
         raise InputError(f"search={search!r} must be one of {', '.join(_SEARCHES)}")
 
     centre = bank.mean(dim=0)  # distances stay; smaller norms lose less to rounding
-    queries, bank = queries - centre, bank - centre
-    indices = _SEARCHES[search](queries, bank, k)
+    near, near_bank = queries - centre, bank - centre
+    indices = _SEARCHES[search](near, near_bank, k)
     distances = _distances(queries, bank, indices)
 
-    norms = queries.square().sum(dim=1) + bank[indices[:, -1]].square().sum(dim=1)
+    norms = near.square().sum(dim=1) + near_bank[indices[:, -1]].square().sum(dim=1)
     lost = (distances[:, 0].square() < LOST_TO_ROUNDING * norms).nonzero()[:, 0]
     if len(lost):
-        precise, precise_bank = queries[lost].double(), bank.double()
+        precise, precise_bank = queries[lost].double() - centre, bank.double() - centre
         indices[lost] = _search_torch(precise, precise_bank, k)
         distances[lost] = _distances(precise, precise_bank, indices[lost]).to(distances)
 

@@ -115,12 +115,12 @@ class PatchCore:
         Raises:
             InputError: the model is not fitted, there are no images, or images of different sizes.
         """
+        self._require_memory_bank()
         return self.predict_patches(*self._all_patch_features(images))
 
     def predict_patches(self, features: Tensor, size: Sequence[int]) -> Prediction:
         """Score patch features (n, h, w, d) of images of `size` (H, W)."""
-        if self.memory_bank is None:
-            raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
+        self._require_memory_bank()
         n, h, w, d = features.shape
         if d != self.memory_bank.shape[1]:
             raise InputError(
@@ -141,8 +141,7 @@ class PatchCore:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled."""
-        if self.memory_bank is None:
-            raise InputError("the model has no memory bank yet", remedy="call fit before save")
+        self._require_memory_bank()
         path = Path(path)
         tensors = {"memory_bank": self.memory_bank, "coreset_indices": self.coreset_indices}
         with atomic_path(path / MEMORY_BANK_FILE) as temporary:
@@ -204,6 +203,10 @@ class PatchCore:
         tensors = load_file(path / MEMORY_BANK_FILE, device=str(model.device))
         model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors["coreset_indices"]
         return model
+
+    def _require_memory_bank(self) -> None:
+        if self.memory_bank is None:
+            raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
 
     def _all_patch_features(self, images: Images) -> tuple[Tensor, tuple[int, int]]:
         """Patch features (n, h, w, d) of all images, and the images' size (H, W)."""

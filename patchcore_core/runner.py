@@ -70,7 +70,7 @@ def read_notebook(path: Path) -> NotebookNode:
     """Read a notebook; InputError if there is none."""
     try:
         return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
         raise InputError(f"the notebook {path} cannot be read: {error}") from None
 
 
@@ -83,8 +83,14 @@ def literal_parameters(path: Path, notebook: NotebookNode) -> dict[str, object]:
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise InputError(f"{path} has {len(cells)} cells tagged 'parameters'", remedy="tag exactly one")
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise InputError(
+            f"{path}: the parameters cell is not Python: {error}", remedy="write `name = literal` there"
+        ) from None
     found = {}
-    for statement in ast.parse(cells[0].source).body:
+    for statement in statements:
         try:
             (target,) = statement.targets
             found[target.id] = ast.literal_eval(statement.value)
@@ -147,7 +153,10 @@ def main() -> None:
         name, separator, value = setting.partition("=")
         if not separator:
             raise InputError(f"--set {setting!r} must be NAME=VALUE")
-        given[name] = yaml.safe_load(value)
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {setting!r} is not YAML: {error}") from None
     name = arguments.name or arguments.notebook.stem
     run_notebook(
         arguments.notebook,

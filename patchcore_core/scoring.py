@@ -52,10 +52,7 @@ def reweighted_scores(
     worst_patch = patch_features.flatten(1, 2)[rows, worst]  # (n, d)
     nearest_row = indices.flatten(1)[rows, worst]  # (n,), m*
     _, neighbourhood = nearest(memory_bank[nearest_row], memory_bank, k=b)  # (n, b), N_b(m*)
-    # m* is at distance 0 of itself; where duplicates push it out of the list it takes the last place.
-    missing = (neighbourhood != nearest_row[:, None]).all(dim=1)
-    neighbourhood[missing, -1] = nearest_row[missing]
-
+    # m* is among them, at distance 0; only rows that equal it can push it out, and those score alike.
     to_neighbourhood = (memory_bank[neighbourhood] - worst_patch[:, None]).double().norm(dim=2)
     to_nearest = (memory_bank[nearest_row] - worst_patch).double().norm(dim=1)
     # The quotient is a softmax; in logarithms no distance overflows.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +20,7 @@ class Table:
 
     Attributes:
         title: its heading.
-        caption: what is measured, on what, over how many seeds.
+        caption: what is measured, on what, over how many seeds; a caption of generated images begins with SYNTHETIC.
         synthetic: whether its numbers come from generated images.
         frame: the cells, as text.
     """
@@ -30,9 +30,13 @@ class Table:
     synthetic: bool
     frame: pd.DataFrame
 
+    def __post_init__(self) -> None:
+        if self.synthetic and "SYNTHETIC" not in self.caption:
+            object.__setattr__(self, "caption", f"SYNTHETIC images. {self.caption}")
+
     def write(self, folder: Path, name: str) -> None:
         """Write NAME.csv, and NAME.json with what is said about it."""
-        described = {key: value for key, value in asdict(self).items() if key != "frame"}
+        described = {"title": self.title, "caption": self.caption, "synthetic": self.synthetic}
         write_text(folder / f"{name}.csv", self.frame.to_csv(index=False, lineterminator="\n"))
         write_json(folder / f"{name}.json", described)
 

@@ -102,6 +102,14 @@ def test_picks_are_those_of_the_sequential_algorithm_over_many_rounds():
     assert greedy_coreset(features, 1500, start=0).tolist() == sequential_greedy(features, 1500, 0)
 
 
+def test_rows_too_close_for_single_precision_are_told_apart():
+    # Seen from the heap's distance the 500 rows lie within 1e-5 of each other; copies of the far row must not win.
+    features = torch.cat([torch.full((3000, 8), 1e3), 1e-2 * noise(500)])
+    chosen = greedy_coreset(features, 501, start=0)
+    assert int((chosen < 3000).sum()) == 1
+    assert chosen.tolist() == sequential_greedy(features, 501, start=0).tolist()
+
+
 def test_double_precision_features_are_picked_alike():
     features = noise().double()
     assert greedy_coreset(features, 300, start=5).tolist() == sequential_greedy(features, 300, 5)

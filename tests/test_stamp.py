@@ -105,8 +105,10 @@ def imported(module):
 
 
 def test_the_fingerprint_of_results_covers_every_module_that_they_depend_on():
-    # Messages, progress bars and hashes have no say in a result; configs and records are in its stamp as values.
-    without_influence = {"errors", "progress", "files", "config", "datasets.records"}
+    # Messages, progress bars, hashes and file formats have no say in a result; settings, configs, records and
+    # manifests are in its stamp as values.
+    without_influence = {"errors", "progress", "files", "results", "stamp"}
+    without_influence |= {"params", "config", "datasets.records", "datasets.manifest"}
     reached, waiting = set(), [*RESULT_MODULES]
     while waiting:
         module = waiting.pop()
