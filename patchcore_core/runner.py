@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
@@ -25,6 +26,7 @@ from patchcore_core.params import load_params
 from patchcore_core.progress import RUNNER_VARIABLE
 
 KERNEL = "python3"
+USER_ERRORS = ("InputError", "WeightsMissing")  # their messages need no traceback
 
 
 def run_notebook(
@@ -49,8 +51,8 @@ def run_notebook(
     with atomic_path(output) as temporary:
         try:
             executed = papermill.execute_notebook(
-                str(notebook),
-                str(temporary),
+                _no_format(notebook),
+                _no_format(temporary),
                 parameters=dict(parameters),
                 kernel_name=KERNEL,
                 cwd=str(cwd),
@@ -60,6 +62,11 @@ def run_notebook(
             failed.parent.mkdir(parents=True, exist_ok=True)
             failed.write_bytes(temporary.read_bytes())
             raise InputError(_describe(notebook, error, failed)) from None
+        except DeadKernelError:
+            raise InputError(
+                f"the kernel that ran {notebook} died, most often for want of memory",
+                remedy="use smaller images or a machine with more memory; what was finished is kept",
+            ) from None
         normalise(executed)
         nbformat.write(executed, temporary)
     write_text(output.with_suffix(".html"), to_html(executed, title=output.stem))
@@ -132,8 +139,13 @@ def to_html(notebook: NotebookNode, *, title: str) -> str:
     return page
 
 
+def _no_format(path: Path) -> str:
+    """A path for papermill, which takes braces in paths for places to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _describe(notebook: Path, error: papermill.PapermillExecutionError, failed: Path) -> str:
-    if error.ename == "InputError":
+    if error.ename in USER_ERRORS:
         return f"{error.evalue}\n(in cell {error.cell_index} of {notebook}; the run is kept in {failed})"
     trace = "\n".join(error.traceback)
     return f"cell {error.cell_index} of {notebook} failed\n{trace}\nThe run is kept in {failed}"

@@ -107,7 +107,7 @@ def test_rows_too_close_for_single_precision_are_told_apart():
     features = torch.cat([torch.full((3000, 8), 1e3), 1e-2 * noise(500)])
     chosen = greedy_coreset(features, 501, start=0)
     assert int((chosen < 3000).sum()) == 1
-    assert chosen.tolist() == sequential_greedy(features, 501, start=0).tolist()
+    assert chosen.tolist() == sequential_greedy(features, 501, start=0)
 
 
 def test_double_precision_features_are_picked_alike():
