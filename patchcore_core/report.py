@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from patchcore_core.errors import exit_on_input_error
+from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import write_text
 from patchcore_core.params import Params, load_params
 from patchcore_core.results import RawResult, ScoreIndex
@@ -62,7 +62,7 @@ def build_report(params: Params) -> str:
     """The page as HTML, from what lies in reports/.
 
     Raises:
-        InputError: a table or a result that it shows has not been made.
+        InputError: a table, a figure or a result that it shows has not been made.
     """
     reports = params.path("reports")
     environment = Environment(
@@ -109,6 +109,8 @@ def _section(
 
 def _figure(path: Path) -> Figure:
     described = next(text for name, text in ALTERNATIVE_TEXTS.items() if path.stem.startswith(name))
+    if not path.is_file():
+        raise InputError(f"there is no figure {path}", remedy="run `dvc repro`")
     return Figure(path.stem, described, b64encode(path.read_bytes()).decode())
 
 

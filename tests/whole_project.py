@@ -32,7 +32,7 @@ def make_project(folder: Path) -> Path:
     for name, dataset in values["datasets"].items():
         LAYOUTS[dataset["layout"]](folder / "folders" / name)
         crop = None if dataset["crop"] is None else SIDE - 8
-        dataset |= {"source": f"folders/{name}", "resize": [SIDE, SIDE], "crop": crop, "seeds": SEEDS}
+        dataset |= {"source": f"folders/{name}", "resize": [SIDE, SIDE], "crop": crop, "seeds": list(SEEDS)}
     values["tables"]["f3_coreset_vs_random"] |= {"points": 400, "size": 20}
     values["tables"]["dataset_results"]["images_shown"] = 4
     values["execution"] |= {"device": "cpu", "weights": None, "cache_dir": ".cache", "cache_size_gb": 1}
