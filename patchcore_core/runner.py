@@ -9,6 +9,7 @@ import argparse
 import ast
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from patchcore_core.params import load_params
 from patchcore_core.progress import RUNNER_VARIABLE
 
 KERNEL = "python3"
+# The kernel's own log says nothing about the notebook; progress bars belong in the terminal, not in the notebook.
+KERNEL_ARGUMENTS = ["--log-level=CRITICAL", "--IPKernelApp.capture_fd_output=False"]
 USER_ERRORS = ("InputError", "WeightsMissing")  # their messages need no traceback
 
 
@@ -46,7 +49,8 @@ def run_notebook(
     """
     source = read_notebook(notebook)
     check_parameters(notebook, literal_parameters(notebook, source), parameters)
-    os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel
+    os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel, as is the next one
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # no bar is meant for the notebook
     failed.unlink(missing_ok=True)
     with atomic_path(output) as temporary:
         try:
@@ -56,7 +60,7 @@ def run_notebook(
                 parameters=dict(parameters),
                 kernel_name=KERNEL,
                 cwd=str(cwd),
-                extra_arguments=["--log-level=CRITICAL"],  # the kernel's own log says nothing about the notebook
+                extra_arguments=KERNEL_ARGUMENTS,
             )
         except papermill.PapermillExecutionError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +71,7 @@ def run_notebook(
                 f"the kernel that ran {notebook} died, most often for want of memory",
                 remedy="use smaller images or a machine with more memory; what was finished is kept",
             ) from None
+        print(take_messages(executed), end="", file=sys.stderr)
         normalise(executed)
         nbformat.write(executed, temporary)
     write_text(output.with_suffix(".html"), to_html(executed, title=output.stem))
@@ -119,6 +124,17 @@ def check_parameters(path: Path, known: Mapping[str, object], given: Mapping[str
             offenders=problems,
             remedy=f"its parameters are {', '.join(known) or 'none'}; set them under tables.{path.stem} in params.yaml",
         )
+
+
+def take_messages(notebook: NotebookNode) -> str:
+    """Remove what cells wrote to standard error, and give it: warnings hold paths of this machine."""
+    messages = []
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        messages += [output.text for output in outputs if output.get("name") == "stderr"]
+        if outputs:
+            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
+    return "".join(messages)
 
 
 def normalise(notebook: NotebookNode) -> None:

@@ -234,6 +234,20 @@ def test_two_runs_that_compute_the_same_give_the_same_bytes(project):
 
 
 @pytest.mark.slow
+def test_progress_and_warnings_go_to_the_terminal_and_not_into_the_page(project, capfd):
+    page = notebook(
+        "import warnings; warnings.warn('mind the step')",
+        "from patchcore_core.progress import progress_bar\nwith progress_bar(3, 'walking') as bar:\n    bar.update(3)",
+        "print('arrived')",
+    )
+    executed = run(written(page, project), project, number=1)
+    texts = [output.get("text", "") for cell in executed.cells for output in cell.get("outputs", [])]
+    assert texts == ["arrived\n"]
+    shown = capfd.readouterr().err
+    assert "mind the step" in shown
+    assert "walking: 100%" in shown
+
+
 def test_an_executed_notebook_shows_its_results_and_keeps_its_prose(project):
     page = written(notebook(TABLE.replace("pd", "__import__('pandas')")), project)
     before = page.read_bytes()
