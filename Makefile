@@ -23,14 +23,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 
-repro: setup ## run the whole pipeline (4 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 4 minutes by default, nothing if fresh"
+repro: setup ## run the whole pipeline (3 minutes on 2 cores with the default, synthetic images)
+	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 3 minutes by default, nothing if fresh"
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "repro: done; open reports/index.html"
 
-test: setup ## run all tests (4 minutes)
-	@echo "test: all tests, about 4 minutes; 'make test-fast' leaves the slow ones out"
+test: setup ## run all tests (2 minutes)
+	@echo "test: all tests, about 2 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q
 
 test-fast: setup ## run the tests that take seconds
