@@ -55,6 +55,7 @@ def greedy_coreset(
     size: int,
     *,
     start: int | None = None,
+    gaps: Tensor | None = None,
     generator: Generator | None = None,
     progress: bool = False,
 ) -> Tensor:
@@ -74,23 +75,33 @@ def greedy_coreset(
         features: (n, d) patch features, randomly projected or not.
         size: how many to keep, 1 <= size <= n.
         start: the first pick; drawn with `generator` when None. The rest is deterministic.
+        gaps: (n,) distances within which the rows count as covered from the outset, in place of a first pick: the
+            row with the largest is then picked first, of equals the first one (see `anchor_gaps`).
         progress: show a progress bar.
 
     Returns:
         (size,) distinct row indices, in order of selection.
 
     Raises:
-        InputError: `size` or `start` is out of range, or the features hold NaN or infinities.
+        InputError: `size`, `start` or `gaps` is out of range, both of the latter are given, or the features hold NaN
+            or infinities.
     """
     check_features(features, size)
     n = len(features)
-    if start is None:
+    if gaps is not None:
+        _check_gaps(gaps, n, start)
+        start = int(gaps.argmax())
+    elif start is None:
         start = int(torch.randint(n, (), generator=generator))
     if not 0 <= start < n:
         raise InputError(f"start={start} must be a row in 0..{n - 1}")
 
     centred, half_norms, rounding = _centred(features)
-    squared_gaps = centred.new_full((n,), torch.inf)  # to the coreset so far; -1 marks a pick
+    # Squared gaps that hold whatever is picked; double, in which candidates are compared.
+    outset = centred.new_full((n,), torch.inf, dtype=torch.float64)
+    if gaps is not None:
+        outset = gaps.to(outset).square()
+    squared_gaps = outset.to(centred)  # to the coreset so far; -1 marks a pick
     picks = torch.empty(size, dtype=torch.long, device=features.device)
     picks[0] = start
     count, fresh, round_size = 1, picks[:1], 2 * SMALLEST_ROUND
@@ -101,10 +112,15 @@ def greedy_coreset(
             _update_gaps(squared_gaps, centred, half_norms, fresh)
             if centred.dtype != torch.float64 and float(squared_gaps.max()) < TOO_CLOSE * rounding:
                 centred, half_norms, rounding = _centred(features.double())
-                squared_gaps = _squared_gaps(centred, half_norms, picks[:count])
+                squared_gaps = _squared_gaps(centred, half_norms, picks[:count]).minimum(outset)
             candidates, bound = _farthest(squared_gaps, round_size)
             chosen = _simulate_greedy(
-                centred[candidates], centred, picks[:count], bound=bound + rounding, most=size - count
+                centred[candidates],
+                centred,
+                picks[:count],
+                outset[candidates],
+                bound=bound + rounding,
+                most=size - count,
             )
             if len(chosen) == 0:  # every row left repeats one that is kept: the first ones follow in order
                 fresh = (squared_gaps >= 0).nonzero()[: size - count, 0]
@@ -118,6 +134,32 @@ def greedy_coreset(
             elif len(fresh) < round_size // 8:
                 round_size = max(round_size // 2, SMALLEST_ROUND)
     return picks
+
+
+def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | None = None) -> Tensor:
+    """Start the greedy coreset as the authors' approximate sampler does: from afar of a few random rows.
+
+    Every row counts as covered within its mean distance to the anchors, which are not kept themselves:
+    `greedy_coreset(features, size, gaps=anchor_gaps(features))`.
+
+    Source: `ApproximateGreedyCoresetSampler` of amazon-science/patchcore-inspection.
+
+    Args:
+        features: (n, d).
+        anchors: how many rows are drawn; all of them if there are no more.
+
+    Returns:
+        (n,) mean L2 distance of each row to the anchors.
+
+    Raises:
+        InputError: there are no features or no anchors, or the features hold NaN or infinities.
+    """
+    if anchors < 1:
+        raise InputError(f"anchors={anchors} must be at least 1")
+    chosen = random_coreset(features, min(anchors, max(1, len(features))), generator=generator)
+    # Departs from Algorithm 1, in which only rows that are kept limit a distance.
+    # By differences: an anchor is at distance 0 from itself, which products of large norms do not give.
+    return torch.cdist(features, features[chosen], compute_mode="donot_use_mm_for_euclid_dist").mean(dim=1)
 
 
 def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
@@ -165,21 +207,27 @@ def _update_gaps(squared_gaps: Tensor, features: Tensor, half_norms: Tensor, row
 def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
     """The `most` rows that are farthest, in ascending order, and the squared gap that no other row exceeds."""
     values, rows = squared_gaps.topk(min(most + 1, len(squared_gaps)))
+    if values[0] == values[-1]:  # more equals than candidates: the first of them come first
+        rows = (squared_gaps == values[0]).nonzero()[: len(values), 0]
     bound = float(values[most]) if len(values) > most else -1.0
     rows = rows[:most][values[:most] >= 0]
     return rows.sort().values, max(bound, 0.0) if bound >= 0 else -torch.inf
 
 
-def _simulate_greedy(candidates: Tensor, features: Tensor, picks: Tensor, *, bound: float, most: int) -> Tensor:
+def _simulate_greedy(
+    candidates: Tensor, features: Tensor, picks: Tensor, outset: Tensor, *, bound: float, most: int
+) -> Tensor:
     """Greedy picks among the candidates while no other row can come before them, as positions in `candidates`.
 
-    Squared gaps are recomputed in double precision. At least one pick is made unless all gaps are zero.
+    Squared gaps are recomputed in double precision, none larger than at the `outset`. At least one pick is made
+    unless all gaps are zero.
     """
     exact = candidates.double()
     # The nearest pick by a single-precision product may be a near tie; of the four nearest, one is the nearest.
     products = (features[picks].square().sum(dim=1) / 2) - candidates @ features[picks].T
     near = picks[products.topk(min(4, len(picks)), largest=False).indices]  # (b, 4)
-    gaps = (exact[:, None] - features[near].double()).square().sum(dim=2).amin(dim=1).cpu().numpy()
+    to_picks = (exact[:, None] - features[near].double()).square().sum(dim=2).amin(dim=1)
+    gaps = to_picks.minimum(outset).cpu().numpy()
     between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").square().cpu().numpy()
 
     chosen: list[int] = []
@@ -201,3 +249,13 @@ def check_features(features: Tensor, size: int) -> None:
     if not torch.isfinite(features).all():
         bad = int((~torch.isfinite(features)).any(dim=1).sum())
         raise InputError(f"{bad} of {n} patch features hold NaN or infinite values", remedy="check images and network")
+
+
+def _check_gaps(gaps: Tensor, n: int, start: int | None) -> None:
+    """Refuse gaps that are not one distance a row, and a first pick beside them."""
+    if start is not None:
+        raise InputError(f"start={start} cannot be given together with gaps, which decide the first pick")
+    if tuple(gaps.shape) != (n,):
+        raise InputError(f"gaps {tuple(gaps.shape)} must be ({n},), one distance a patch feature")
+    if not (gaps >= 0).all():  # also refuses NaN
+        raise InputError(f"{int((~(gaps >= 0)).sum())} of {n} gaps are negative or NaN", remedy="give distances")

@@ -42,17 +42,18 @@ def patch_features(
 
     # Both aggregations are linear in each window and bilinear rescaling is linear too, so that coarse maps are
     # aggregated on their own small grid and rescaled afterwards: the same numbers as the other order, for less.
+    pooled_once = dimension is not None and not _from_whole_channels(maps, dimension)
     if dimension is None:
         aggregated = [neighbourhood_mean(fmap, neighbourhood_size, border=border) for fmap in maps]
+    elif not pooled_once:
+        aggregated = [neighbourhood_filter(fmap, neighbourhood_size, dimension, len(maps)) for fmap in maps]
     else:
         aggregated = [neighbourhood_pool(fmap, neighbourhood_size, dimension) for fmap in maps]
 
     size = aggregated[0].shape[-2:]
     on_one_grid = [rescale(fmap, size)[:, :, ::stride, ::stride] for fmap in aggregated]
     features = torch.cat(on_one_grid, dim=1).permute(0, 2, 3, 1)  # (n, h, w, sum of channels)
-    if dimension is None:
-        return features.contiguous()
-    return _adaptive_mean(features, dimension)
+    return _adaptive_mean(features, dimension) if pooled_once else features.contiguous()
 
 
 def neighbourhood_mean(fmap: Tensor, neighbourhood_size: int, *, border: str = "zeros") -> Tensor:
@@ -75,11 +76,40 @@ def neighbourhood_pool(fmap: Tensor, neighbourhood_size: int, dimension: int) ->
     return torch.stack(pooled).transpose(1, 2).reshape(n, dimension, h, w)
 
 
+def neighbourhood_filter(fmap: Tensor, neighbourhood_size: int, dimension: int, hierarchies: int) -> Tensor:
+    """Pool as the authors' code does twice, in one step and without windows: one filter a channel.
+
+    The second pooling averages groups of as many values as there are hierarchies. Where each group comes from whole
+    channels, each of the same number r, all groups weight their (r, p, p) values alike. So with WideResNet50,
+    hierarchies 2 and 3, p = 3 and d = 1024: of hierarchy 2 every channel becomes a mean that counts the centre
+    twice, of hierarchy 3 every pair of channels its plain mean.
+
+    Args:
+        fmap: (n, c, h, w) with c a multiple of dimension / hierarchies.
+        neighbourhood_size: p.
+        dimension: d, a multiple of `hierarchies`.
+        hierarchies: how many there are.
+
+    Returns:
+        (n, d / hierarchies, h, w): the values of the descriptor that come from this hierarchy.
+    """
+    c, p, values = fmap.shape[1], neighbourhood_size, dimension // hierarchies
+    r = c // values
+    weights = _adaptive_mean(torch.eye(r * p * p), hierarchies).mean(dim=1)
+    filters = weights.view(r, 1, p, p).repeat(values, 1, 1, 1).to(fmap)  # (c, 1, p, p)
+    return F.conv2d(fmap, filters, padding=p // 2, groups=c).unflatten(1, (values, r)).sum(dim=2)
+
+
 def rescale(fmap: Tensor, size: Sequence[int]) -> Tensor:
     """Bring a map to the grid `size` bilinearly; a map that is there already is returned as it is."""
     if tuple(fmap.shape[-2:]) == tuple(size):
         return fmap
     return F.interpolate(fmap, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _from_whole_channels(maps: Sequence[Tensor], dimension: int) -> bool:
+    """Whether each value of the authors' descriptor comes from one hierarchy, and there from whole channels."""
+    return dimension % len(maps) == 0 and all(fmap.shape[1] * len(maps) % dimension == 0 for fmap in maps)
 
 
 def _adaptive_mean(rows: Tensor, dimension: int) -> Tensor:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from patchcore_core.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_core.patches import rescale
 
@@ -60,29 +62,38 @@ def reweighted_scores(
     return (weight * raw_score.double()).to(raw_score.dtype)
 
 
-def anomaly_maps(distances: Tensor, size: Sequence[int], *, sigma: float = 4.0) -> Tensor:
+def anomaly_maps(distances: Tensor, size: Sequence[int], *, sigma: float = 4.0, upsampling: str = "bilinear") -> Tensor:
     """Locate anomalies: patch distances brought to the image's size and smoothed.
 
-    Bilinear rescaling and Gaussian smoothing are both linear and act on each axis by itself, so that together they
+    Upsampling and Gaussian smoothing are both linear and act on each axis by itself, so that together they
     are one matrix an axis: map = A_h D A_w^T.
 
     Args:
         distances: (n, h, w) patch distances.
         size: (H, W) of the images, in pixels.
         sigma: standard deviation of the Gaussian, in pixels; 0 for none.
+        upsampling: "bilinear", as the paper has it, or "nearest", as some other implementations do.
 
     Returns:
         (n, H, W) anomaly maps.
+
+    Raises:
+        InputError: there is no such upsampling.
     """
-    vertical = _upsample_and_smooth(distances.shape[1], size[0], sigma).to(distances)
-    horizontal = _upsample_and_smooth(distances.shape[2], size[1], sigma).to(distances)
+    if upsampling not in _UPSAMPLINGS:
+        raise InputError(f"upsampling={upsampling!r} must be one of {', '.join(_UPSAMPLINGS)}")
+    vertical = _upsample_and_smooth(distances.shape[1], size[0], sigma, upsampling).to(distances)
+    horizontal = _upsample_and_smooth(distances.shape[2], size[1], sigma, upsampling).to(distances)
     return vertical @ distances @ horizontal.T
 
 
-def _upsample_and_smooth(length: int, target: int, sigma: float) -> Tensor:
-    """(target, length) matrix: bilinear rescaling of one axis followed by a Gaussian."""
+_UPSAMPLINGS = {"bilinear": rescale, "nearest": F.interpolate}  # nearest is torch's default
+
+
+def _upsample_and_smooth(length: int, target: int, sigma: float, upsampling: str) -> Tensor:
+    """(target, length) matrix: upsampling of one axis followed by a Gaussian."""
     identity = torch.eye(length, dtype=torch.float64)
-    upsampling = rescale(identity[None, None], (target, length))[0, 0]
+    upsampled = _UPSAMPLINGS[upsampling](identity[None, None], (target, length))[0, 0]
     if sigma == 0:
-        return upsampling
-    return torch.from_numpy(gaussian_filter1d(np.asarray(upsampling), sigma, axis=0))
+        return upsampled
+    return torch.from_numpy(gaussian_filter1d(np.asarray(upsampled), sigma, axis=0))

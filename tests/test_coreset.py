@@ -3,7 +3,14 @@ from itertools import combinations, pairwise
 import pytest
 import torch
 
-from patchcore_core.coreset import coreset_size, covering_radius, greedy_coreset, random_coreset, random_projection
+from patchcore_core.coreset import (
+    anchor_gaps,
+    coreset_size,
+    covering_radius,
+    greedy_coreset,
+    random_coreset,
+    random_projection,
+)
 from patchcore_core.errors import InputError
 
 
@@ -21,6 +28,19 @@ def sequential_greedy(features, size, start):
         gap = torch.minimum(gap, (features - features[pick]).norm(dim=1))
         gap[pick] = -1  # a duplicate has gap 0; a chosen row must rank below it
         pick = int(gap.argmax())
+    return chosen
+
+
+def authors_greedy(features, size, anchors):
+    """The authors' approximate sampler, one pick at a time: capped from the outset by the mean distance to anchors."""
+    features = features.double()
+    gap = torch.stack([(features - features[row]).norm(dim=1) for row in anchors]).mean(dim=0)
+    chosen = []
+    for _ in range(size):
+        pick = int(gap.argmax())
+        chosen.append(pick)
+        gap = torch.minimum(gap, (features - features[pick]).norm(dim=1))
+        gap[pick] = -1
     return chosen
 
 
@@ -113,6 +133,101 @@ def test_rows_too_close_for_single_precision_are_told_apart():
 def test_double_precision_features_are_picked_alike():
     features = noise().double()
     assert greedy_coreset(features, 300, start=5).tolist() == sequential_greedy(features, 300, 5)
+
+
+# Gaps from the outset
+
+
+def test_with_gaps_the_row_farthest_from_covered_comes_first_by_hand():
+    features = torch.tensor([[0.0], [1.0], [2.0], [5.0], [9.0]])
+    # 2 has the largest gap. Then 9 is at 7, but covered within 2; 5 at 3 within 2.5; 0 at 2 within 1; 1 at 1.
+    gaps = torch.tensor([1.0, 1.0, 3.0, 2.5, 2.0])
+    assert greedy_coreset(features, 5, gaps=gaps).tolist() == [2, 3, 4, 0, 1]
+
+
+@pytest.mark.parametrize("make", [noise, clusters, repeats, offset, unequal_scales])
+@pytest.mark.parametrize("size", [1, 2, 64, 200, 699, 700])
+def test_picks_from_anchors_are_those_of_the_authors_sampler(make, size):
+    features = make().double()
+    anchors = random_coreset(features, 10, generator=seeded(8))
+    gaps = anchor_gaps(features, generator=seeded(8))
+    assert greedy_coreset(features, size, gaps=gaps).tolist() == authors_greedy(features, size, anchors)
+
+
+def test_picks_from_anchors_are_those_of_the_authors_sampler_in_single_precision_over_many_rounds():
+    features = torch.randn(6000, 32, generator=seeded())
+    anchors = random_coreset(features, 10, generator=seeded(8))
+    gaps = anchor_gaps(features, generator=seeded(8))
+    assert greedy_coreset(features, 1500, gaps=gaps).tolist() == authors_greedy(features, 1500, anchors)
+
+
+def test_gaps_hold_where_single_precision_gives_way_to_double():
+    features = torch.cat([torch.full((3000, 8), 1e3), 1e-2 * noise(500)])
+    gaps = torch.full((3500,), 1e-2)  # below most distances within the heap of 500
+    gaps[::7] = 2e-2
+    gap, expected = gaps.double(), []
+    for _ in range(501):
+        expected.append(int(gap.argmax()))
+        gap = torch.minimum(gap, (features.double() - features[expected[-1]].double()).norm(dim=1))
+        gap[expected[-1]] = -1
+    assert greedy_coreset(features, 501, gaps=gaps).tolist() == expected
+
+
+def test_among_equal_gaps_rows_come_in_order():
+    features = 100 * torch.eye(300)
+    assert greedy_coreset(features, 200, gaps=torch.ones(300)).tolist() == list(range(200))
+
+
+def test_gaps_without_limit_are_a_start_at_the_first_row():
+    features = noise()
+    unlimited = greedy_coreset(features, 200, gaps=torch.full((700,), torch.inf))
+    assert torch.equal(unlimited, greedy_coreset(features, 200, start=0))
+
+
+def test_rows_covered_from_the_outset_follow_in_order():
+    gaps = torch.zeros(5)
+    gaps[3] = 1
+    assert greedy_coreset(noise(5), 4, gaps=gaps).tolist() == [3, 0, 1, 2]
+
+
+def test_anchor_gaps_are_mean_distances_to_the_rows_drawn():
+    features = offset()
+    anchors = random_coreset(features, 10, generator=seeded(3))
+    expected = torch.cdist(features.double(), features[anchors].double()).mean(dim=1)
+    gaps = anchor_gaps(features, generator=seeded(3))
+    assert gaps.dtype == features.dtype
+    assert torch.allclose(gaps.double(), expected, rtol=1e-5)
+    assert not torch.equal(gaps, anchor_gaps(features, generator=seeded(4)))
+
+
+def test_with_fewer_rows_than_anchors_all_rows_are_anchors():
+    features = torch.tensor([[0.0], [3.0], [9.0]])
+    assert anchor_gaps(features).tolist() == [4, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "message"),
+    [
+        (torch.ones(4), r"gaps \(4,\) must be \(5,\)"),
+        (torch.ones(5, 1), r"gaps \(5, 1\) must be \(5,\)"),
+        (torch.tensor([1.0, -1.0, 0.0, torch.nan, 1.0]), "2 of 5 gaps are negative or NaN"),
+    ],
+)
+def test_gaps_that_are_no_distances_are_refused(gaps, message):
+    with pytest.raises(InputError, match=message):
+        greedy_coreset(torch.zeros(5, 2), 2, gaps=gaps)
+
+
+def test_gaps_and_a_start_exclude_each_other():
+    with pytest.raises(InputError, match="start=0 cannot be given together with gaps"):
+        greedy_coreset(torch.zeros(5, 2), 2, start=0, gaps=torch.ones(5))
+
+
+def test_anchors_are_refused_where_there_can_be_none():
+    with pytest.raises(InputError, match="anchors=0"):
+        anchor_gaps(torch.zeros(5, 2), anchors=0)
+    with pytest.raises(InputError, match=r"must lie in 1\.\.0"):
+        anchor_gaps(torch.zeros(0, 2))
 
 
 # Properties

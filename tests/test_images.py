@@ -170,6 +170,33 @@ def test_masks_and_images_are_cropped_alike():
     assert not small[bright == 0].any()
 
 
+def test_a_bilinear_mask_keeps_the_pixels_that_stay_whole_by_hand():
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[1:7, :] = True
+    # Halved, a row of the result weights four rows by 1, 3, 3, 1: the first and the last also see what is nominal.
+    assert mask_array(mask, Preprocessing(4, masks="bilinear"))[:, 1].tolist() == [False, True, True, False]
+    assert mask_array(np.ones((8, 8), dtype=bool), Preprocessing(4, 2, masks="bilinear")).all()
+
+
+@pytest.mark.parametrize(("resize", "crop"), [(64, 56), (64, None), ((40, 72), (32, 64)), (200, 180)])
+def test_bilinear_masks_equal_those_of_the_authors_code(resize, crop):
+    mask = np.random.default_rng(0).random((96, 160)) < 0.995
+    mask[20:60, 30:90] = False
+    steps = [transforms.Resize(resize), *([transforms.CenterCrop(crop)] if crop else []), transforms.ToTensor()]
+    stored = Image.fromarray(mask.astype(np.uint8) * 255)  # as MVTec's masks are
+    expected = transforms.Compose(steps)(stored)[0].numpy().astype(int)  # the cast drops all that is below 1
+    found = mask_array(mask, Preprocessing(resize, crop, masks="bilinear"))
+    assert found.dtype == bool
+    assert np.array_equal(found, expected == 1)
+    assert 0 < found.sum() < mask_array(mask, Preprocessing(resize, crop)).sum()
+
+
+def test_masks_are_resized_with_nearest_neighbour_unless_told_otherwise():
+    assert Preprocessing(64, 56) == Preprocessing(64, 56, masks="nearest")
+    with pytest.raises(InputError, match="masks='cubic' must be one of nearest, bilinear"):
+        Preprocessing(64, masks="cubic")
+
+
 def test_a_crop_that_does_not_fit_is_refused_not_padded():
     assert Preprocessing(64, (64, 100)).size((96, 160)) == (64, 100)
     with pytest.raises(InputError, match=r"crop=\(64, 100\) does not fit"):

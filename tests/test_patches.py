@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from patchcore_core.patches import neighbourhood_mean, patch_features, rescale
+from patchcore_core import patches
+from patchcore_core.patches import neighbourhood_filter, neighbourhood_mean, patch_features, rescale
 
 
 def noise(*shape, seed=0):
@@ -122,6 +123,48 @@ def test_pooling_equals_the_order_of_the_authors_code(shapes, p, dimension):
     maps = [noise(2, *shape, seed=seed) for seed, shape in enumerate(shapes)]
     expected = authors_descriptor(maps, p, dimension)
     assert torch.allclose(patch_features(maps, p, dimension=dimension), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("p", [1, 3, 5, 7])
+@pytest.mark.parametrize(
+    ("shapes", "dimension"),
+    [
+        ([(4, 9, 7), (8, 5, 3)], 8),  # as WideResNet50 has it: half the dimension, then all of it
+        ([(8, 6, 11), (8, 3, 5)], 8),
+        ([(12, 5, 5), (4, 3, 3)], 8),  # three channels a value
+        ([(2, 7, 5), (6, 4, 3), (4, 2, 2)], 6),  # three hierarchies
+        ([(10, 5, 9)], 5),
+        ([(3, 1, 1), (3, 1, 1)], 6),  # maps smaller than the window
+    ],
+)
+def test_filters_equal_the_authors_two_poolings_where_values_come_from_whole_channels(
+    shapes, dimension, p, monkeypatch
+):
+    maps = [noise(2, *shape, seed=seed) for seed, shape in enumerate(shapes)]
+    monkeypatch.delattr(patches, "neighbourhood_pool")  # the windows are not needed
+    features = patch_features(maps, p, dimension=dimension)
+    assert features.is_contiguous()
+    assert torch.allclose(features, authors_descriptor(maps, p, dimension), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dimension"),
+    [((4, 8), 9), ((4, 7), 8), ((2, 8), 8), ((3, 3), 5)],  # odd; no multiple of d / 2; fewer; a value from both
+)
+def test_windows_are_pooled_where_values_come_from_parts_of_channels(channels, dimension, monkeypatch):
+    maps = [noise(1, c, 6, 5, seed=c) for c in channels]
+    pooled = []
+    pool = patches.neighbourhood_pool
+    monkeypatch.setattr(patches, "neighbourhood_pool", lambda *given: pooled.append(1) or pool(*given))
+    features = patch_features(maps, 3, dimension=dimension)
+    assert len(pooled) == 2
+    assert torch.allclose(features, authors_descriptor(maps, 3, dimension), atol=1e-5)
+
+
+def test_the_centre_counts_twice_where_a_channel_becomes_one_of_two_hierarchies_values_by_hand():
+    fmap = torch.arange(9.0).view(1, 1, 3, 3)
+    fmap[0, 0, 1, 1] = 14  # (0 + 1 + 2 + 3 + 2 * 14 + 5 + 6 + 7 + 8) / 10
+    assert neighbourhood_filter(fmap, 3, 2, 2)[0, 0, 1, 1].tolist() == pytest.approx(6)
 
 
 def test_the_papers_descriptor_has_its_closed_form():

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
+from patchcore_core.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_core.scoring import anomaly_maps, image_scores, reweighted_scores
 
@@ -164,16 +165,28 @@ def test_bilinear_upsampling_by_hand():
     assert maps.tolist() == [[[0, 1, 3, 4]]]
 
 
+def test_nearest_upsampling_by_hand():
+    maps = anomaly_maps(torch.tensor([[[0.0, 4.0]], [[1.0, 2.0]]]), (2, 5), sigma=0, upsampling="nearest")
+    assert maps.tolist() == [[[0, 0, 0, 4, 4]] * 2, [[1, 1, 1, 2, 2]] * 2]
+
+
+def test_an_unknown_upsampling_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="upsampling='cubic' must be one of bilinear, nearest"):
+        anomaly_maps(torch.zeros(1, 2, 2), (4, 4), upsampling="cubic")
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
 @pytest.mark.parametrize("sigma", [0, 0.7, 4.0, 30.0])
 @pytest.mark.parametrize(
     ("grid", "size"),
     [((28, 28), (224, 224)), ((12, 20), (96, 160)), ((5, 3), (37, 50)), ((9, 9), (9, 9)), ((1, 6), (8, 48))],
 )
-def test_maps_equal_upsampling_followed_by_scipys_gaussian(grid, size, sigma):
+def test_maps_equal_upsampling_followed_by_scipys_gaussian(grid, size, sigma, upsampling):
     distances = noise(3, *grid).abs()
-    upsampled = F.interpolate(distances[:, None].double(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    rule = {"bilinear": {"align_corners": False}, "nearest": {}}[upsampling]
+    upsampled = F.interpolate(distances[:, None].double(), size=size, mode=upsampling, **rule)[:, 0]
     expected = np.stack([gaussian_filter(image, sigma) if sigma else image for image in upsampled.numpy()])
-    found = anomaly_maps(distances, size, sigma=sigma)
+    found = anomaly_maps(distances, size, sigma=sigma, upsampling=upsampling)
     assert found.shape == (3, *size)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)

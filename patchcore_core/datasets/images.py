@@ -19,6 +19,8 @@ from patchcore_core.datasets.videos import VIDEO_SUFFIXES, open_stack, read_fram
 from patchcore_core.errors import InputError
 from patchcore_core.progress import progress_bar
 
+MASK_RULES = ("nearest", "bilinear")
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
@@ -29,13 +31,16 @@ class Preprocessing:
     Attributes:
         resize: length of the shorter side, or (height, width).
         crop: side of the square that is kept, or its (height, width), or None for no crop.
+        masks: how ground truth is resized: "nearest", or "bilinear" as the authors' code, which counts a pixel only
+            where the resized mask is still 1 throughout, so that defects shrink a little.
 
     Raises:
-        InputError: a length is not a whole number of at least 1.
+        InputError: a length is not a whole number of at least 1, or there is no such rule for masks.
     """
 
     resize: int | tuple[int, int]
     crop: int | tuple[int, int] | None = None
+    masks: str = "nearest"
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop"):
@@ -47,6 +52,8 @@ class Preprocessing:
             fits = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
             if not fits and (name, value) != ("crop", None):
                 raise InputError(f"{name}={value!r} is not a size", remedy="give a whole number, or [height, width]")
+        if self.masks not in MASK_RULES:
+            raise InputError(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
 
     def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that an image of (height, width) `image_size` is brought to.
@@ -118,7 +125,10 @@ def read_mask(record: Record) -> np.ndarray:
 
 
 def mask_array(mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Bring a (h, w) bool mask to the size of its image: nearest neighbour, the same crop."""
+    """Bring a (h, w) bool mask to the size of its image by the rule `preprocessing.masks`, with the same crop."""
+    if preprocessing.masks == "bilinear":
+        grey = Image.fromarray(mask.astype(np.uint8) * 255)
+        return np.asarray(_fit(grey, preprocessing, InterpolationMode.BILINEAR)) == 255
     return np.asarray(_fit(Image.fromarray(mask), preprocessing, InterpolationMode.NEAREST))
 
 
