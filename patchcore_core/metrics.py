@@ -82,6 +82,48 @@ def pixel_metrics(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> di
     return {"pixel_auroc": _auroc(nominal, maps[masks]), "pro": _pro(nominal, masks, maps, max_fpr)}
 
 
+def pro_per_image(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+    """`pro` of each anomalous image by itself, averaged over these images.
+
+    What the PRO columns of the authors' repository imply: it has no code for them, but its two columns differ by the
+    share of images with a visible defect. An image's regions are compared with its own nominal pixels only, so that
+    neither nominal images nor differences of level between images have a say.
+
+    Args:
+        masks: (n, H, W) ground truth, True where anomalous. An image without a defect, or with nothing but one,
+            which has no false-positive rate, is left out.
+        maps: (n, H, W) anomaly maps.
+        max_fpr: limit of the integral, in (0, 1].
+
+    Raises:
+        ValueError: as `pro`, or no image has both nominal and anomalous pixels.
+    """
+    masks, maps = _masks_and_maps(masks, maps)
+    both = masks.any(axis=(1, 2)) & ~masks.all(axis=(1, 2))
+    if not both.any():
+        raise ValueError("no image has both nominal and anomalous pixels")
+    of_images = (slice(number, number + 1) for number in np.flatnonzero(both))
+    return float(np.mean([_pro(_sorted_nominal(masks[i], maps[i]), masks[i], maps[i], max_fpr) for i in of_images]))
+
+
+def bank_utilisation(indices: ArrayLike, bank_size: int) -> float:
+    """Share of the memory bank that is the nearest neighbour of at least one test patch (Roth et al., Sec. 4.4.2).
+
+    Args:
+        indices: of any shape, the row of the bank that each test patch is nearest to.
+        bank_size: rows of the bank.
+
+    Raises:
+        ValueError: there are no patches, or an index is not a whole number in 0..bank_size - 1.
+    """
+    indices = np.asarray(indices)
+    if not indices.size or indices.dtype.kind not in "iu":
+        raise ValueError(f"indices {indices.shape} of type {indices.dtype} must be one or more whole numbers")
+    if indices.min() < 0 or indices.max() >= bank_size:
+        raise ValueError(f"indices {indices.min()}..{indices.max()} must lie in 0..{bank_size - 1}")
+    return len(np.unique(indices)) / bank_size
+
+
 def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
     """Find the threshold with the best F1 score; of equally good ones, the highest.
 

@@ -7,7 +7,15 @@ import pytest
 from scipy.ndimage import label as label_regions
 from sklearn.metrics import f1_score, roc_auc_score
 
-from patchcore_core.metrics import f1_optimum, image_auroc, pixel_auroc, pixel_metrics, pro
+from patchcore_core.metrics import (
+    bank_utilisation,
+    f1_optimum,
+    image_auroc,
+    pixel_auroc,
+    pixel_metrics,
+    pro,
+    pro_per_image,
+)
 
 
 def rng(seed=0):
@@ -182,15 +190,89 @@ def test_regions_do_not_reach_from_one_image_into_the_next():
 
 
 @pytest.mark.parametrize("limit", [0, -0.1, 1.1, np.nan])
-def test_a_limit_out_of_range_is_refused(limit):
+@pytest.mark.parametrize("metric", [pro, pro_per_image])
+def test_a_limit_out_of_range_is_refused(metric, limit):
     with pytest.raises(ValueError, match="max_fpr"):
-        pro(*random_case(0), max_fpr=limit)
+        metric(*random_case(0), max_fpr=limit)
 
 
 def test_pixel_metrics_are_the_two_metrics():
     masks, maps = random_case(3)
     assert pixel_metrics(masks, maps) == {"pixel_auroc": pixel_auroc(masks, maps), "pro": pro(masks, maps)}
     assert pixel_metrics(masks, maps, 0.1)["pro"] == pro(masks, maps, 0.1)
+
+
+# PRO by image
+
+
+@pytest.mark.parametrize("max_fpr", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_pro_per_image_equals_a_plain_loop(seed, tied, max_fpr):
+    masks, maps = random_case(10 * seed, tied=tied)
+    of_images = [
+        pro_by_loops(mask[None], values[None], max_fpr) for mask, values in zip(masks, maps, strict=True) if mask.any()
+    ]
+    assert len(of_images) == 2  # of four images two are nominal
+    assert pro_per_image(masks, maps, max_fpr) == pytest.approx(np.mean(of_images), abs=1e-9)
+
+
+def test_pro_per_image_by_hand():
+    # In the first image the defect is found before any nominal pixel, in the second after the first of two: nothing
+    # is found up to FPR 0.3. In the third there is nothing to find.
+    masks = np.array([[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 0]]])
+    maps = np.array([[[3.0, 2, 1]], [[9.0, 8, 7]], [[99.0, 99, 99]]])
+    assert pro_per_image(masks, maps) == pytest.approx(0.5)
+    assert pro_per_image(masks, maps, max_fpr=1) == pytest.approx(0.75)
+    assert pro(masks, maps) == 0  # over all images, the third's pixels come first
+
+
+def test_pro_per_image_of_one_image_is_pro():
+    masks, maps = random_case(0)
+    assert pro_per_image(masks[:1], maps[:1]) == pro(masks[:1], maps[:1])
+
+
+def test_pro_per_image_counts_each_image_once_and_pro_each_region():
+    # The first image has three regions, all found at once; the second has one that is never found.
+    masks = np.array([[[1, 0, 1, 0, 1]], [[1, 0, 0, 0, 0]]])
+    maps = np.array([[[9.0, 1, 9, 1, 9]], [[0.0, 1, 1, 1, 1]]])
+    assert pro_per_image(masks, maps) == pytest.approx(0.5)
+    assert pro(masks, maps) == pytest.approx(0.75)
+
+
+def test_pro_per_image_ignores_a_level_of_its_own_in_each_image():
+    masks, maps = random_case(2)
+    shifted = maps + np.array([0.0, 50.0, -3.0, 7.0])[:, None, None]
+    assert pro_per_image(masks, shifted) == pytest.approx(pro_per_image(masks, maps), abs=1e-9)
+    assert pro(masks, shifted) != pytest.approx(pro(masks, maps), abs=1e-3)
+
+
+def test_an_image_that_is_one_defect_is_left_out():
+    masks, maps = random_case(0)
+    without = pro_per_image(masks[:2], maps[:2])
+    masks[2] = True
+    assert pro_per_image(masks[:3], maps[:3]) == without
+    with pytest.raises(ValueError, match="no image has both"):
+        pro_per_image(masks[2:], maps[2:])
+
+
+# Utilisation of the memory bank
+
+
+def test_bank_utilisation_by_hand():
+    indices = np.array([[[3, 3], [0, 3]], [[3, 0], [7, 7]]])  # rows 0, 3 and 7 of ten
+    assert bank_utilisation(indices, 10) == 0.3
+    assert bank_utilisation(indices.astype(np.int32).ravel(), 10) == 0.3
+    assert bank_utilisation(range(4), 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [([0, 4], r"0\.\.4 must lie in 0\.\.3"), ([-1, 2], r"-1\.\.2"), ([], "one or more"), ([0.5], "whole numbers")],
+)
+def test_indices_that_are_no_rows_of_the_bank_are_refused(indices, message):
+    with pytest.raises(ValueError, match=message):
+        bank_utilisation(indices, 4)
 
 
 # F1
@@ -245,6 +327,7 @@ def test_metrics_ignore_a_monotone_rescaling(rising):
     masks, maps = random_case(5)
     assert pixel_auroc(masks, rising(maps)) == pixel_auroc(masks, maps)
     assert pro(masks, rising(maps)) == pro(masks, maps)
+    assert pro_per_image(masks, rising(maps)) == pro_per_image(masks, maps)
     labels, scores = random_scores(5)
     assert image_auroc(labels, rising(scores)) == image_auroc(labels, scores)
     assert f1_optimum(labels, rising(scores)).f1 == f1_optimum(labels, scores).f1
@@ -280,7 +363,7 @@ def test_metrics_leave_masks_and_maps_as_they_were():
 
 # Errors
 
-OF_IMAGES, OF_PIXELS = [image_auroc, f1_optimum], [pixel_auroc, pro, pixel_metrics]
+OF_IMAGES, OF_PIXELS = [image_auroc, f1_optimum], [pixel_auroc, pro, pro_per_image, pixel_metrics]
 EVERY = [*product(OF_IMAGES, [(6,)]), *product(OF_PIXELS, [(1, 2, 3)])]
 
 
