@@ -9,7 +9,7 @@ _HOMES = {
     "InputError": "patchcore_core.errors",
     "PatchCore": "patchcore_core.patchcore",
     "PatchCoreConfig": "patchcore_core.config",
-    "Prediction": "patchcore_core.patchcore",
+    "Prediction": "patchcore_core.detector",
 }
 
 

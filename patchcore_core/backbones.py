@@ -5,21 +5,30 @@ hierarchies 2 and 3, as in the paper, and timm's `out_indices` count alike.
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
+from typing import TypeVar
 
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from patchcore_core.errors import InputError
-from patchcore_core.weights import Weights, find_weights
+from patchcore_core.weights import Weights, find_weights, no_weights
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PROBE = 256  # side of the image that shows which layer has which stride
+PIXELS, UNTRAINED = "pixels", "untrained/"  # names of the controls
+PIXELS_HIERARCHIES = range(5)
+UNTRAINED_SEED = 0
 CLASSIFIERS = ("avgpool", "classifier", "dropout", "fc", "flatten", "head", "heads", "aux", "AuxLogits")
+
+Result = TypeVar("Result")
 
 
 class Backbone(nn.Module):
@@ -82,7 +91,9 @@ def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None 
     """Build a torchvision or timm network with its ImageNet weights, cut after the last hierarchy needed.
 
     Names that both libraries know are torchvision's, with its IMAGENET1K_V1 weights, the paper's; a tag
-    (`wide_resnet50_2.racm_in1k`) or the prefix `timm/` asks for timm's.
+    (`wide_resnet50_2.racm_in1k`) or the prefix `timm/` asks for timm's. Two controls need no weights: `pixels`, whose
+    hierarchy j is the image averaged over squares of 2^(j+1) pixels, and `untrained/NAME`, the network NAME as it is
+    initialised under a fixed seed.
 
     Args:
         name: the backbone's name.
@@ -94,33 +105,130 @@ def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None 
         WeightsMissing: the weights cannot be had; the message names the remedies.
     """
     hierarchies = tuple(hierarchies)
-    build = _build_torchvision if _is_torchvision(name) else _build_timm
-    return build(name, hierarchies, weights).eval().requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # the initialisation is drawn, and the caller's generator is not ours
+        torch.manual_seed(UNTRAINED_SEED)
+        architecture = _architecture(name, hierarchies)
+    if name == PIXELS or name.startswith(UNTRAINED):
+        found = backbone_weights(name)
+    else:
+        found = backbone_weights(name, weights=weights)
+        needed = set(architecture.whole_name.values())
+        found.load_into(architecture.whole, needed=needed, name=name)
+    whole = architecture.whole.state_dict()
+    architecture.extractor.load_state_dict({key: whole[name] for key, name in architecture.whole_name.items()})
+    backbone = Backbone(
+        architecture.extractor,
+        name=name,
+        hierarchies=hierarchies,
+        weights=found,
+        mean=architecture.mean,
+        std=architecture.std,
+    )
+    return backbone.eval().requires_grad_(False)
 
 
 def backbone_weights(name: str, *, weights: str | None = None) -> Weights:
-    """The weights that `load_backbone` would use, without building the network; errors as there."""
-    library = "torchvision" if _is_torchvision(name) else "timm"
-    if library == "timm":
-        _check_timm(name)
+    """The weights that `load_backbone` would use, without building the network; errors as there.
+
+    Those of the controls are no file (`path` is None); their SHA-256 is that of the name and the seed.
+    """
+    library = _library(name)
+    if library == PIXELS:
+        return no_weights(PIXELS)
+    if name.startswith(UNTRAINED):
+        return no_weights(f"{name} seed {UNTRAINED_SEED}")
     return find_weights(name.removeprefix("timm/"), library=library, weights=weights)
 
 
-def _is_torchvision(name: str) -> bool:
-    return name in torchvision.models.list_models(module=torchvision.models)
+def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
+    """Refuse what `load_backbone` would refuse, without any weights.
+
+    Raises:
+        InputError: unknown name, or a hierarchy that the backbone lacks.
+    """
+    _check_hierarchies(name, tuple(hierarchies), _hierarchies_of(name))
 
 
-def _build_torchvision(name: str, hierarchies: tuple[int, ...], weights: str | None) -> Backbone:
-    network = torchvision.models.get_model(name, weights=None).eval()
-    layers = _torchvision_layers(network)
+def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Shapes (c_j, h_j, w_j) of the feature maps of an image of `size` (H, W), finest first, without any weights.
+
+    Raises:
+        InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
+    """
+
+    def run() -> list[Tensor]:
+        extractor = _architecture(name, tuple(hierarchies)).extractor
+        return feature_maps(extractor, torch.zeros(1, 3, *size))
+
+    try:
+        return [tuple(fmap.shape[1:]) for fmap in _without_values(run)]
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"backbone={name!r} takes no images of {size[0]} x {size[1]} pixels: {error}",
+            remedy="choose another size, or a convolutional network",
+        ) from None
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    """A network as it was initialised, and the part of it that gives the feature maps."""
+
+    whole: nn.Module
+    extractor: nn.Module
+    whole_name: dict[str, str]  # entries of the extractor's state, and what they are called in the whole network
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+
+
+def _library(name: str) -> str:
+    """ "torchvision", "timm" or "pixels"."""
+    network_name = name.removeprefix(UNTRAINED)
+    if name == PIXELS:
+        return PIXELS
+    if network_name in torchvision.models.list_models(module=torchvision.models):
+        return "torchvision"
+    if not timm.is_model(network_name.removeprefix("timm/")):
+        known = torchvision.models.list_models(module=torchvision.models) + timm.list_models() + [PIXELS]
+        raise InputError(
+            f"backbone={name!r} is neither a torchvision nor a timm network",
+            offenders=[f"similar name: {match}" for match in get_close_matches(network_name, set(known))],
+            remedy="choose a name of torchvision.models.list_models() or timm.list_models()",
+        )
+    return "timm"
+
+
+def _architecture(name: str, hierarchies: tuple[int, ...]) -> _Architecture:
+    """The network of that name without trained weights, cut after the last hierarchy needed."""
+    return _ARCHITECTURES[_library(name)](name, hierarchies)
+
+
+@cache
+def _hierarchies_of(name: str) -> frozenset[int]:
+    return frozenset(_without_values(lambda: _AVAILABLE[_library(name)](name)))
+
+
+def _without_values(act: Callable[[], Result]) -> Result:
+    """Do something of which only the shapes matter, without computing any values where the network allows it."""
+    try:
+        with torch.device("meta"):
+            return act()
+    except (InputError, RuntimeError):  # it may look at values while it is built; other errors come again
+        with torch.random.fork_rng(devices=[]):
+            return act()
+
+
+def _pixels(name: str, hierarchies: tuple[int, ...]) -> _Architecture:
+    _check_hierarchies(name, hierarchies, PIXELS_HIERARCHIES)
+    squares = _Squares(hierarchies)
+    return _Architecture(squares, squares, {}, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def _torchvision(name: str, hierarchies: tuple[int, ...]) -> _Architecture:
+    whole = torchvision.models.get_model(name.removeprefix(UNTRAINED), weights=None).eval()
+    layers = _torchvision_layers(whole)
     _check_hierarchies(name, hierarchies, layers)
-    chosen = [layers[j] for j in hierarchies]
-    extractor = create_feature_extractor(network, return_nodes=chosen)
-    found = find_weights(name, library="torchvision", weights=weights)
-    found.load_into(network, needed=extractor.state_dict().keys(), name=name)  # the extractor shares its tensors
-    return Backbone(
-        _ValuesOf(extractor), name=name, hierarchies=hierarchies, weights=found, mean=IMAGENET_MEAN, std=IMAGENET_STD
-    )
+    extractor = _ValuesOf(create_feature_extractor(whole, return_nodes=[layers[j] for j in hierarchies]))
+    return _Architecture(whole, extractor, {key: key.removeprefix("network.") for key in extractor.state_dict()})
 
 
 @torch.inference_mode()
@@ -149,42 +257,55 @@ def _torchvision_layers(network: nn.Module) -> dict[int, str]:
     return {j: layer for j, layer in sorted(layers.items()) if j >= 0}
 
 
-def _check_timm(name: str) -> None:
-    timm_name = name.removeprefix("timm/")
-    if not timm.is_model(timm_name):
-        known = torchvision.models.list_models(module=torchvision.models) + timm.list_models()
-        raise InputError(
-            f"backbone={name!r} is neither a torchvision nor a timm network",
-            offenders=[f"similar name: {match}" for match in get_close_matches(timm_name, set(known))],
-            remedy="choose a name of torchvision.models.list_models() or timm.list_models()",
-        )
+def _timm(name: str, hierarchies: tuple[int, ...]) -> _Architecture:
+    index = _timm_layers(name)
+    _check_hierarchies(name, hierarchies, index)
+    timm_name = name.removeprefix(UNTRAINED).removeprefix("timm/")
+    whole = timm.create_model(timm_name)
+    extractor = timm.create_model(timm_name, features_only=True, out_indices=[index[j] for j in hierarchies])
+
+    # timm's feature networks may write stages.1.x as stages_1.x; the tensors are the same.
+    whole_name = {key.replace(".", "_"): key for key in whole.state_dict()}
+    training = whole.pretrained_cfg
+    return _Architecture(
+        whole,
+        extractor,
+        {key: whole_name[key.replace(".", "_")] for key in extractor.state_dict()},
+        mean=training["mean"],
+        std=training["std"],
+    )
 
 
-def _build_timm(name: str, hierarchies: tuple[int, ...], weights: str | None) -> Backbone:
-    timm_name = name.removeprefix("timm/")
-    _check_timm(name)
+def _timm_layers(name: str) -> dict[int, int]:
+    """timm's index of the last feature map of each stride, by hierarchy."""
     try:
-        probe = timm.create_model(timm_name, features_only=True)
+        probe = timm.create_model(name.removeprefix(UNTRAINED).removeprefix("timm/"), features_only=True)
     except (AssertionError, AttributeError, RuntimeError) as error:  # timm has no one error for "cannot"
         raise InputError(
             f"backbone={name!r} gives no feature maps: {error}", remedy="choose a convolutional network"
         ) from None
-    index = {int(math.log2(stride)) - 1: i for i, stride in enumerate(probe.feature_info.reduction()) if stride > 1}
-    _check_hierarchies(name, hierarchies, index)
-    network = timm.create_model(timm_name)
-    extractor = timm.create_model(timm_name, features_only=True, out_indices=[index[j] for j in hierarchies])
+    return {int(math.log2(stride)) - 1: i for i, stride in enumerate(probe.feature_info.reduction()) if stride > 1}
 
-    # timm's feature networks may write stages.1.x as stages_1.x; the tensors are the same.
-    whole_name = {key.replace(".", "_"): key for key in network.state_dict()}
-    needed = {key: whole_name[key.replace(".", "_")] for key in extractor.state_dict()}
-    found = find_weights(timm_name, library="timm", weights=weights)
-    found.load_into(network, needed=set(needed.values()), name=name)
-    whole = network.state_dict()
-    extractor.load_state_dict({key: whole[whole_key] for key, whole_key in needed.items()})
-    training = network.pretrained_cfg
-    return Backbone(
-        extractor, name=name, hierarchies=hierarchies, weights=found, mean=training["mean"], std=training["std"]
-    )
+
+_ARCHITECTURES = {PIXELS: _pixels, "torchvision": _torchvision, "timm": _timm}
+_AVAILABLE: dict[str, Callable[[str], Iterable[int]]] = {
+    PIXELS: lambda name: PIXELS_HIERARCHIES,
+    "torchvision": lambda name: _torchvision_layers(
+        torchvision.models.get_model(name.removeprefix(UNTRAINED), weights=None).eval()
+    ),
+    "timm": _timm_layers,
+}
+
+
+class _Squares(nn.Module):
+    """Images averaged over squares of 2^(j+1) pixels; those at the right and lower border may be cut."""
+
+    def __init__(self, hierarchies: tuple[int, ...]) -> None:
+        super().__init__()
+        self.hierarchies = hierarchies
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [F.avg_pool2d(images, 2 ** (j + 1), ceil_mode=True) for j in self.hierarchies]
 
 
 class _ValuesOf(nn.Module):

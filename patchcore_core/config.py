@@ -1,54 +1,88 @@
-"""One variant of PatchCore, as a frozen and validated value."""
+"""One variant of a method, as a frozen and validated value: what all methods share, and PatchCore's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
-from typing import get_args
+from typing import ClassVar, get_args, get_origin
 
 from patchcore_core.errors import InputError
 
-SAMPLERS = ("greedy", "random")
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+SAMPLERS = ("greedy", "random", "kmeans", "proxies")
+FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")
-SEARCHES = ("torch", "faiss")
+SEARCHES = ("torch", "faiss", "ivf", "ivfpq")
+SCORES = ("max", "reweighted")
+UPSAMPLINGS = ("bilinear", "nearest")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchCoreConfig:
-    """Everything that distinguishes one variant of PatchCore (Roth et al., CVPR 2022) from another.
+class MethodConfig:
+    """A variant of some method; its fields are all that distinguishes it from another variant.
 
-    The defaults are the suite's default variant: the paper's settings on a backbone whose ImageNet weights
-    a package index carries. The paper itself uses `wide_resnet50_2` with `dimension=1024`.
+    A subclass declares its fields with defaults, among them `backbone` and `hierarchies`, and says what is wrong with
+    their values in `_range_problems`; types are checked here.
 
     Raises:
         InputError: one or more fields are out of range; all of them are listed.
     """
 
-    backbone: str = "tf_efficientnet_lite0"  # phi; a torchvision or timm name
-    hierarchies: tuple[int, ...] = (2, 3)  # j and j+1; hierarchy j has stride 2^(j+1)
-    neighbourhood_size: int = 3  # p of Eq. 1
-    border: str = "zeros"  # window at the border: padded with zeros that count (authors' code), or cut
-    stride: int = 1  # s of Eq. 3
-    dimension: int | None = None  # d; None keeps one mean per channel (Eq. 2 read plainly)
-    sampler: str = "greedy"  # Algorithm 1, or uniform random rows
-    coreset_fraction: float = 0.01  # |M_C| / |M|
-    projection_dimension: int | None = 128  # d*; distances of the selection only
-    search: str = "torch"  # exact nearest neighbours: torch products or faiss Flat
-    reweight_neighbours: int = 3  # b of Eq. 7; the paper gives no value
-    smoothing_sigma: float = 4.0  # Gaussian of the anomaly map, in pixels
+    method: ClassVar[str]
+    described_by: ClassVar[tuple[str, ...]] = ()  # fields, besides backbone and hierarchies, that `describe` uses
+    seeded: ClassVar[bool] = False  # whether the seed has a say in the result
+    seeded_description: ClassVar[bool] = False  # whether it has one in what `describe` returns
 
     def __post_init__(self) -> None:
-        # YAML and JSON give lists; a frozen value needs a tuple to be hashable.
-        if isinstance(self.hierarchies, list):
-            object.__setattr__(self, "hierarchies", tuple(self.hierarchies))
+        for field in fields(self):  # YAML and JSON give lists; a frozen value needs a tuple to be hashable
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         problems = list(self._type_problems()) or list(self._range_problems())
         if problems:
-            raise InputError("PatchCoreConfig cannot be used", offenders=problems, remedy="correct these values")
+            raise InputError(f"{type(self).__name__} cannot be used", offenders=problems, remedy="correct these values")
 
-    def _type_problems(self):
+    @property
+    def members(self) -> "tuple[MethodConfig, ...]":
+        """The configurations whose feature maps it needs: itself, unless it puts several together."""
+        return (self,)
+
+    @property
+    def map_hierarchies(self) -> tuple[int, ...]:
+        """The hierarchies whose feature maps it is given, ascending."""
+        return self.hierarchies
+
+    def description(self, seed: int) -> list[object]:
+        """What the features that it keeps of an image depend on; equal descriptions can share them."""
+        return [
+            self.method,
+            self.backbone,
+            list(self.map_hierarchies),
+            {name: getattr(self, name) for name in self.described_by},
+            seed if self.seeded_description else None,
+        ]
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object], *, where: str | None = None) -> "MethodConfig":
+        """Build a config from parsed YAML or JSON; `where` is the path of its keys in error messages.
+
+        Raises:
+            InputError: an unknown key (with the nearest known one) or a value out of range.
+        """
+        where = where or cls.__name__
+        check_keys(values, [field.name for field in fields(cls)], where=where)
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"{where} is not valid. {error}") from None
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields as plain JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def _type_problems(self) -> Iterator[str]:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "hierarchies":
+            if get_origin(field.type) is tuple:
                 fits = isinstance(value, tuple) and all(_is_int(item) for item in value)
                 wanted = "a list of whole numbers"
             else:
@@ -58,44 +92,77 @@ class PatchCoreConfig:
             if not fits:
                 yield f"{field.name}={value!r} must be {wanted}"
 
-    def _range_problems(self):
+    def _range_problems(self) -> Iterator[str]:
         if not self.backbone:
             yield "backbone='' must be a torchvision or timm name"
         ascending = list(self.hierarchies) == sorted(set(self.hierarchies))
         if not self.hierarchies or not ascending or self.hierarchies[0] < 0:
             yield f"hierarchies={list(self.hierarchies)} must be ascending whole numbers from 0 up, without repetition"
+
+    def _below_one(self, *names: str) -> Iterator[str]:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                yield f"{name}={value} must be at least 1"
+
+    def _negative_sigma(self) -> Iterator[str]:
+        if not 0 <= self.smoothing_sigma < math.inf:  # also refuses nan
+            yield f"smoothing_sigma={self.smoothing_sigma} must be 0 (no smoothing) or more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchCoreConfig(MethodConfig):
+    """Everything that distinguishes one variant of PatchCore (Roth et al., CVPR 2022) from another.
+
+    The defaults are the suite's default variant: the paper's settings on a backbone whose ImageNet weights
+    a package index carries. The paper itself uses `wide_resnet50_2` with `dimension=1024`.
+
+    Raises:
+        InputError: one or more fields are out of range; all of them are listed.
+    """
+
+    method: ClassVar[str] = "patchcore"
+    described_by: ClassVar[tuple[str, ...]] = ("neighbourhood_size", "border", "stride", "dimension")
+    seeded: ClassVar[bool] = True
+
+    backbone: str = DEFAULT_BACKBONE  # phi; a torchvision or timm name
+    hierarchies: tuple[int, ...] = (2, 3)  # j and j+1; hierarchy j has stride 2^(j+1)
+    neighbourhood_size: int = 3  # p of Eq. 1
+    border: str = "zeros"  # window at the border: padded with zeros that count (authors' code), or cut
+    stride: int = 1  # s of Eq. 3
+    dimension: int | None = None  # d; None keeps one mean per channel (Eq. 2 read plainly)
+    sampler: str = "greedy"  # Algorithm 1; or random rows, k-means centroids, learned proxies
+    first_pick: str = "drawn"  # of the greedy coreset; or the farthest from ten anchors (authors' code)
+    coreset_fraction: float = 0.01  # |M_C| / |M|
+    projection_dimension: int | None = 128  # d*; distances of the selection only
+    search: str = "torch"  # exact: torch products, faiss Flat; approximate: faiss IVF, IVF-PQ
+    score: str = "max"  # of an image: s* of Eq. 6, or s of Eq. 7
+    reweight_neighbours: int = 3  # b of Eq. 7; the paper gives no value
+    squared_distances: bool = False  # authors' code
+    upsampling: str = "bilinear"  # of the anomaly map
+    smoothing_sigma: float = 4.0  # Gaussian of the anomaly map, in pixels
+
+    def _range_problems(self) -> Iterator[str]:
+        yield from super()._range_problems()
         if self.neighbourhood_size < 1 or self.neighbourhood_size % 2 == 0:
             yield f"neighbourhood_size={self.neighbourhood_size} must be odd and at least 1"
         if not 0 < self.coreset_fraction <= 1:  # also refuses nan
             yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
-        if not 0 <= self.smoothing_sigma < math.inf:
-            yield f"smoothing_sigma={self.smoothing_sigma} must be 0 (no smoothing) or more"
-        for name in ("stride", "dimension", "projection_dimension", "reweight_neighbours"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                yield f"{name}={value} must be at least 1"
-        for name, known in (("sampler", SAMPLERS), ("border", BORDERS), ("search", SEARCHES)):
+        yield from self._negative_sigma()
+        yield from self._below_one("stride", "dimension", "projection_dimension", "reweight_neighbours")
+        choices = (
+            ("sampler", SAMPLERS),
+            ("first_pick", FIRST_PICKS),
+            ("border", BORDERS),
+            ("search", SEARCHES),
+            ("score", SCORES),
+            ("upsampling", UPSAMPLINGS),
+        )
+        for name, known in choices:
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
         if self.dimension is not None and self.border == "cut":
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, object], *, where: str = "PatchCoreConfig") -> "PatchCoreConfig":
-        """Build a config from parsed YAML or JSON; `where` is the path of its keys in error messages.
-
-        Raises:
-            InputError: an unknown key (with the nearest known one) or a value out of range.
-        """
-        check_keys(values, [field.name for field in fields(cls)], where=where)
-        try:
-            return cls(**values)
-        except InputError as error:
-            raise InputError(f"{where} is not valid. {error}") from None
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields as plain JSON values."""
-        return asdict(self) | {"hierarchies": list(self.hierarchies)}
 
 
 def check_keys(values: Mapping[str, object], known: list[str], *, where: str) -> None:

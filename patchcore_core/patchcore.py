@@ -1,51 +1,36 @@
 """PatchCore (Roth et al., CVPR 2022), put together from its equations."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from patchcore_core import scoring
-from patchcore_core.backbones import feature_maps, load_backbone
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.coreset import check_features, coreset_size, greedy_coreset, random_coreset, random_projection
+from patchcore_core.coreset import (
+    anchor_gaps,
+    check_features,
+    coreset_size,
+    greedy_coreset,
+    random_coreset,
+    random_projection,
+)
+from patchcore_core.detector import Detector, Prediction, generator
 from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_file, write_json
-from patchcore_core.neighbours import nearest
+from patchcore_core.neighbours import Index
 from patchcore_core.patches import patch_features
+from patchcore_core.proxies import kmeans_centroids, learned_proxies
 
 MODEL_FORMAT = 1
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
 
-Images = Tensor | Iterable[Tensor]  # (n, 3, H, W), or batches of it
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What PatchCore says of n images.
-
-    Attributes:
-        scores: (n,) image scores s* (Eq. 6): the largest patch distance.
-        reweighted_scores: (n,) image scores s (Eq. 7).
-        maps: (n, H, W) anomaly maps at the images' size.
-        distances: (n, h, w) L2 distance of each patch to its nearest neighbour in the memory bank.
-        indices: (n, h, w) row of that neighbour.
-    """
-
-    scores: Tensor
-    reweighted_scores: Tensor
-    maps: Tensor
-    distances: Tensor
-    indices: Tensor
-
-
-class PatchCore:
+class PatchCore(Detector):
     """Anomaly detection with a memory bank of nominal patch features.
 
     Images are (n, 3, H, W) with values in [0, 1] and in RGB; a named backbone normalises them as it was trained.
@@ -53,15 +38,17 @@ class PatchCore:
         model = PatchCore(PatchCoreConfig(coreset_fraction=0.1)).fit(nominal_images)
         prediction = model.predict(test_images)
 
+    Attributes:
+        memory_bank: (l, d), once fitted.
+        coreset_indices: (l,) rows of all nominal patch features, n-major then h then w, that the bank keeps, in order
+            of selection; None where the bank is learned instead of chosen.
+
     Args:
         config: the variant.
-        network: any module that maps images to a list of feature maps (n, c, h, w), in place of the backbone that
-            `config` names; it gets the images as they are.
-        seed: of the random projection and of the first pick of the coreset.
-        weights: a weights file or folder for the named backbone (see `weights.find_weights`).
-        device: where to compute.
-        progress: show progress bars.
+        network, seed, weights, device, progress: as of `Detector`.
     """
+
+    config: PatchCoreConfig
 
     def __init__(
         self,
@@ -73,77 +60,72 @@ class PatchCore:
         device: str | torch.device = "cpu",
         progress: bool = False,
     ) -> None:
-        self.config = config or PatchCoreConfig()
-        self.seed = seed
-        self.device = torch.device(device)
-        self.progress = progress
-        self._own_network, self._weights = network, weights
-        self.memory_bank: Tensor | None = None  # (l, d)
-        self.coreset_indices: Tensor | None = None  # (l,) rows of all nominal patch features, in order of selection
+        super().__init__(
+            config or PatchCoreConfig(),
+            network=network,
+            seed=seed,
+            weights=weights,
+            device=device,
+            progress=progress,
+        )
+        self.memory_bank: Tensor | None = None
+        self.coreset_indices: Tensor | None = None
+        self._index: Index | None = None
 
-    @cached_property
-    def network(self) -> Callable[[Tensor], Sequence[Tensor]]:
-        """What turns images into feature maps; a named backbone is built on first use."""
-        network = self._own_network
-        if network is None:
-            network = load_backbone(self.config.backbone, self.config.hierarchies, weights=self._weights)
-        return network.to(self.device).eval() if isinstance(network, nn.Module) else network
+    def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The patch features (n, h, w, d) of a batch."""
+        config = self.config
+        return [patch_features(maps, config.neighbourhood_size, config.stride, config.dimension, border=config.border)]
 
-    def patch_features(self, images: Tensor) -> Tensor:
-        """(n, h, w, d) patch features of one batch of images."""
-        return describe_maps(feature_maps(self.network, images.to(self.device)), self.config)
-
-    def fit(self, images: Images) -> "PatchCore":
-        """Fill the memory bank with the patches of nominal images.
-
-        Raises:
-            InputError: there are no images, or images of different sizes.
-        """
-        return self.fit_patches(self._all_patch_features(images)[0])
-
-    def fit_patches(self, features: Tensor) -> "PatchCore":
+    def fit_described(self, nominal: Sequence[Tensor]) -> Self:
         """Fill the memory bank with nominal patch features (n, h, w, d)."""
-        rows = features.flatten(0, 2)
-        self.coreset_indices = select_coreset(rows, self.config, seed=self.seed, progress=self.progress)
-        # A coreset of everything needs no second copy of the rows.
-        self.memory_bank = rows if len(self.coreset_indices) == len(rows) else rows[self.coreset_indices]
+        rows = nominal[0].flatten(0, 2)
+        self.memory_bank, self.coreset_indices = fill_memory_bank(
+            rows, self.config, seed=self.seed, progress=self.progress
+        )
+        self._index = None
         return self
 
-    def predict(self, images: Images) -> Prediction:
-        """Score test images.
-
-        Raises:
-            InputError: the model is not fitted, there are no images, or images of different sizes.
-        """
-        self._require_memory_bank()
-        return self.predict_patches(*self._all_patch_features(images))
-
-    def predict_patches(self, features: Tensor, size: Sequence[int]) -> Prediction:
+    def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
         """Score patch features (n, h, w, d) of images of `size` (H, W)."""
-        self._require_memory_bank()
-        n, h, w, d = features.shape
-        if d != self.memory_bank.shape[1]:
-            raise InputError(
-                f"patch features have {d} dimensions, the memory bank has {self.memory_bank.shape[1]}",
-                remedy="fit and predict with one configuration",
-            )
-        found, rows = nearest(features.flatten(0, 2), self.memory_bank, search=self.config.search)
-        distances, indices = found.view(n, h, w), rows.view(n, h, w)
+        distances, indices = self.nearest_patches(test)
+        scores = scoring.image_scores(distances)
+        reweighted = scoring.reweighted_scores(
+            test[0], distances, indices, self.memory_bank, reweight_neighbours=self.config.reweight_neighbours
+        )
+        if self.config.squared_distances:  # Departs from Eq. 6, as the authors' code does
+            distances, scores = distances.square(), scores.square()
         return Prediction(
-            scores=scoring.image_scores(distances),
-            reweighted_scores=scoring.reweighted_scores(
-                features, distances, indices, self.memory_bank, reweight_neighbours=self.config.reweight_neighbours
+            scores=reweighted if self.config.score == "reweighted" else scores,
+            reweighted_scores=reweighted,
+            maps=scoring.anomaly_maps(
+                distances, size, sigma=self.config.smoothing_sigma, upsampling=self.config.upsampling
             ),
-            maps=scoring.anomaly_maps(distances, size, sigma=self.config.smoothing_sigma),
             distances=distances,
             indices=indices,
         )
+
+    def nearest_patches(self, test: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Distance of each patch (n, h, w) to its nearest neighbour in the memory bank, and that neighbour's row."""
+        self._require_memory_bank()
+        features = test[0]
+        if features.shape[-1] != self.memory_bank.shape[1]:
+            raise InputError(
+                f"patch features have {features.shape[-1]} dimensions, the memory bank has {self.memory_bank.shape[1]}",
+                remedy="fit and predict with one configuration",
+            )
+        if self._index is None:
+            self._index = Index(self.memory_bank, self.config.search)
+        distances, rows = self._index.nearest(features.flatten(0, 2))
+        return distances.view(features.shape[:3]), rows.view(features.shape[:3])
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled."""
         self._require_memory_bank()
         path = Path(path)
-        tensors = {"memory_bank": self.memory_bank, "coreset_indices": self.coreset_indices}
+        tensors = {"memory_bank": self.memory_bank}
+        if self.coreset_indices is not None:
+            tensors["coreset_indices"] = self.coreset_indices
         with atomic_path(path / MEMORY_BANK_FILE) as temporary:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         description = {
@@ -201,30 +183,28 @@ class PatchCore:
                 remedy="name the weights that it was fitted with",
             )
         tensors = load_file(path / MEMORY_BANK_FILE, device=str(model.device))
-        model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors["coreset_indices"]
+        model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors.get("coreset_indices")
         return model
 
     def _require_memory_bank(self) -> None:
         if self.memory_bank is None:
             raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
 
-    def _all_patch_features(self, images: Images) -> tuple[Tensor, tuple[int, int]]:
-        """Patch features (n, h, w, d) of all images, and the images' size (H, W)."""
-        features, sizes = [], set()
-        for batch in [images] if isinstance(images, Tensor) else images:
-            if len(batch):
-                features.append(self.patch_features(batch))
-                sizes.add(tuple(batch.shape[-2:]))
-                if len(sizes) > 1:
-                    raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
-        if not features:
-            raise InputError("there are no images", remedy="give at least one image")
-        return torch.cat(features), sizes.pop()
 
+def fill_memory_bank(
+    rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
 
-def describe_maps(maps: Sequence[Tensor], config: PatchCoreConfig) -> Tensor:
-    """Patch features (n, h, w, d) from feature maps, as `config` asks for."""
-    return patch_features(maps, config.neighbourhood_size, config.stride, config.dimension, border=config.border)
+    The rows are None for a bank of centroids or proxies, which are no patches of any image.
+    """
+    size = coreset_size(len(rows), config.coreset_fraction)
+    if size < len(rows) and config.sampler in ("kmeans", "proxies"):
+        learn = kmeans_centroids if config.sampler == "kmeans" else learned_proxies
+        return learn(rows, size, generator=generator(seed, config.sampler), progress=progress), None
+    kept = select_coreset(rows, config, seed=seed, progress=progress)
+    # A coreset of everything needs no second copy of the rows.
+    return (rows if size == len(rows) else rows[kept]), kept
 
 
 def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
@@ -237,10 +217,6 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
         return random_coreset(rows, size, generator=generator(seed, "random coreset"))
     if config.projection_dimension is not None:
         rows = random_projection(rows, config.projection_dimension, generator=generator(seed, "projection"))
-    return greedy_coreset(rows, size, generator=generator(seed, "first pick"), progress=progress)
-
-
-def generator(seed: int, purpose: str) -> Generator:
-    """A random generator of its own for each purpose, so that switching one draw off leaves the others as they are."""
-    digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    draw = generator(seed, "first pick")
+    gaps = anchor_gaps(rows, generator=draw) if config.first_pick == "anchors" else None
+    return greedy_coreset(rows, size, gaps=gaps, generator=draw, progress=progress)

@@ -3,6 +3,7 @@
 Random weights never stand in for missing ones, and nothing is unpickled.
 """
 
+import hashlib
 import importlib.util
 import os
 import socket
@@ -35,9 +36,9 @@ class WeightsMissing(InputError):
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file, where it was found, and its SHA-256."""
+    """A weights file, where it was found, and its SHA-256; of a control backbone, the SHA-256 of what it is."""
 
-    path: Path
+    path: Path | None  # None for a control backbone, which has no file
     origin: str
     sha256: str
     in_order: bool = False  # tensors are matched by position instead of by name
@@ -71,6 +72,11 @@ class Weights:
                 remedy=f"name a file made for {name!r}, or remove it and let the suite look the weights up",
             )
         network.load_state_dict({key: state[key] for key in needed}, strict=False)
+
+
+def no_weights(identity: str) -> Weights:
+    """What stands for the weights of a control backbone that is wholly told by `identity`."""
+    return Weights(None, "none", hashlib.sha256(identity.encode()).hexdigest())
 
 
 def find_weights(name: str, *, library: str, weights: str | None = None) -> Weights:

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from patchcore_core import InputError
-from patchcore_core.backbones import backbone_weights, feature_maps, load_backbone
+from patchcore_core.backbones import backbone_weights, check_hierarchies, feature_maps, load_backbone, map_shapes
 from patchcore_core.files import sha256_file
 from patchcore_core.weights import WeightsMissing
 
@@ -205,3 +206,121 @@ def test_weights_of_another_network_are_refused_with_their_file(folder):
 def test_random_weights_never_stand_in_for_missing_ones():
     with pytest.raises(WeightsMissing, match="random weights are never used"):
         load_backbone(SMALL, (2, 3))
+
+
+# Controls: pixels
+
+
+def test_pixels_are_means_over_squares():
+    maps = feature_maps(load_backbone("pixels", (0, 2)), images(2, (16, 24)))
+    assert shapes(maps) == [(3, 8, 12), (3, 2, 3)]
+    for j, fmap in zip((0, 2), maps, strict=True):
+        side = 2 ** (j + 1)
+        for a in range(fmap.shape[2]):
+            for b in range(fmap.shape[3]):
+                square = images(2, (16, 24))[:, :, side * a : side * (a + 1), side * b : side * (b + 1)]
+                assert torch.allclose(fmap[:, :, a, b], square.mean(dim=(2, 3)))
+
+
+def test_squares_cut_by_the_border_are_means_of_what_is_left():
+    (fmap,) = feature_maps(load_backbone("pixels", (1,)), images(1, (5, 3)))
+    assert fmap.shape == (1, 3, 2, 1)
+    assert torch.allclose(fmap[0, :, 1, 0], images(1, (5, 3))[0, :, 4:, :].mean(dim=(1, 2)))
+
+
+def test_pixels_need_no_weights_but_have_a_stable_identity(tmp_path):
+    found = backbone_weights("pixels", weights=str(tmp_path / "nothing"))
+    assert found == load_backbone("pixels", (1, 2)).weights
+    assert (found.path, found.origin) == (None, "none")
+    assert found.sha256 == hashlib.sha256(b"pixels").hexdigest()
+
+
+# Controls: untrained networks
+
+
+@pytest.mark.parametrize("name", [SMALL, "mobilenetv3_small_050", "timm/resnet18", "tf_efficientnet_lite0"])
+def test_an_untrained_network_is_the_same_each_time_and_disturbs_no_generator(name):
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = load_backbone(f"untrained/{name}", (2, 3))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    second = load_backbone(f"untrained/{name}", (2, 3))
+    maps, again = (feature_maps(backbone, images(2, (64, 64))) for backbone in (first, second))
+    assert all(torch.equal(a, b) for a, b in zip(maps, again, strict=True))
+    assert all(torch.isfinite(fmap).all() and fmap.std() > 0 for fmap in maps)
+    alone = feature_maps(load_backbone(f"untrained/{name}", (3,)), images(2, (64, 64)))[0]
+    assert torch.equal(alone, maps[1])
+    assert shapes(maps) == map_shapes(name, (2, 3), (64, 64))
+
+
+def test_an_untrained_network_has_the_normalisation_but_not_the_weights_of_the_trained_one(default):
+    untrained = load_backbone("untrained/tf_efficientnet_lite0", (2, 3))
+    assert torch.equal(untrained.mean, default.mean)
+    assert torch.equal(untrained.std, default.std)
+    for a, b in zip(feature_maps(untrained, images()), feature_maps(default, images()), strict=True):
+        assert a.shape == b.shape
+        assert not torch.allclose(a, b)
+
+
+def test_untrained_networks_need_no_weights_and_differ_in_their_identity():
+    found = [backbone_weights(f"untrained/{name}") for name in ("resnet18", "timm/resnet18", "resnet34")]
+    assert [(weights.path, weights.origin) for weights in found] == [(None, "none")] * 3
+    assert len({weights.sha256 for weights in found}) == 3
+    assert found[0].sha256 == hashlib.sha256(b"untrained/resnet18 seed 0").hexdigest()
+    assert load_backbone("untrained/resnet18", (1,)).weights == found[0]
+
+
+@pytest.mark.parametrize("name", ["untrained/resnet81", "untrained/pixels", "untrained/untrained/resnet18", "pixel"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        backbone_weights,
+        lambda name: load_backbone(name, (2, 3)),
+        lambda name: check_hierarchies(name, (2, 3)),
+        lambda name: map_shapes(name, (2, 3), (64, 64)),
+    ],
+)
+def test_an_unknown_control_is_refused(act, name):
+    with pytest.raises(InputError, match=f"backbone='{name}' is neither"):
+        act(name)
+
+
+# Without weights
+
+
+@pytest.mark.parametrize(
+    ("name", "hierarchies", "offered"),
+    [
+        ("tf_efficientnet_lite0", (2, 5), "has 0, 1, 2, 3, 4"),
+        ("wide_resnet50_2", (5,), "has 0, 1, 2, 3, 4"),
+        ("squeezenet1_1", (3, 4), "has 0, 1, 2, 3"),
+        ("timm/convnext_atto", (0, 1), "has 1, 2, 3, 4"),
+        ("untrained/squeezenet1_1", (3, 4), "has 0, 1, 2, 3"),
+        ("swin_t", (2, 3), "has none: it is not convolutional"),
+        ("pixels", (4, 5), "has 0, 1, 2, 3, 4"),
+    ],
+)
+def test_hierarchies_are_checked_without_weights(name, hierarchies, offered):
+    for act in (check_hierarchies, lambda name, hierarchies: map_shapes(name, hierarchies, (64, 64))):
+        with pytest.raises(InputError) as caught:
+            act(name, hierarchies)
+        assert f"hierarchies={list(hierarchies)}: backbone '{name}' {offered}\n" in str(caught.value)
+    check_hierarchies("wide_resnet50_2", [0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "pixels", f"untrained/{SMALL}", "untrained/densenet121"])
+@pytest.mark.parametrize("size", [(64, 64), (75, 101)])
+def test_shapes_without_values_are_those_of_the_feature_maps(name, size):
+    assert map_shapes(name, (1, 2, 3), size) == shapes(feature_maps(load_backbone(name, (1, 2, 3)), images(1, size)))
+
+
+def test_shapes_of_the_papers_backbone_are_known_without_its_weights():
+    state = torch.random.get_rng_state()
+    assert map_shapes("wide_resnet50_2", (2, 3), (224, 224)) == [(512, 28, 28), (1024, 14, 14)]
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_size_that_a_backbone_does_not_take_is_refused():
+    with pytest.raises(InputError, match="takes no images of 64 x 96 pixels"):
+        map_shapes("timm/swin_tiny_patch4_window7_224", (2, 3), (64, 96))

@@ -8,6 +8,7 @@ from torch import nn
 
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, neighbours, patchcore
 from patchcore_core.patchcore import generator, select_coreset
+from patchcore_core.proxies import kmeans_centroids, learned_proxies
 from patchcore_core.weights import WeightsMissing
 
 IMAGE_SIZE = (40, 56)
@@ -98,7 +99,7 @@ def test_shapes_of_a_prediction():
 
 def test_the_bank_keeps_unprojected_rows_of_the_nominal_patches_in_order_of_selection():
     model = PatchCore(config(projection_dimension=2), network=Pyramid()).fit(pictures(4))
-    nominal = model.patch_features(pictures(4)).flatten(0, 2)
+    nominal = model.describe_images(pictures(4))[0].flatten(0, 2)
     assert torch.equal(model.memory_bank, nominal[model.coreset_indices])
     assert torch.equal(model.coreset_indices, select_coreset(nominal, model.config, seed=0))
 
@@ -269,13 +270,25 @@ EFFECTS = {  # a field: two values, and what differs between them
     "stride": (1, 2, lambda **changes: len(fitted(**changes).memory_bank)),
     "dimension": (None, 7, lambda **changes: fitted(**changes).memory_bank.shape[1]),
     "sampler": ("greedy", "random", lambda **changes: fitted(**changes).coreset_indices.tolist()),
+    "first_pick": ("drawn", "anchors", lambda **changes: fitted(**changes).coreset_indices.tolist()),
     "coreset_fraction": (0.2, 0.3, lambda **changes: len(fitted(**changes).memory_bank)),
     "projection_dimension": (4, 5, lambda **changes: fitted(**changes).coreset_indices.tolist()),
     "search": ("torch", "faiss", searches_used),
+    "score": ("max", "reweighted", lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).scores.item()),
     "reweight_neighbours": (
         3,
         4,
         lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).reweighted_scores.item(),
+    ),
+    "squared_distances": (
+        False,
+        True,
+        lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).distances.max().item(),
+    ),
+    "upsampling": (
+        "bilinear",
+        "nearest",
+        lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).maps.max().item(),
     ),
     "smoothing_sigma": (1.5, 2, lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).maps.max().item()),
 }
@@ -286,6 +299,73 @@ def test_every_field_of_the_config_changes_something(field):
     one, other, observe = EFFECTS[field]
     assert observe(**{field: one}) != observe(**{field: other})
     assert observe(**{field: one}) == observe(**{field: one})
+
+
+def test_the_score_of_a_variant_is_the_one_that_it_asks_for_and_both_are_given():
+    test = pictures(3, seed=1)
+    by_max, reweighted = (fitted(score=score).predict(test) for score in ("max", "reweighted"))
+    assert torch.equal(by_max.scores, by_max.distances.amax(dim=(1, 2)))
+    assert torch.equal(reweighted.scores, by_max.reweighted_scores)
+    assert torch.equal(reweighted.reweighted_scores, by_max.reweighted_scores)
+    assert not torch.equal(reweighted.scores, by_max.scores)
+    assert torch.equal(reweighted.maps, by_max.maps)
+
+
+def test_squared_distances_change_scores_and_maps_but_not_what_is_nearest():
+    test = pictures(3, seed=1)
+    plain, squared = (fitted(squared_distances=value, smoothing_sigma=0).predict(test) for value in (False, True))
+    assert torch.equal(squared.distances, plain.distances.square())
+    assert torch.equal(squared.scores, plain.scores.square())
+    assert torch.equal(squared.indices, plain.indices)
+    assert torch.equal(squared.reweighted_scores, plain.reweighted_scores)  # Eq. 7 takes plain ones
+    assert torch.equal(squared.maps.amax(dim=(1, 2)) <= squared.scores * 1.0001, torch.ones(3, dtype=bool))
+
+
+def test_nearest_upsampling_repeats_each_patch():
+    prediction = fitted(upsampling="nearest", smoothing_sigma=0).predict(pictures(2, seed=1))
+    assert torch.equal(prediction.maps, prediction.distances.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2))
+
+
+@pytest.mark.parametrize(("sampler", "learn"), [("kmeans", kmeans_centroids), ("proxies", learned_proxies)])
+def test_a_learned_bank_has_the_asked_size_and_keeps_no_rows(sampler, learn, tmp_path, monkeypatch):
+    monkeypatch.setattr("patchcore_core.proxies.PROXY_STEPS", 5)
+    model = fitted(sampler=sampler, coreset_fraction=0.01)
+    rows = model.describe_images(pictures(4))[0].flatten(0, 2)
+    assert torch.equal(model.memory_bank, learn(rows, 5, generator=generator(0, sampler)))
+    assert model.coreset_indices is None
+    assert not (torch.cdist(model.memory_bank, rows).amin(dim=1) == 0).all()
+    test = pictures(2, seed=1)
+    model.save(tmp_path)
+    loaded = PatchCore.load(tmp_path, network=Pyramid())
+    assert loaded.coreset_indices is None
+    assert equal(loaded.predict(test), model.predict(test))
+
+
+@pytest.mark.parametrize("sampler", ["kmeans", "proxies", "random"])
+def test_a_bank_of_everything_is_everything_whatever_the_sampler(sampler):
+    model = fitted(sampler=sampler, coreset_fraction=1)
+    assert torch.equal(model.memory_bank, fitted(coreset_fraction=1).memory_bank)
+    assert torch.equal(model.coreset_indices, torch.arange(4 * 10 * 14))
+
+
+@pytest.mark.parametrize("search", ["ivf", "ivfpq"])
+def test_an_approximate_search_finds_much_of_what_the_exact_one_does(search):
+    test = pictures(3, seed=1)
+    exact, found = (fitted(search=kind, coreset_fraction=1).predict(test) for kind in ("torch", search))
+    assert (found.distances >= exact.distances - 1e-5).all()
+    assert (found.indices == exact.indices).float().mean() > (0.9 if search == "ivf" else 0.2)
+
+
+def test_a_bank_too_small_for_an_approximate_search_is_refused():
+    with pytest.raises(InputError, match="search='ivfpq' needs at least 256 rows"):
+        fitted(search="ivfpq", coreset_fraction=0.1).predict(pictures(1, seed=1))
+
+
+def test_fitting_again_searches_the_new_bank():
+    model = PatchCore(config(), network=Pyramid())
+    test = pictures(2, seed=1)
+    model.fit(pictures(2)).predict(test)
+    assert equal(model.fit(pictures(4)).predict(test), fitted().predict(test))
 
 
 def test_both_searches_give_the_same_prediction():
@@ -325,7 +405,7 @@ def test_images_of_different_sizes_are_refused(act, other):
 def test_patches_of_another_dimension_are_refused():
     model = PatchCore(config(), network=Pyramid()).fit(pictures(2))
     with pytest.raises(InputError, match="patch features have 3 dimensions, the memory bank has 15"):
-        model.predict_patches(torch.zeros(1, 2, 2, 3), (8, 8))
+        model.predict_described([torch.zeros(1, 2, 2, 3)], (8, 8))
 
 
 @pytest.mark.parametrize("fraction", [0.2, 1])

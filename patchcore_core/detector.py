@@ -1,0 +1,133 @@
+"""What every method of the suite is: fitted to nominal images, it scores test images."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.config import MethodConfig
+from patchcore_core.errors import InputError
+
+Images = Tensor | Iterable[Tensor]  # (n, 3, H, W), or batches of it
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says of n images.
+
+    Attributes:
+        scores: (n,) image scores; the larger, the more anomalous.
+        maps: (n, H, W) anomaly maps at the images' size; None from a method that scores whole images only.
+        distances: (n, h, w) scores of the patches that the maps are made of; None likewise.
+        reweighted_scores: (n,) image scores s of Eq. 7; PatchCore's alone.
+        indices: (n, h, w) row of the memory bank nearest to each patch; PatchCore's alone.
+    """
+
+    scores: Tensor
+    maps: Tensor | None = None
+    distances: Tensor | None = None
+    reweighted_scores: Tensor | None = None
+    indices: Tensor | None = None
+
+
+class Detector(ABC):
+    """A method of anomaly detection behind two verbs, fit and predict.
+
+    Images are (n, 3, H, W) with values in [0, 1] and in RGB; a named backbone normalises them as it was trained.
+    A method is three functions: `describe` (feature maps to what is kept of each image), `fit_described` and
+    `predict_described`. The benchmark calls these, so that variants share what they can.
+
+    Args:
+        config: the variant.
+        network: any module that maps images to a list of feature maps (n, c, h, w), in place of the backbone that
+            `config` names; it gets the images as they are.
+        seed: of everything that is drawn.
+        weights: a weights file or folder for the named backbone (see `weights.find_weights`).
+        device: where to compute.
+        progress: show progress bars.
+    """
+
+    def __init__(
+        self,
+        config: MethodConfig,
+        *,
+        network: Callable[[Tensor], Sequence[Tensor]] | None = None,
+        seed: int = 0,
+        weights: str | None = None,
+        device: str | torch.device = "cpu",
+        progress: bool = False,
+    ) -> None:
+        self.config = config
+        self.seed = seed
+        self.device = torch.device(device)
+        self.progress = progress
+        self._own_network, self._weights = network, weights
+
+    @abstractmethod
+    def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """What is kept of a batch of n images, each tensor (n, ...), from their feature maps, finest first."""
+
+    @abstractmethod
+    def fit_described(self, nominal: Sequence[Tensor]) -> Self:
+        """Learn from what `describe` keeps of the nominal images."""
+
+    @abstractmethod
+    def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
+        """Score what `describe` keeps of test images of `size` (H, W).
+
+        Raises:
+            InputError: nothing was fitted yet.
+        """
+
+    @cached_property
+    def network(self) -> Callable[[Tensor], Sequence[Tensor]]:
+        """What turns images into feature maps; a named backbone is built on first use."""
+        network = self._own_network
+        if network is None:
+            network = load_backbone(self.config.backbone, self.config.map_hierarchies, weights=self._weights)
+        return network.to(self.device).eval() if isinstance(network, nn.Module) else network
+
+    def fit(self, images: Images) -> Self:
+        """Learn from nominal images.
+
+        Raises:
+            InputError: there are no images, or images of different sizes.
+        """
+        return self.fit_described(self._describe_all(images)[0])
+
+    def predict(self, images: Images) -> Prediction:
+        """Score test images.
+
+        Raises:
+            InputError: nothing was fitted yet, there are no images, or images of different sizes.
+        """
+        return self.predict_described(*self._describe_all(images))
+
+    def describe_images(self, images: Tensor) -> list[Tensor]:
+        """What is kept of one batch of n images, each tensor (n, ...)."""
+        return self.describe(feature_maps(self.network, images.to(self.device)))
+
+    def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
+        """What is kept of all images, and the images' size (H, W)."""
+        described, sizes = [], set()
+        for batch in [images] if isinstance(images, Tensor) else images:
+            if len(batch):
+                described.append(self.describe_images(batch))
+                sizes.add(tuple(batch.shape[-2:]))
+                if len(sizes) > 1:
+                    raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
+        if not described:
+            raise InputError("there are no images", remedy="give at least one image")
+        return [torch.cat(parts) for parts in zip(*described, strict=True)], sizes.pop()
+
+
+def generator(seed: int, purpose: str) -> Generator:
+    """A random generator of its own for each purpose, so that switching one draw off leaves the others as they are."""
+    digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
