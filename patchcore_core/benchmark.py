@@ -1,10 +1,10 @@
-"""Cells (dataset x category x variant x seed) become files of raw results; what is there is not computed again."""
+"""Cells (dataset x category x variant x shots x seed) become files of raw results; none is computed twice."""
 
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -12,67 +12,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from patchcore_core.backbones import backbone_weights
-from patchcore_core.config import PatchCoreConfig
+from patchcore_core.cells import Cell, Network, Plan, plan
 from patchcore_core.datasets.images import Preprocessing
-from patchcore_core.datasets.manifest import Manifest
+from patchcore_core.detector import Detector, generator
 from patchcore_core.errors import InputError
-from patchcore_core.features import FEATURE_MODULES, FeatureCache
+from patchcore_core.features import FeatureCache
 from patchcore_core.files import sha256_file, sha256_json, write_json
+from patchcore_core.methods import detector
+from patchcore_core.neighbours import nearest
 from patchcore_core.params import Params
-from patchcore_core.patchcore import PatchCore, describe_maps
 from patchcore_core.progress import progress_bar
 from patchcore_core.results import RawResult, ScoreIndex
-from patchcore_core.stamp import code_fingerprint, commit, machine, peak_memory, versions
-from patchcore_core.weights import Weights, WeightsMissing
-
-# The modules whose behaviour raw results depend on, besides those of the feature maps.
-RESULT_MODULES = (*FEATURE_MODULES, "benchmark", "patches", "coreset", "neighbours", "scoring", "patchcore")
+from patchcore_core.stamp import commit, machine, peak_memory
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One variant, with one seed, on one category; `key` is the hash of all that determines its result."""
-
-    category: str
-    variant: str
-    seed: int
-    config: PatchCoreConfig
-    weights_origin: str  # where the file was found; no part of the key
-    stamp: dict[str, object]
-
-    @property
-    def key(self) -> str:
-        return sha256_json(self.stamp)
-
-    @property
-    def file(self) -> str:
-        """Name of the result's file among those of its dataset."""
-        return f"{self.category}/{self.variant}/seed-{self.seed}.safetensors"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The cells of a dataset, by category, and the variants that cannot run for want of weights, with the remedy."""
-
-    dataset: str
-    manifest: Manifest
-    preprocessing: Preprocessing
-    cells: tuple[Cell, ...]
-    weights_missing: dict[str, str]
-    store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
-
-    def pending(self) -> list[Cell]:
-        """The cells whose results are not in the store."""
-        return [cell for cell in self.cells if not self.path(cell).is_file()]
-
-    def path(self, cell: Cell) -> Path:
-        """Where the store keeps a cell's raw result."""
-        return self.store / f"{cell.key}.safetensors"
-
-
-def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> Plan:
+def score_dataset(
+    name: str, params: Params, *, networks: Mapping[str, Network] | None = None, show_progress: bool = True
+) -> Plan:
     """Compute every raw result of a dataset that is not in the cell store yet; one that is finished is never lost.
+
+    Args:
+        networks: modules that map images in [0, 1] to lists of feature maps, finest first; a variant whose
+            `backbone` is one of their names uses it.
 
     Raises:
         InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
@@ -82,9 +43,9 @@ def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> P
         raise InputError(
             f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
         )
-    work = plan(name, params)
+    work = plan(name, params, networks=networks)
     pending = work.pending()
-    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution)
+    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution, networks or {})
     with progress_bar(len(work.cells), f"{name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))
         for category, of_category in groupby(pending, key=lambda cell: cell.category):
@@ -92,49 +53,6 @@ def score_dataset(name: str, params: Params, *, show_progress: bool = True) -> P
             for _ in _run_category(list(of_category), work, cache, params, show_progress=show_progress):
                 bar.update(1)
     return work
-
-
-def plan(name: str, params: Params) -> Plan:
-    """What there is to compute for a dataset.
-
-    Raises:
-        InputError: the dataset is not prepared, or a variant names an unknown backbone.
-    """
-    dataset = params.dataset(name)
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
-    code = code_fingerprint(RESULT_MODULES)
-    found: dict[str, Weights] = {}
-    weights_missing: dict[str, str] = {}
-    for variant in dataset.variants:
-        try:
-            found[variant] = backbone_weights(params.config(name, variant).backbone, weights=params.execution.weights)
-        except WeightsMissing as error:
-            weights_missing[variant] = str(error)
-
-    cells = []
-    for category in manifest.categories:
-        for variant, weights in found.items():
-            config = params.config(name, variant)
-            for seed in dataset.seeds:
-                stamp = {
-                    "dataset": name,
-                    "source": manifest.source,
-                    "synthetic": manifest.synthetic,
-                    "category": category,
-                    "images_sha256": manifest.digest(category),
-                    "resize": dataset.preprocessing.resize,
-                    "crop": dataset.preprocessing.crop,
-                    "variant": variant,
-                    "config": config.to_dict(),
-                    "seed": seed,
-                    "weights": {"backbone": config.backbone, "sha256": weights.sha256},
-                    "device": torch.device(params.execution.device).type,
-                    "versions": versions(),
-                    "code_sha256": code,
-                }
-                cells.append(Cell(category, variant, seed, config, weights.origin, stamp))
-    store = params.path(params.execution.cache_dir) / "cells"
-    return Plan(name, manifest, dataset.preprocessing, tuple(cells), weights_missing, store)
 
 
 def collect(work: Plan, params: Params) -> ScoreIndex:
@@ -163,6 +81,7 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
             {
                 "category": cell.category,
                 "variant": cell.variant,
+                "shots": cell.shots,
                 "seed": cell.seed,
                 "file": cell.file,
                 "sha256": sha256_file(target),
@@ -172,7 +91,6 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
         dataset=work.dataset,
         synthetic=work.manifest.synthetic,
         source=work.manifest.source,
-        preprocessing={"resize": work.preprocessing.resize, "crop": work.preprocessing.crop},
         cells=tuple(described),
         weights_missing=tuple({"variant": name, "remedy": text} for name, text in work.weights_missing.items()),
     )
@@ -182,81 +100,112 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
     return index
 
 
+def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
+    """Rows of the nominal training images that a cell learns from, ascending; drawn with its seed.
+
+    The draws of one seed are nested: 5 shots are the 2 shots and three images more, so that curves over shots differ
+    by what was added.
+    """
+    if shots is None:
+        return torch.arange(nominal)
+    return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
+
+
 def _run_category(
     cells: Sequence[Cell], work: Plan, cache: FeatureCache, params: Params, *, show_progress: bool
 ) -> Iterator[Cell]:
-    """Compute the results of one category; cells with the same patch features share them."""
+    """Compute the results of one category; cells that describe images alike share the descriptions."""
     category = cells[0].category
     records = work.manifest.records(category)
     train = torch.tensor([record.split == "train" for record in records])
-    size = work.preprocessing.size(work.manifest.entries[category][0].size)
+    hierarchies = _hierarchies(cells)
     for _, group in groupby(sorted(cells, key=_description), key=_description):
         alike = list(group)
-        config = alike[0].config
         started = time.perf_counter()
-        maps = cache.maps(
-            records,
-            work.manifest.digest(category),
-            work.preprocessing,
-            backbone=config.backbone,
-            weights_sha256=alike[0].stamp["weights"]["sha256"],
-            hierarchies=config.hierarchies,
-            description=f"{work.dataset}/{category}: {config.backbone}" if show_progress else None,
-        )
-        features = _patch_features(maps, config, params)
-        nominal, test = features[train], features[~train]
-        del features
+        first = alike[0]
+        size = first.preprocessing.size(work.manifest.entries[category][0].size)
+        described: list[Tensor] = []
+        for member, weights in zip(first.config.members, first.stamp["weights"], strict=True):
+            maps = cache.maps(
+                records,
+                work.manifest.digest(category),
+                first.preprocessing,
+                backbone=member.backbone,
+                weights_sha256=weights["sha256"],
+                hierarchies=member.map_hierarchies,
+                wanted_later=hierarchies[first.preprocessing, member.backbone],
+                description=f"{work.dataset}/{category}: {member.backbone}" if show_progress else None,
+            )
+            described += _describe(maps, detector(member, seed=first.seed, device=params.execution.device), params)
+        nominal, test = [part[train] for part in described], [part[~train] for part in described]
+        del described
         shared_seconds = time.perf_counter() - started
         for cell in alike:
-            _run_cell(cell, nominal, test, size, shared_seconds, params, work.path(cell))
+            rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
+            chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
+            _run_cell(cell, chosen, test, size, shared_seconds, params, work.path(cell))
             yield cell
 
 
+def _hierarchies(cells: Sequence[Cell]) -> dict[tuple[Preprocessing, str], set[int]]:
+    """All hierarchies that cells need of a backbone's maps of images that are prepared alike."""
+    found: dict[tuple[Preprocessing, str], set[int]] = defaultdict(set)
+    for cell in cells:
+        for member in cell.config.members:
+            found[cell.preprocessing, member.backbone].update(member.map_hierarchies)
+    return found
+
+
 def _description(cell: Cell) -> str:
-    """What patch features depend on within a category; cells that agree in it share them."""
-    config = cell.config
-    return sha256_json(
-        [config.backbone, config.hierarchies, config.neighbourhood_size, config.border, config.stride, config.dimension]
-    )
+    """What is kept of images within a category; cells that agree in it share it."""
+    return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
 
 
-def _patch_features(maps: Sequence[np.ndarray], config: PatchCoreConfig, params: Params) -> Tensor:
-    """(n, h, w, d) patch features of all images of a category, filled batch by batch."""
+def _describe(maps: Sequence[np.ndarray], model: Detector, params: Params) -> list[Tensor]:
+    """What a method keeps of all images of a category, (n, ...) each, filled batch by batch."""
     n, step = len(maps[0]), params.execution.batch_size
-    features = None
+    described: list[Tensor] = []
     for start in range(0, n, step):
-        batch = [torch.from_numpy(np.array(part[start : start + step])).to(params.execution.device) for part in maps]
-        described = describe_maps(batch, config)
-        if features is None:
-            features = described.new_empty(n, *described.shape[1:])
-        features[start : start + step] = described
-    return features
+        batch = [torch.from_numpy(np.array(part[start : start + step])).to(model.device) for part in maps]
+        parts = model.describe(batch)
+        if not described:
+            described = [part.new_empty(n, *part.shape[1:]) for part in parts]
+        for whole, part in zip(described, parts, strict=True):
+            whole[start : start + step] = part
+    return described
 
 
 def _run_cell(
     cell: Cell,
-    nominal: Tensor,
-    test: Tensor,
+    nominal: Sequence[Tensor],
+    test: Sequence[Tensor],
     size: tuple[int, int],
     shared_seconds: float,
     params: Params,
     path: Path,
 ) -> None:
     started = time.perf_counter()
-    model = PatchCore(cell.config, seed=cell.seed, device=params.execution.device).fit_patches(nominal)
+    model = detector(cell.config, seed=cell.seed, device=params.execution.device).fit_described(nominal)
     fitted = time.perf_counter()
-    prediction = model.predict_patches(test, size)
+    prediction = model.predict_described(test, size)
     predicted = time.perf_counter()
+    measured = {"image_size": list(size), "nominal_images": len(nominal[0])}
+    bank = getattr(model, "memory_bank", None)
+    if bank is not None:
+        measured["memory_bank"] = list(bank.shape)
+    if bank is not None and cell.covering_radius:
+        measured["covering_radius"] = float(nearest(nominal[0].flatten(0, 2), bank)[0].max())
+    kept = getattr(model, "coreset_indices", None)
     result = RawResult(
         scores=prediction.scores.cpu().numpy(),
-        reweighted_scores=prediction.reweighted_scores.cpu().numpy(),
-        distances=prediction.distances.cpu().numpy(),
-        indices=prediction.indices.cpu().numpy().astype(np.int32),
-        coreset_indices=model.coreset_indices.cpu().numpy().astype(np.int32),
-        stamp=cell.stamp | {"memory_bank": list(model.memory_bank.shape), "image_size": list(size)},
+        distances=_array(prediction.distances, np.float32),
+        reweighted_scores=_array(prediction.reweighted_scores, np.float32),
+        indices=_array(prediction.indices, np.int32),
+        coreset_indices=_array(kept, np.int32),
+        stamp=cell.stamp | measured,
     )
     timing = {
-        "features_s": round(shared_seconds, 3),  # shared by the cells with the same patch features
+        "features_s": round(shared_seconds, 3),  # shared by the cells with the same descriptions
         "coreset_s": round(fitted - started, 3),
         "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
@@ -266,3 +215,7 @@ def _run_cell(
     }
     write_json(path.with_suffix(".json"), timing)
     result.write(path)
+
+
+def _array(values: Tensor | None, kind: type) -> np.ndarray | None:
+    return None if values is None else values.cpu().numpy().astype(kind)

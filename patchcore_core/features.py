@@ -1,22 +1,27 @@
 """Feature maps on disk, named by what determines them and shared by all variants that can use them."""
 
+import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from patchcore_core.backbones import feature_maps, load_backbone
 from patchcore_core.datasets.images import Preprocessing, batches
 from patchcore_core.datasets.records import Record
+from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_json
 from patchcore_core.params import Execution
 from patchcore_core.stamp import code_fingerprint, versions
+from patchcore_core.weights import Weights
 
 # The modules whose behaviour feature maps depend on; a change in one of them makes the cache start anew.
 FEATURE_MODULES = ("backbones", "weights", "features", "datasets.images", "datasets.videos")
@@ -30,10 +35,14 @@ class FeatureCache:
     Args:
         folder: where the files lie.
         execution: device, batch size, workers, weights, and the size that the folder may grow to.
+        networks: modules that stand for the backbones of these names; they return one map a hierarchy, finest first.
     """
 
-    def __init__(self, folder: Path, execution: Execution) -> None:
-        self.folder, self.execution = folder, execution
+    def __init__(
+        self, folder: Path, execution: Execution, networks: Mapping[str, Callable[[Tensor], Sequence[Tensor]]]
+    ) -> None:
+        self.folder, self.execution, self.networks = folder, execution, networks
+        self._made_by = {"versions": versions(), "code": code_fingerprint(FEATURE_MODULES)}
 
     def maps(
         self,
@@ -44,6 +53,7 @@ class FeatureCache:
         backbone: str,
         weights_sha256: str,
         hierarchies: Sequence[int],
+        wanted_later: Sequence[int] = (),
         description: str | None,
     ) -> list[NDArray]:
         """Feature maps (n, c_j, h_j, w_j) of all records, memory-mapped, one array a hierarchy.
@@ -52,23 +62,27 @@ class FeatureCache:
             records: the images.
             digest: what the records' files hold, as the manifest has it.
             weights_sha256: of the backbone's weights.
+            wanted_later: other hierarchies of a named backbone, which are made in the same run through it.
             description: names the progress bar, where images have to be run through the network; None for no bar.
         """
         paths = {}
-        for j in hierarchies:
+        own = backbone in self.networks  # such a network returns all of its maps or none
+        together = sorted(hierarchies if own else {*hierarchies, *wanted_later})
+        for j in together:
             identity = {
                 "images": digest,
                 "preprocessing": [preprocessing.resize, preprocessing.crop],
-                "backbone": [backbone, weights_sha256, j],
+                "backbone": [backbone, weights_sha256, j, together if own else None],
                 "device": torch.device(self.execution.device).type,
-                "versions": versions(),
-                "code": code_fingerprint(FEATURE_MODULES),
+                **self._made_by,
             }
             paths[j] = self.folder / f"{sha256_json(identity)}.npy"
-        absent = [j for j in hierarchies if not paths[j].is_file()]
-        if absent:
+        absent = [j for j in together if not paths[j].is_file()]
+        if not set(hierarchies).isdisjoint(absent):
+            if own:
+                absent = together
             self._extract(records, preprocessing, backbone, {j: paths[j] for j in absent}, description)
-        for path in paths.values():
+        for path in filter(Path.is_file, paths.values()):
             os.utime(path)  # last used now
         self._evict(keep=set(paths.values()))
         return [np.load(paths[j], mmap_mode="r", allow_pickle=False) for j in hierarchies]
@@ -81,7 +95,11 @@ class FeatureCache:
         paths: dict[int, Path],
         description: str | None,
     ) -> None:
-        network = load_backbone(backbone, tuple(paths), weights=self.execution.weights).to(self.execution.device)
+        network = self.networks.get(backbone)
+        if network is None:
+            network = load_backbone(backbone, tuple(paths), weights=self.execution.weights)
+        if isinstance(network, nn.Module):
+            network = network.to(self.execution.device)
         images = batches(
             records,
             preprocessing,
@@ -95,6 +113,11 @@ class FeatureCache:
             start = 0
             for batch in images:
                 maps = feature_maps(network, batch.to(self.execution.device))
+                if len(maps) != len(paths):
+                    raise InputError(
+                        f"network {backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
+                        remedy="let it return one map for each hierarchy of the variant",
+                    )
                 if not arrays:
                     shapes = [(len(records), *fmap.shape[1:]) for fmap in maps]
                     arrays = [
@@ -119,3 +142,31 @@ class FeatureCache:
             if total > limit and path not in keep:
                 total -= path.stat().st_size
                 path.unlink()
+
+
+def network_weights(network: Callable[[Tensor], Sequence[Tensor]]) -> Weights:
+    """What tells a caller's network from another: the SHA-256 of its parts, their `forward` and its parameters.
+
+    Functions that `forward` calls are not looked into: a change in them needs a network of another name.
+
+    Raises:
+        InputError: it is no `nn.Module`, so that nothing tells it from another in a later run.
+    """
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"networks: {network!r} is no nn.Module, so that its results could not be told from those of another",
+            remedy="wrap it in an nn.Module, or give it to the method itself as network=",
+        )
+    digest = hashlib.sha256(repr(network).encode())
+    for kind in dict.fromkeys(type(part) for part in network.modules()):
+        code = getattr(kind.forward, "__code__", None)
+        digest.update(kind.__qualname__.encode() + (b"" if code is None else _instructions(code)))
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return Weights(path=None, origin="given by the caller", sha256=digest.hexdigest())
+
+
+def _instructions(code: CodeType) -> bytes:
+    """What a function does; where it stands does not count."""
+    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts]
+    return b" ".join([code.co_code, repr(code.co_names).encode(), *constants])

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchcore_core.config import PatchCoreConfig
 from patchcore_core.datasets.images import Preprocessing, image_tensor, mask_array, read_image, read_mask
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import Record
@@ -37,10 +36,14 @@ class DatasetResults:
         index = ScoreIndex.read(folder)
         found: dict[str, RawResult] = {}
         for cell, result in index.results(folder, variant=variant):
+            if cell["shots"] is not None:
+                continue
             found.setdefault(cell["category"], result)
         if not found:
             known = ", ".join(sorted({cell["variant"] for cell in index.cells}))
             raise InputError(f"{dataset} has no results of variant {variant!r}", remedy=f"choose from {known}")
+        if any(result.distances is None for result in found.values()):
+            raise InputError(f"variant {variant!r} scores whole images: it has no maps", remedy="choose another")
         manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
         return cls(index, manifest, found)
 
@@ -69,10 +72,15 @@ class DatasetResults:
         spread = np.linspace(0, len(anomalous) - 1, min(count - 2, len(anomalous))).round().astype(int)
         shown = [nominal[len(nominal) // 2], nominal[-1], *(anomalous[position] for position in spread)]
 
-        preprocessing = Preprocessing(**self.index.preprocessing)
-        config = PatchCoreConfig.from_mapping(result.stamp["config"], where="the result's config")
+        preprocessing = Preprocessing(**result.stamp["preprocessing"])
         distances = torch.from_numpy(result.distances[shown])
-        maps = anomaly_maps(distances, result.stamp["image_size"], sigma=config.smoothing_sigma).numpy()
+        config = result.stamp["config"]
+        maps = anomaly_maps(
+            distances,
+            result.stamp["image_size"],
+            sigma=config["smoothing_sigma"],
+            upsampling=config.get("upsampling", "bilinear"),
+        ).numpy()
         return [
             (
                 f"{records[row].defect}  {result.scores[row]:.1f}",

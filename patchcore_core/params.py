@@ -6,18 +6,29 @@ those are refused wherever they would be read differently.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import yaml
 
-from patchcore_core.config import PatchCoreConfig, check_keys
+from patchcore_core.baselines.config import METHODS, EnsembleConfig
+from patchcore_core.config import MethodConfig, PatchCoreConfig, check_keys
 from patchcore_core.datasets.images import Preprocessing
 from patchcore_core.datasets.layouts import DatasetSpec
 from patchcore_core.errors import InputError
+from patchcore_core.studies import (
+    IMAGE_KEYS,
+    Study,
+    Variant,
+    as_mapping,
+    as_name,
+    check_ensembles,
+    read_study,
+    read_variant,
+)
 
 PARAMS_FILE = "params.yaml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # becomes part of file names
+MAIN_STUDY = "main"  # all categories, for the tables of whole datasets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +37,18 @@ class DatasetParams:
 
     spec: DatasetSpec
     preprocessing: Preprocessing
-    variants: tuple[str, ...]
-    seeds: tuple[int, ...]
+    studies: Mapping[str, Study]  # "main" first
     overrides: Mapping[str, object]  # fields of PatchCoreConfig that this dataset's protocol fixes
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants of the main study."""
+        return self.studies[MAIN_STUDY].variants
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the main study."""
+        return self.studies[MAIN_STUDY].seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +88,14 @@ class Params:
     Attributes:
         root: the project's folder, where `params.yaml` lies; paths in it are relative to this folder.
         datasets: by name.
-        variants: by name.
+        variants: by name; `config` gives the configuration that a dataset runs.
         tables: for each notebook, the values of its parameters.
         execution: device, batch size, workers, caches.
     """
 
     root: Path
     datasets: Mapping[str, DatasetParams]
-    variants: Mapping[str, PatchCoreConfig]
+    variants: Mapping[str, Variant]
     tables: Mapping[str, Mapping[str, object]]
     execution: Execution = field(default_factory=Execution)
 
@@ -85,10 +105,24 @@ class Params:
             raise InputError(f"dataset {name!r} is not in {PARAMS_FILE}", remedy=f"known: {', '.join(self.datasets)}")
         return self.datasets[name]
 
-    def config(self, dataset: str, variant: str) -> PatchCoreConfig:
+    def config(self, dataset: str, variant: str) -> MethodConfig:
         """The variant as it is run on a dataset: its fields, then what the dataset's protocol fixes."""
-        values = self.variants[variant].to_dict() | dict(self.dataset(dataset).overrides)
-        return PatchCoreConfig.from_mapping(values, where=f"datasets.{dataset}.overrides on variants.{variant}")
+        chosen = self.variants[variant]
+        where = f"datasets.{dataset}: variants.{variant}"
+        if chosen.models:
+            try:
+                return EnsembleConfig(models=tuple(self.config(dataset, model) for model in chosen.models))
+            except InputError as error:
+                raise InputError(f"{where} is not valid. {error}") from None
+        fixed = self.dataset(dataset).overrides if chosen.method == PatchCoreConfig.method else {}
+        return METHODS[chosen.method].from_mapping({**chosen.values, **fixed}, where=where)
+
+    def preprocessing(self, dataset: str, variant: str) -> Preprocessing:
+        """How images of a dataset are prepared for a variant."""
+        chosen = self.variants[variant]
+        if chosen.models:  # they agree in it
+            return self.preprocessing(dataset, chosen.models[0])
+        return replace(self.dataset(dataset).preprocessing, **chosen.preprocessing)
 
     def path(self, relative: str | Path) -> Path:
         """A path of the project, whatever the working directory is."""
@@ -110,17 +144,25 @@ def load_params(path: str | Path | None = None) -> Params:
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}", remedy="correct the line named above") from None
     _refuse_ambiguous(text, path)
-    check_keys(values, ["datasets", "variants", "tables", "execution"], where=path.name)
+    check_keys(values, ["datasets", "defaults", "variants", "tables", "execution"], where=path.name)
 
+    defaults = as_mapping(values, "defaults")
+    check_keys(defaults, list(METHODS), where="defaults")
+    for method in defaults:
+        METHODS[method].from_mapping(as_mapping(defaults, method, "defaults"), where=f"defaults.{method}")
+    given = as_mapping(values, "variants")
     variants = {
-        name: PatchCoreConfig.from_mapping(overrides or {}, where=f"variants.{_name(name, 'variants')}")
-        for name, overrides in _mapping(values, "variants").items()
+        name: read_variant(as_name(name, "variants"), {} if given[name] is None else given[name], defaults)
+        for name in given
     }
+    check_ensembles(variants)
     datasets = {
-        name: _dataset(_name(name, "datasets"), given, variants) for name, given in _mapping(values, "datasets").items()
+        name: _dataset(as_name(name, "datasets"), block, variants)
+        for name, block in as_mapping(values, "datasets").items()
     }
-    tables = {name: _mapping(_mapping(values, "tables"), name) for name in _mapping(values, "tables")}
-    execution = _mapping(values, "execution")
+    given_tables = as_mapping(values, "tables")
+    tables = {name: as_mapping(given_tables, name, "tables") for name in given_tables}
+    execution = as_mapping(values, "execution")
     check_keys(execution, [item.name for item in fields(Execution)], where="execution")
     params = Params(
         root=path.resolve().parent,
@@ -129,8 +171,8 @@ def load_params(path: str | Path | None = None) -> Params:
         tables=tables,
         execution=Execution(**execution),
     )
-    for dataset, given in datasets.items():
-        for variant in given.variants:
+    for dataset, block in datasets.items():
+        for variant in {name: None for study in block.studies.values() for name in study.variants}:
             params.config(dataset, variant)  # raises now instead of after hours
     return params
 
@@ -144,55 +186,31 @@ def find_params() -> Path:
     raise InputError(f"there is no {PARAMS_FILE} in {here} or above it", remedy="run from the project's folder")
 
 
-def _dataset(name: str, given: object, variants: Mapping[str, PatchCoreConfig]) -> DatasetParams:
+def _dataset(name: str, given: object, variants: Mapping[str, Variant]) -> DatasetParams:
     where = f"datasets.{name}"
     spec_keys = [item.name for item in fields(DatasetSpec)]
-    image_keys = [item.name for item in fields(Preprocessing)]
-    check_keys(given, [*spec_keys, *image_keys, "variants", "seeds", "overrides"], where=where)
-    missing = [f"{where}.{key}" for key in ("layout", "source", "resize", "variants", "seeds") if key not in given]
+    main_keys = ["variants", "seeds"]
+    check_keys(given, [*spec_keys, *IMAGE_KEYS, *main_keys, "studies", "overrides"], where=where)
+    missing = [f"{where}.{key}" for key in ("layout", "source", "resize", *main_keys) if key not in given]
     if missing:
         raise InputError("keys are missing in params.yaml", offenders=missing, remedy="add them; see data/README.md")
 
-    unknown = [f"{where}.variants: {item!r}" for item in _list(given, "variants", where) if item not in list(variants)]
-    if unknown:
-        raise InputError("unknown variants", offenders=unknown, remedy=f"known: {', '.join(variants)}")
-    seeds = _list(given, "seeds", where)
-    if wrong := [seed for seed in seeds if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0]:
-        raise InputError(f"{where}.seeds={wrong} must be whole numbers of 0 or more", remedy="correct these values")
-    overrides = given.get("overrides") or {}
+    studies = {MAIN_STUDY: read_study({key: given[key] for key in main_keys}, where, variants)}
+    for study, block in as_mapping(given, "studies", where).items():
+        if study == MAIN_STUDY:
+            raise InputError(
+                f"{where}.studies.{study} is the dataset's own", remedy=f"edit {where}.variants and .seeds"
+            )
+        path = f"{where}.studies.{as_name(study, f'{where}.studies')}"
+        studies[study] = read_study(block, path, variants)
+    overrides = as_mapping(given, "overrides", where)
     check_keys(overrides, [item.name for item in fields(PatchCoreConfig)], where=f"{where}.overrides")
     try:
         spec = DatasetSpec(**{key: given[key] for key in spec_keys if key in given})
-        preprocessing = Preprocessing(**{key: given[key] for key in image_keys if key in given})
+        preprocessing = Preprocessing(**{key: given[key] for key in IMAGE_KEYS if key in given})
     except InputError as error:
         raise InputError(f"{where} is not valid. {error}") from None
-    return DatasetParams(
-        spec=spec,
-        preprocessing=preprocessing,
-        variants=tuple(given["variants"]),
-        seeds=tuple(seeds),
-        overrides=overrides,
-    )
-
-
-def _mapping(values: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = values.get(key) or {}
-    if not isinstance(value, Mapping):
-        raise InputError(f"{key}={value!r} must be a mapping of names to values")
-    return value
-
-
-def _list(values: Mapping[str, object], key: str, where: str) -> list:
-    value = values[key]
-    if not isinstance(value, list) or not value or len({str(item) for item in value}) != len(value):
-        raise InputError(f"{where}.{key}={value!r} must be a list of one or more different values")
-    return value
-
-
-def _name(name: object, where: str) -> str:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InputError(f"{where}.{name} is no usable name", remedy="use letters, digits, '-', '_' and '.' only")
-    return name
+    return DatasetParams(spec=spec, preprocessing=preprocessing, studies=studies, overrides=overrides)
 
 
 # What the core schema of YAML 1.2 takes for a number, and PyYAML (YAML 1.1) for a string, or the other way round.

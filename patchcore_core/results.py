@@ -13,35 +13,37 @@ from safetensors.numpy import save_file
 from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_file, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 INDEX_FILE = "index.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawResult:
     """What one variant with one seed said of the test images of one category, in the manifest's order.
 
     Attributes:
-        scores: (n,) s* of Eq. 6.
-        reweighted_scores: (n,) s of Eq. 7.
-        distances: (n, h, w) patch distances.
-        indices: (n, h, w) row of the memory bank that each patch is nearest to.
-        coreset_indices: (l,) rows of the nominal patch features, n-major then h then w, that the bank keeps.
+        scores: (n,) image scores; of PatchCore s* of Eq. 6, unless the variant asks for Eq. 7.
         stamp: what the result was made with and from; no times, no machine.
+        distances: (n, h, w) patch scores; None from a method that scores whole images only.
+        reweighted_scores: (n,) s of Eq. 7, from PatchCore.
+        indices: (n, h, w) row of the memory bank that each patch is nearest to, from PatchCore.
+        coreset_indices: (l,) rows of the nominal patch features, n-major then h then w, that the bank keeps; None
+            where the bank is learned.
     """
 
     scores: NDArray[np.float32]
-    reweighted_scores: NDArray[np.float32]
-    distances: NDArray[np.float32]
-    indices: NDArray[np.int32]
-    coreset_indices: NDArray[np.int32]
     stamp: Mapping[str, object]
+    distances: NDArray[np.float32] | None = None
+    reweighted_scores: NDArray[np.float32] | None = None
+    indices: NDArray[np.int32] | None = None
+    coreset_indices: NDArray[np.int32] | None = None
 
-    ARRAYS = ("scores", "reweighted_scores", "distances", "indices", "coreset_indices")
+    ARRAYS = ("scores", "distances", "reweighted_scores", "indices", "coreset_indices")
 
     def write(self, path: Path) -> None:
         """Write the result, whole or not at all; equal results give equal bytes."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in self.ARRAYS}
+        given = {name: getattr(self, name) for name in self.ARRAYS}
+        arrays = {name: np.ascontiguousarray(array) for name, array in given.items() if array is not None}
         with atomic_path(path) as temporary:
             save_file(arrays, temporary, metadata={"stamp": json.dumps(self.stamp, sort_keys=True)})
 
@@ -54,7 +56,7 @@ class RawResult:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in cls.ARRAYS}
+                arrays = {name: file.get_tensor(name) for name in cls.ARRAYS if name in file.keys()}  # noqa: SIM118
                 return cls(**arrays, stamp=json.loads(file.metadata()["stamp"]))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -70,15 +72,13 @@ class ScoreIndex:
         dataset: its name.
         synthetic: whether its images are generated.
         source: "synthetic", "download" or "folder".
-        preprocessing: resize and crop.
-        cells: one mapping a result: category, variant, seed, file, sha256.
+        cells: one mapping a result: category, variant, shots (None: all nominal images), seed, file, sha256.
         weights_missing: one mapping a variant that could not run for want of weights: variant, remedy.
     """
 
     dataset: str
     synthetic: bool
     source: str
-    preprocessing: Mapping[str, object]
     cells: tuple[Mapping[str, object], ...]
     weights_missing: tuple[Mapping[str, str], ...]
 

@@ -9,9 +9,11 @@ import pandas as pd
 
 from patchcore_core.errors import InputError
 from patchcore_core.files import write_json, write_text
-from patchcore_core.params import Params
+from patchcore_core.params import MAIN_STUDY, Params
+from patchcore_core.results import ScoreIndex
+from patchcore_core.sanity import CEILING, is_control
 
-NOT_AVAILABLE = "not available"
+NOT_AVAILABLE, WEIGHTS_MISSING, NOTHING = "not available", "weights missing", "-"
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,53 @@ class Table:
         return cls(**described, frame=frame)
 
 
-def read_metrics(name: str, params: Params) -> pd.DataFrame:
-    """The metrics of a dataset in long form: columns dataset, category, variant, seed, metric, value.
+def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.DataFrame:
+    """The metrics of a study on a dataset in long form, and those of the controls on the same categories.
+
+    Returns:
+        columns dataset, category, variant, shots, seed, metric, value; variants in the order of `params.yaml`, then
+        the controls.
 
     Raises:
-        InputError: they have not been computed.
+        InputError: they have not been computed, or the dataset has no such study.
     """
     path = params.path(f"reports/metrics/{name}.csv")
     if not path.is_file():
         raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{name}`")
-    return pd.read_csv(path, dtype={"category": str, "variant": str})
+    studies = params.dataset(name).studies
+    if study not in studies:
+        raise InputError(
+            f"dataset {name!r} has no study {study!r}",
+            remedy=f"add it under datasets.{name}.studies; there are {', '.join(studies)}",
+        )
+    chosen = studies[study]
+    rows = pd.read_csv(
+        path,
+        dtype={"category": str, "variant": str, "shots": "Int64"},
+        keep_default_na=False,
+        na_values={"shots": [""], "value": [""]},
+    )
+    categories = chosen.categories or tuple(rows["category"].unique())
+    rows = rows[rows["category"].isin(categories)]
+    shots = rows["shots"].isin([count for count in chosen.shots if count is not None])
+    if None in chosen.shots:
+        shots |= rows["shots"].isna()
+    mine = rows[rows["variant"].isin(chosen.variants) & shots & rows["seed"].isin(chosen.seeds)]
+    controls = [variant for variant in studies[MAIN_STUDY].variants if is_control(name, variant, params)]
+    others = [variant for variant in controls if variant not in chosen.variants]
+    beside = rows[rows["variant"].isin(others) & rows["shots"].isna()]
+    order = {variant: number for number, variant in enumerate([*chosen.variants, *others])}
+    return pd.concat([mine, beside]).sort_values(
+        "variant", key=lambda column: column.map(order), kind="stable", ignore_index=True
+    )
+
+
+def read_ceiling(name: str, params: Params, metric: str, categories: Sequence[str]) -> float | None:
+    """The mean of a pixel metric over categories that the blurred ground truth reaches; None without masks."""
+    path = params.path(f"reports/metrics/{name}.csv")
+    rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values={"value": [""]})
+    chosen = rows[(rows["variant"] == CEILING) & (rows["metric"] == metric) & rows["category"].isin(categories)]
+    return None if len(chosen) < len(set(categories)) else float(chosen["value"].mean())
 
 
 def percent(values: pd.Series, digits: int = 1) -> str:
@@ -118,9 +157,25 @@ def describe_seeds(rows: pd.DataFrame) -> str:
     return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"
 
 
-def with_missing_weights(frame: pd.DataFrame, column: str, variants: Sequence[str]) -> pd.DataFrame:
-    """Add a row for each variant whose weights could not be had, so that no table leaves one out silently."""
-    rows = [{name: variant if name == column else "weights missing" for name in frame.columns} for variant in variants]
+def missing_weights(index: ScoreIndex, variants: Sequence[str]) -> list[str]:
+    """Those of the variants that could not run for want of weights."""
+    without = {entry["variant"] for entry in index.weights_missing}
+    return [variant for variant in variants if variant in without]
+
+
+def with_missing_weights(
+    frame: pd.DataFrame, column: str, variants: Sequence[str], *, shown: str | None = None
+) -> pd.DataFrame:
+    """Add a row for each variant whose weights could not be had, so that no table leaves one out silently.
+
+    Args:
+        column: the one that names the variant.
+        shown: the one that says what is missing; all others if None.
+    """
+    rows = []
+    for variant in variants:
+        said = {name: WEIGHTS_MISSING if shown in (None, name) else NOTHING for name in frame.columns}
+        rows.append(said | {column: variant})
     return pd.concat([frame, pd.DataFrame(rows, columns=frame.columns)], ignore_index=True)
 
 

@@ -1,6 +1,8 @@
 """What several test modules share."""
 
+import shutil
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 
 import huggingface_hub
@@ -10,9 +12,11 @@ import yaml
 from PIL import Image
 from toy_folders import mvtec_folder, save_image
 
-from patchcore_core import weights
+from patchcore_core import cells, features, stamp, weights
+from patchcore_core.benchmark import collect, score_dataset
 from patchcore_core.datasets import DatasetSpec, build_manifest
 from patchcore_core.params import Params, load_params
+from patchcore_core.results import ScoreIndex
 
 torch.set_num_threads(1)  # the tensors are small, and threads that wait for each other cost most of the time
 
@@ -28,10 +32,20 @@ def nothing_from_outside(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def fingerprints_once():
+    """The code of this package does not change while tests run, and to read it takes longer than most of them do."""
+    once = cache(stamp.code_fingerprint)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cells, features):
+            patch.setattr(module, "code_fingerprint", lambda modules: once(tuple(modules)))
+        yield
+
+
 class ToyProject:
     """A project on disk with the dataset "toy": categories `bolt` and `nut` in MVTec's layout, at 64 x 64 pixels.
 
-    `variants`, `dataset` and `execution` go into params.yaml each time that `params` reads it.
+    `variants`, `dataset` (with its studies) and `execution` go into params.yaml each time that `params` reads it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -59,6 +73,11 @@ class ToyProject:
             )
         return self
 
+    def score(self, **options: object) -> ScoreIndex:
+        """Compute what is not there yet, and collect the results; options are those of `score_dataset`."""
+        params = self.params
+        return collect(score_dataset("toy", params, show_progress=False, **options), params)
+
     @property
     def params(self) -> Params:
         toy = {"layout": "mvtec", "source": "images", "variants": list(self.variants)} | self.dataset
@@ -72,3 +91,20 @@ def project(tmp_path):
     """A toy project whose dataset is prepared; nothing has been computed."""
     (tmp_path / "fresh").mkdir()
     return ToyProject(tmp_path / "fresh").draw()
+
+
+@pytest.fixture(scope="session")
+def scored_once(tmp_path_factory):
+    """A toy project with results: two categories, two variants, two seeds. Not to be changed; see `scored`."""
+    root = tmp_path_factory.mktemp("scored") / "project"
+    root.mkdir()
+    project = ToyProject(root).draw()
+    project.score()
+    return project
+
+
+@pytest.fixture
+def scored(scored_once, tmp_path):
+    """A copy of that project, to be changed by the test."""
+    shutil.copytree(scored_once.root, tmp_path / "project")
+    return ToyProject(tmp_path / "project")

@@ -9,16 +9,16 @@ from conftest import ToyProject
 from PIL import Image
 from toy_folders import mvtec_folder, save_image
 
-from patchcore_core import InputError, PatchCore, benchmark, features
-from patchcore_core.benchmark import collect, plan, score_dataset
+from patchcore_core import InputError, PatchCore, benchmark, cells, features
+from patchcore_core.benchmark import collect
+from patchcore_core.cells import plan
 from patchcore_core.datasets import batches
 from patchcore_core.results import RawResult, ScoreIndex
 from patchcore_core.stamp import versions
 
 
 def run(project):
-    params = project.params
-    return collect(score_dataset("toy", params, show_progress=False), params)
+    return project.score()
 
 
 def pending(project):
@@ -40,21 +40,10 @@ def refuse(*arguments, **options):
     raise AssertionError("this should not have been called")
 
 
-@pytest.fixture(scope="module")
-def finished_once(tmp_path_factory):
-    """A toy project that was run: two categories, two variants, two seeds."""
-    root = tmp_path_factory.mktemp("finished") / "project"
-    root.mkdir()
-    project = ToyProject(root).draw()
-    run(project)
-    return project
-
-
 @pytest.fixture
-def finished(finished_once, tmp_path):
-    """A copy of that project, to be changed by the test."""
-    shutil.copytree(finished_once.root, tmp_path / "project")
-    return ToyProject(tmp_path / "project")
+def finished(scored):
+    """A toy project that was run: two categories, two variants, two seeds."""
+    return scored
 
 
 @pytest.fixture
@@ -68,14 +57,14 @@ def unscored(finished):
 @pytest.fixture
 def computed(monkeypatch):
     """The cells that are computed from now on, as they are."""
-    cells, original = [], benchmark._run_cell
+    done, original = [], benchmark._run_cell
 
     def run_cell(cell, *arguments):
         original(cell, *arguments)
-        cells.append((cell.category, cell.variant, cell.seed))
+        done.append((cell.category, cell.variant, cell.seed))
 
     monkeypatch.setattr(benchmark, "_run_cell", run_cell)
-    return cells
+    return done
 
 
 # What is written
@@ -87,7 +76,7 @@ def test_every_cell_is_written_and_indexed(finished):
     expected = [(c, v, s) for c in ("bolt", "nut") for v in ("tenth", "all") for s in (0, 1)]
     assert [(cell["category"], cell["variant"], cell["seed"]) for cell in index.cells] == expected
     assert (index.dataset, index.synthetic, index.source) == ("toy", False, "folder")
-    assert index.preprocessing == {"resize": [64, 64], "crop": None}
+    assert all(cell["shots"] is None for cell in index.cells)
     assert index.weights_missing == ()
     assert set(files(folder)) == {"index.json"} | {f"{c}/{v}/seed-{s}.safetensors" for c, v, s in expected}
     for cell, result in index.results(folder):
@@ -101,7 +90,7 @@ def test_a_result_is_what_patchcore_says_of_the_test_images(finished):
     work, toy = plan("toy", params), params.dataset("toy")
     cell = next(cell for cell in work.cells if (cell.category, cell.variant, cell.seed) == ("nut", "tenth", 1))
     train, test = (list(batches(work.manifest.records("nut", s), toy.preprocessing, 2)) for s in ("train", "test"))
-    model = PatchCore(params.variants["tenth"], seed=1).fit(train)
+    model = PatchCore(params.config("toy", "tenth"), seed=1).fit(train)
     prediction = model.predict(test)
     result = RawResult.read(work.path(cell))
     assert np.array_equal(result.coreset_indices, model.coreset_indices)
@@ -124,7 +113,7 @@ def test_variants_that_describe_patches_differently_do_not_get_each_others_featu
     manifest, preprocessing = plan("toy", params).manifest, params.dataset("toy").preprocessing
     train, test = (list(batches(manifest.records("bolt", split), preprocessing, 4)) for split in ("train", "test"))
     for cell, result in index.results(finished.root / "reports/scores/toy", category="bolt"):
-        expected = PatchCore(params.variants[cell["variant"]]).fit(train).predict(test).distances
+        expected = PatchCore(params.config("toy", cell["variant"])).fit(train).predict(test).distances
         np.testing.assert_allclose(result.distances, expected, rtol=1e-4)
 
 
@@ -139,12 +128,17 @@ def test_a_result_says_what_it_was_made_with_and_holds_no_times(finished):
     work = plan("toy", finished.params)
     stamp = RawResult.read(work.path(work.cells[0])).stamp
     assert stamp["images_sha256"] == work.manifest.digest("bolt")
-    assert stamp["weights"]["backbone"] == "tf_efficientnet_lite0"
-    assert len(stamp["weights"]["sha256"]) == len(stamp["code_sha256"]) == 64
+    (weights,) = stamp["weights"]
+    assert weights["backbone"] == "tf_efficientnet_lite0"
+    assert len(weights["sha256"]) == len(stamp["code_sha256"]) == 64
+    assert stamp["preprocessing"] == {"resize": [64, 64], "crop": None, "masks": "nearest"}
+    assert stamp["method"] == "patchcore"
     assert stamp["config"] == work.cells[0].config.to_dict()
     assert stamp["versions"] == versions()
     assert (stamp["category"], stamp["variant"], stamp["seed"], stamp["device"]) == ("bolt", "tenth", 0, "cpu")
     assert (stamp["memory_bank"], stamp["image_size"]) == ([19, 152], [64, 64])
+    assert (stamp["shots"], stamp["nominal_images"]) == (None, 3)
+    assert "covering_radius" not in stamp
     assert not any(word in key for key in stamp for word in ("time", "seconds", "machine", "path", "host"))
 
 
@@ -171,7 +165,7 @@ def test_two_runs_from_scratch_give_the_same_bytes(finished, project):
 def test_a_second_run_computes_nothing(finished, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")}
     results = files(finished.root / "reports" / "scores")
-    for module, name in ((PatchCore, "fit_patches"), (features, "load_backbone"), (benchmark, "_run_cell")):
+    for module, name in ((PatchCore, "fit_described"), (features, "load_backbone"), (benchmark, "_run_cell")):
         monkeypatch.setattr(module, name, refuse)
     run(finished)
     assert {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")} == before
@@ -242,10 +236,10 @@ def test_taking_a_change_back_finds_the_earlier_results(finished):
 def test_a_change_leaves_exactly_the_cells_to_do_that_it_touches(finished, change, expected):
     change(finished)
     finished.prepare()
-    cells = [(cell.category, cell.variant, cell.seed) for cell in plan("toy", finished.params).cells]
+    planned = [(cell.category, cell.variant, cell.seed) for cell in plan("toy", finished.params).cells]
     touched = [
         cell
-        for cell in cells
+        for cell in planned
         if any(all(p in ("*", c) for p, c in zip(pattern, cell, strict=True)) for pattern in expected)
     ]
     assert pending(finished) == touched != []
@@ -255,17 +249,17 @@ def test_a_change_leaves_exactly_the_cells_to_do_that_it_touches(finished, chang
     ("name", "changed"), [("code_fingerprint", lambda modules: "other code"), ("versions", lambda: {"torch": "0.1"})]
 )
 def test_other_code_or_libraries_leave_everything_to_do(finished, monkeypatch, name, changed):
-    monkeypatch.setattr(benchmark, name, changed)
+    monkeypatch.setattr(cells, name, changed)
     assert len(pending(finished)) == 8
 
 
 def test_other_weights_leave_everything_to_do(finished, tmp_path):
-    weights = next(cell for cell in plan("toy", finished.params).cells).stamp["weights"]
+    (weights,) = plan("toy", finished.params).cells[0].stamp["weights"]
     path = tmp_path / "tf_efficientnet_lite0.pth"
     path.write_bytes(b"others")
     finished.execution["weights"] = str(path)
     assert len(pending(finished)) == 8
-    assert plan("toy", finished.params).cells[0].stamp["weights"]["sha256"] != weights["sha256"]
+    assert plan("toy", finished.params).cells[0].stamp["weights"][0]["sha256"] != weights["sha256"]
 
 
 def test_a_project_may_be_moved(finished, tmp_path):
@@ -281,7 +275,7 @@ def test_each_image_runs_through_the_network_once_for_all_variants_and_seeds(pro
         return original(network, images)
 
     monkeypatch.setattr(features, "feature_maps", feature_maps)
-    project.variants["coarse"] = {"hierarchies": [3]}
+    project.variants |= {"coarse": {"hierarchies": [3]}, "fine": {"hierarchies": [1]}, "spade": {"method": "spade"}}
     run(project)
     assert sum(seen) == 2 * 7
 
@@ -312,15 +306,15 @@ def leftovers(project):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_killed_run_keeps_the_finished_cells_and_the_next_one_does_the_rest(unscored, monkeypatch, error):
-    original, calls = PatchCore.predict_patches, []
+    original, calls = PatchCore.predict_described, []
 
-    def predict_patches(self, *arguments):
+    def predict_described(self, *arguments):
         calls.append(1)
         if len(calls) == 4:
             raise error
         return original(self, *arguments)
 
-    monkeypatch.setattr(PatchCore, "predict_patches", predict_patches)
+    monkeypatch.setattr(PatchCore, "predict_described", predict_described)
     with pytest.raises(error):
         run(unscored)
     assert len(pending(unscored)) == 8 - 3

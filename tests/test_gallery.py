@@ -1,16 +1,8 @@
 import numpy as np
 import pytest
 
-from patchcore_core import benchmark
 from patchcore_core.errors import InputError
 from patchcore_core.gallery import DatasetResults
-
-
-@pytest.fixture
-def scored(project):
-    """A toy project with raw results."""
-    benchmark.collect(benchmark.score_dataset("toy", project.params, show_progress=False), project.params)
-    return project
 
 
 def test_results_are_those_of_the_first_seed(scored):
@@ -18,6 +10,23 @@ def test_results_are_those_of_the_first_seed(scored):
     assert list(results.by_category) == ["bolt", "nut"]
     assert {result.stamp["seed"] for result in results.by_category.values()} == {0}
     assert {result.stamp["variant"] for result in results.by_category.values()} == {"all"}
+
+
+def test_results_of_few_shots_are_passed_over(scored):
+    shots = {"variants": ["all", "tenth"], "seeds": [0], "shots": [1]}
+    scored.dataset["studies"] = {"shots": shots, "other": shots | {"shots": [2]}}
+    scored.score()
+    before = DatasetResults.read("toy", "all", scored.params)
+    assert {result.stamp["shots"] for result in before.by_category.values()} == {None}
+
+
+def test_a_variant_is_shown_as_it_has_images_prepared(scored):
+    scored.variants["cropped"] = {"coreset_fraction": 0.1, "resize": [48, 64], "crop": 40}
+    scored.score()
+    for examples in DatasetResults.read("toy", "cropped", scored.params).examples(4).values():
+        for _, image, mask, anomaly_map in examples:
+            assert image.shape == (40, 40, 3)
+            assert mask.shape == anomaly_map.shape == (40, 40)
 
 
 def test_scores_come_with_the_labels_of_their_images(scored):

@@ -4,7 +4,11 @@ import pytest
 import yaml
 
 from patchcore_core import InputError, PatchCoreConfig
+from patchcore_core.baselines.config import PadimConfig, SpadeConfig
+from patchcore_core.config import MethodConfig
+from patchcore_core.datasets.images import Preprocessing
 from patchcore_core.params import Execution, find_params, load_params
+from patchcore_core.studies import Study, Variant
 
 ROOT = Path(__file__).parents[1]
 SMALL = """
@@ -57,9 +61,10 @@ def test_params_are_read_into_values(tmp_path):
     assert (toy.preprocessing.resize, toy.preprocessing.crop) == (64, 56)
     assert (toy.variants, toy.seeds) == (("one", "two"), (0, 1))
     assert params.variants == {
-        "one": PatchCoreConfig(),
-        "two": PatchCoreConfig(coreset_fraction=0.5, hierarchies=(1, 2)),
+        "one": Variant(values={}),
+        "two": Variant(values={"coreset_fraction": 0.5, "hierarchies": [1, 2]}),
     }
+    assert toy.studies == {"main": Study(variants=("one", "two"), seeds=(0, 1))}
     assert params.tables == {"page": {"variant": "one"}}
     assert params.execution == Execution(batch_size=4)
     assert params.path("reports/x") == tmp_path / "reports" / "x"
@@ -69,6 +74,38 @@ def test_what_a_datasets_protocol_fixes_goes_before_the_variant(tmp_path):
     params = load(tmp_path)
     assert params.config("toy", "two") == PatchCoreConfig(coreset_fraction=0.5, hierarchies=(3,))
     assert params.config("toy", "one") == PatchCoreConfig(hierarchies=(3,))
+
+
+def test_what_a_datasets_protocol_fixes_is_patchcores_alone(tmp_path):
+    params = load(tmp_path, changed("one: null", "one: {method: spade}"))
+    assert params.config("toy", "one") == SpadeConfig()
+    assert params.config("toy", "two").hierarchies == (3,)
+
+
+def test_variants_begin_with_the_defaults_of_their_method(tmp_path):
+    text = changed("one: null", "one: {method: padim, ridge: 1}")
+    params = load(tmp_path, f"defaults: {{patchcore: {{stride: 2}}, padim: {{dimensions: 7, ridge: 2}}}}\n{text}")
+    assert params.config("toy", "one") == PadimConfig(dimensions=7, ridge=1)
+    assert params.config("toy", "two") == PatchCoreConfig(stride=2, coreset_fraction=0.5, hierarchies=(3,))
+
+
+def test_a_variant_prepares_images_as_its_dataset_except_for_what_it_says(tmp_path):
+    params = load(tmp_path, changed("one: null", "one: {crop: null, masks: bilinear}"))
+    assert params.preprocessing("toy", "one") == Preprocessing(resize=64, crop=None, masks="bilinear")
+    assert params.preprocessing("toy", "two") == Preprocessing(resize=64, crop=56)
+
+
+def test_an_ensemble_is_run_as_its_models_are_on_a_dataset(tmp_path):
+    text = changed("variants: [one, two]", "variants: [both]").replace("one: null", "one: {resize: 48, crop: null}")
+    text = text.replace(
+        "  two:\n", "  both: {method: ensemble, models: [one, two]}\n  two:\n    resize: 48\n    crop: null\n"
+    )
+    params = load(tmp_path, text)
+    assert params.config("toy", "both").models == (
+        PatchCoreConfig(hierarchies=(3,)),
+        PatchCoreConfig(hierarchies=(3,), coreset_fraction=0.5),
+    )
+    assert params.preprocessing("toy", "both") == Preprocessing(resize=48)
 
 
 def test_without_tables_and_execution_the_defaults_hold(tmp_path):
@@ -101,8 +138,18 @@ def test_the_repositorys_params_are_valid():
     params = load_params(ROOT / "params.yaml")
     assert {"mvtec", "mtd", "mstc"} <= params.datasets.keys()
     for name, dataset in params.datasets.items():
-        for variant in dataset.variants:
-            assert isinstance(params.config(name, variant), PatchCoreConfig)
+        for variant in {variant for study in dataset.studies.values() for variant in study.variants}:
+            config = params.config(name, variant)
+            assert isinstance(config, MethodConfig)
+            assert config.method == params.variants[variant].method
+
+
+def test_every_dataset_of_the_repository_has_controls_in_its_main_study():
+    params = load_params(ROOT / "params.yaml")
+    for name, dataset in params.datasets.items():
+        methods = {params.config(name, variant).method for variant in dataset.variants}
+        assert {"patchcore", "random_scores", "mean_image"} <= methods
+        assert any(params.config(name, variant).backbone.startswith("untrained/") for variant in dataset.variants)
 
 
 def test_the_repositorys_params_are_read_alike_by_both_dialects():
@@ -158,6 +205,12 @@ def test_unambiguous_and_quoted_values_are_taken(tmp_path, scalar):
     ("old", "new", "expected"),
     [
         ("datasets:", "datsets:", ["params.yaml.datsets (did you mean datasets?)"]),
+        ("datasets:", "defaults: {patchcor: {}}\ndatasets:", ["defaults.patchcor (did you mean patchcore?)"]),
+        (
+            "datasets:",
+            "defaults: {padim: {dimension: 8}}\ndatasets:",
+            ["defaults.padim.dimension (did you mean dimensions?)"],
+        ),
         ("batch_size", "batchsize", ["execution.batchsize (did you mean batch_size?)"]),
         ("    crop", "    crp", ["datasets.toy.crp (did you mean crop?)"]),
         ("coreset_fraction", "coreset_fracton", ["variants.two.coreset_fracton (did you mean coreset_fraction?)"]),
@@ -174,18 +227,30 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
     ("old", "new", "expected"),
     [
         ("coreset_fraction: 0.5", "coreset_fraction: 5", ["variants.two", "coreset_fraction=5 must lie in (0, 1]"]),
-        ("      hierarchies: [3]", "      hierarchies: [3, 3]", ["datasets.toy.overrides", "hierarchies=[3, 3]"]),
-        ("      hierarchies: [3]", "      stride: 0", ["datasets.toy.overrides on variants.one", "stride=0"]),
+        ("      hierarchies: [3]", "      hierarchies: [3, 3]", ["datasets.toy: variants.one", "hierarchies=[3, 3]"]),
+        ("      hierarchies: [3]", "      stride: 0", ["datasets.toy: variants.one", "stride=0"]),
+        ("datasets:", "defaults: {padim: {ridge: 0}}\ndatasets:", ["defaults.padim is not valid", "ridge=0 must be"]),
+        ("datasets:", "defaults: {padim: 3}\ndatasets:", ["defaults.padim=3 must be a mapping"]),
+        ("datasets:", "defaults: [padim]\ndatasets:", ["defaults=['padim'] must be a mapping"]),
         ("layout: mvtec", "layout: mvtek", ["datasets.toy", "layout='mvtek' must be one of mvtec, mtd, mstc"]),
         ("resize: 64", "resize: 64.5", ["datasets.toy", "resize=64.5 is not a size"]),
-        ("seeds: [0, 1]", "seeds: [0, -1]", ["datasets.toy.seeds=[-1]"]),
-        ("seeds: [0, 1]", "seeds: [0, 1.5]", ["datasets.toy.seeds=[1.5]"]),
-        ("seeds: [0, 1]", "seeds: [0, true]", ["datasets.toy.seeds=[True]"]),
+        ("seeds: [0, 1]", "seeds: [0, -1]", ["datasets.toy.seeds: -1"]),
+        ("seeds: [0, 1]", "seeds: [0, 1.5]", ["datasets.toy.seeds: 1.5"]),
+        ("seeds: [0, 1]", "seeds: [0, true]", ["datasets.toy.seeds: True"]),
         ("seeds: [0, 1]", "seeds: 3", ["datasets.toy.seeds=3 must be a list"]),
         ("seeds: [0, 1]", "seeds: []", ["datasets.toy.seeds=[] must be a list of one or more"]),
         ("seeds: [0, 1]", "seeds: [1, 1]", ["datasets.toy.seeds=[1, 1] must be a list of one or more different"]),
         ("variants: [one, two]", "variants: one", ["datasets.toy.variants='one' must be a list"]),
-        ("variants: [one, two]", "variants: [{one: 1}]", ["datasets.toy.variants"]),
+        ("variants: [one, two]", "variants: [{one: 1}]", ["datasets.toy.variants: {'one': 1}"]),
+        ("    overrides:", "    studies: 3\n    overrides:", ["datasets.toy.studies=3 must be a mapping"]),
+        (
+            "    overrides:",
+            "    studies: {main: {}}\n    overrides:",
+            ["datasets.toy.studies.main is the dataset's own"],
+        ),
+        ("    overrides:", "    studies: {a b: {}}\n    overrides:", ["datasets.toy.studies.a b is no usable name"]),
+        ("    overrides:", "    shots: [1]\n    overrides:", ["datasets.toy.shots"]),
+        ("    resize: 64", "    resize: 64\n    masks: cubic", ["datasets.toy", "masks='cubic' must be one of"]),
         ("batch_size: 4", "batch_size: 0", ["execution.batch_size=0 must be a whole number of at least 1"]),
         ("batch_size: 4", "workers: two", ["execution.workers='two'"]),
         ("batch_size: 4", "device: gpu", ["execution.device='gpu' must be cpu, cuda"]),
@@ -195,7 +260,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("batch_size: 4", "cache_dir: 3", ["execution.cache_dir=3"]),
         ("batch_size: 4", "weights: 3", ["execution.weights=3"]),
         ("  one: null", "  one: 3", ["variants.one=3 must be a mapping"]),
-        ("  page:\n    variant: one", "  page: 3", ["page=3 must be a mapping"]),
+        ("  page:\n    variant: one", "  page: 3", ["tables.page=3 must be a mapping"]),
         ("  toy:", "  to/y:", ["datasets.to/y is no usable name"]),
         ("  two:", "  ../two:", ["variants.../two is no usable name"]),
         ("    overrides:\n      hierarchies: [3]", "    overrides: 3", ["datasets.toy.overrides=3 must be a mapping"]),
@@ -229,7 +294,7 @@ def test_a_variant_that_a_datasets_protocol_makes_impossible_is_refused_at_once(
     text = message(
         tmp_path, changed("      hierarchies: [3]", "      border: cut").replace("one: null", "one: {dimension: 8}")
     )
-    assert "datasets.toy.overrides on variants.one" in text
+    assert "datasets.toy: variants.one is not valid" in text
     assert "border='cut'" in text
 
 

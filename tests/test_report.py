@@ -5,9 +5,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from patchcore_core import benchmark, figures
+from patchcore_core import benchmark, figures, paper
+from patchcore_core.contents import ALTERNATIVE_TEXTS, CONTENTS, TIMED
 from patchcore_core.errors import InputError
-from patchcore_core.report import PAPER_SECTIONS, build_report
+from patchcore_core.report import NO_NUMBER, PAPER_SECTIONS, build_report, count_verdicts
 from patchcore_core.tables import Table
 
 
@@ -17,11 +18,13 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.links, self.images, self.ids, self.loaded, self.text = [], [], set(), [], ""
+        self.classes, self.open = {}, []  # text by class
         self.feed(html)
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
         self.ids.add(values.get("id"))
+        self.open.append(values.get("class"))
         if tag == "a":
             self.links.append(values["href"])
         if tag == "img":
@@ -31,6 +34,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+        if self.open and data.strip():
+            self.classes.setdefault(self.open[-1], []).append(data.strip())
 
 
 @pytest.fixture
@@ -46,13 +51,27 @@ def reported(project):
         for name in tables:
             Table(f"title of {name}", "caption.", False, frame).write(reports / "tables", name)
         for name in pictures:
-            figure = plt.figure(figsize=(1, 1))
-            figures.save(figure, reports / f"figures/{name}.png")
-            plt.close(figure)
+            draw(reports / f"figures/{name}.png")
+    for name in TIMED.values():
+        Table(f"title of {name}", "caption.", False, frame).write(reports / "timings", name)
+        draw(reports / f"timings/{name}.png")
     for path in ("executed/score@toy.html", "metrics/toy.csv"):
         (reports / path).parent.mkdir(exist_ok=True)
         (reports / path).write_text("")
     return project
+
+
+def draw(path):
+    figure = plt.figure(figsize=(1, 1))
+    figures.save(figure, path)
+    plt.close(figure)
+
+
+def rewrite(reported, name, frame=None, folder="tables", **described):
+    """Change a table that is there."""
+    table = Table.read(reported.root / "reports" / folder, name)
+    values = {"title": table.title, "caption": table.caption, "synthetic": table.synthetic} | described
+    Table(**values, frame=table.frame if frame is None else frame).write(reported.root / "reports" / folder, name)
 
 
 TOY_FIGURES = ("score_histograms_toy", "anomaly_maps_toy")
@@ -64,7 +83,8 @@ def test_every_table_and_figure_is_shown(reported):
         assert heading in page.text
         assert all(f"title of {name}" in page.text for name in tables)
     assert "Dataset toy" in page.text
-    assert len(page.images) == sum(len(pictures) for *_, pictures in PAPER_SECTIONS) + len(TOY_FIGURES)
+    drawn = sum(len(pictures) for *_, pictures in PAPER_SECTIONS) + len(TIMED) + len(TOY_FIGURES)
+    assert len(page.images) == drawn
 
 
 def test_every_link_leads_somewhere(reported):
@@ -96,11 +116,27 @@ def test_synthetic_sections_are_announced_and_real_ones_are_not(reported):
     assert "SYNTHETIC. Table 1: made from images that are drawn by this suite" in " ".join(text.split())
 
 
+def test_where_most_is_synthetic_what_is_not_is_named(reported):
+    for key, _, names, _ in PAPER_SECTIONS:
+        if key != "f3_coreset_vs_random":
+            rewrite(reported, names[0], synthetic=True)
+    rewrite(reported, "results_toy", synthetic=True)
+    text = " ".join(Page(build_report(reported.params)).text.split())
+    assert "SYNTHETIC. All sections except Figure 3: made from images that are drawn by this suite" in text
+
+
 def test_the_stamp_names_hashes_versions_and_machine(reported):
     text = Page(build_report(reported.params)).text
     index = json.loads((reported.root / "reports/scores/toy/index.json").read_text())
     assert index["cells"]
-    for wanted in ("tf_efficientnet_lite0", "torch", "processor", "commit", "resize [64, 64]"):
+    for wanted in (
+        "tf_efficientnet_lite0",
+        "torch",
+        "processor",
+        "commit",
+        "resize [64, 64], crop none",
+        "patchcore 8",
+    ):
         assert wanted in text
 
 
@@ -123,4 +159,90 @@ def test_a_report_before_any_result_says_what_to_run(project):
 
 def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(reported):
     (reported.root / "reports/timings/toy.json").unlink()
-    assert "What made this" in Page(build_report(reported.params)).text
+    for name in TIMED.values():
+        (reported.root / f"reports/timings/{name}.csv").unlink()
+    page = Page(build_report(reported.params))
+    assert "What made this" in page.text
+    assert "title of t5_inference_time" not in page.text
+    assert "The times were not measured here: run notebooks/t5_inference_time.ipynb" in page.text
+    assert "timings/toy.json" not in page.links
+
+
+# From the contents to everything
+
+
+def test_every_table_and_figure_of_the_paper_is_one_link_away(reported):
+    page = Page(build_report(reported.params))
+    for number, _, names in CONTENTS:
+        assert number in page.text
+        assert f"#table-{names[0]}" in page.links
+    assert [number for number, *_ in CONTENTS] == [
+        *(f"Table {number}" for number in (1, 2, 3, 4, 5, 6, "S1", "S2", "S3", "S5", "S6")),
+        *(f"Figure {number}" for number in (3, 4, 5)),
+    ]
+
+
+def test_the_contents_lead_to_every_section(reported):
+    page = Page(build_report(reported.params))
+    listed = {key for key, _, tables, _ in PAPER_SECTIONS for _, _, names in CONTENTS if names[0] in tables}
+    for key in {"results_toy", *(key for key, *_ in PAPER_SECTIONS)} - listed:
+        assert page.links.count(f"#{key}") == 2  # in the navigation and in the contents
+    assert all(page.links.count(f"#{key}") == 1 for key in listed)  # in the navigation; the contents name its tables
+
+
+def test_every_figure_is_described_and_no_description_is_left_over():
+    names = [name for *_, pictures in PAPER_SECTIONS for name in pictures] + [*TIMED.values(), *TOY_FIGURES]
+    described = {max((p for p in ALTERNATIVE_TEXTS if name.startswith(p)), key=len) for name in names}
+    assert described == set(ALTERNATIVE_TEXTS)
+
+
+# Verdicts
+
+
+def test_verdicts_are_counted_by_hand():
+    one = pd.DataFrame(
+        {
+            "paper": ["99.0", "98.0", "97.0", "-", "96.0", "95.0"],
+            "verdict": ["reproduced", "near", "not reproduced", "-", "no verdict", "no verdict"],
+            "reason": ["-", "resize 64, not 256", "-", "quoted", NO_NUMBER, "data synthetic; resize 64, not 256"],
+        }
+    )
+    counts, synthetic = count_verdicts([one, pd.DataFrame({"variant": ["a"]})])
+    assert counts == {"reproduced": 1, "near": 1, "not reproduced": 1, "no verdict": 1}
+    assert synthetic == 1
+
+
+def test_each_metric_of_a_row_counts():
+    several = pd.DataFrame(
+        {
+            "image AUROC: paper": ["99.0"] * 3,
+            "PRO: paper": ["93.0", "93.0", "-"],
+            "verdict": ["PRO: near; image AUROC: reproduced", "no verdict", "PRO: no verdict; image AUROC: near"],
+            "reason": ["-", "data synthetic", f"PRO: {NO_NUMBER}; image AUROC: backbone x, not y"],
+        }
+    )
+    counts, synthetic = count_verdicts([several])
+    assert counts == {"near": 2, "reproduced": 1, "no verdict": 2}
+    assert synthetic == 2
+
+
+def test_the_reason_of_a_missing_number_is_the_one_that_verdicts_give():
+    assert paper.verdict(0.9, None).reasons == (NO_NUMBER,)
+
+
+def test_the_page_opens_with_the_verdicts(reported):
+    frame = pd.DataFrame({"variant": ["a", "b"], "paper": ["99.0"] * 2, "verdict": ["near", "no verdict"]})
+    rewrite(reported, "t1_image_auroc", frame.assign(reason=["-", "data synthetic"]))
+    page = Page(build_report(reported.params))
+    text = " ".join(page.text.split())
+    assert "0 reproduced 1 near 0 not reproduced 1 no verdict" in text
+    assert "1 without a verdict: the images are synthetic" in text
+    assert text.index("1 near") < text.index("title of")
+
+
+def test_a_verdict_has_a_colour_and_a_name(reported):
+    frame = pd.DataFrame({"variant": ["a"], "verdict": ["PRO: not reproduced; image AUROC: near"]})
+    rewrite(reported, "t4_larger_setups", frame)
+    classes = Page(build_report(reported.params)).classes
+    assert "PRO: not reproduced" in classes["badge missed"]
+    assert "image AUROC: near" in classes["badge near"]

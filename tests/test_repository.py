@@ -75,7 +75,7 @@ def test_only_figures_draws():
     drawing = [
         path for path in MODULES if re.search(r"^(import|from) (matplotlib|seaborn)", path.read_text(), re.MULTILINE)
     ]
-    assert drawing == [PACKAGE / "figures.py"]
+    assert drawing == [PACKAGE / "figures.py", PACKAGE / "figures_method.py"]
 
 
 def test_nothing_unpickles():

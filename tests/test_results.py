@@ -22,7 +22,8 @@ def result(seed=0, n=3):
 
 
 def equal(first, second):
-    same = all(np.array_equal(getattr(first, name), getattr(second, name)) for name in RawResult.ARRAYS)
+    pairs = [(getattr(first, name), getattr(second, name)) for name in RawResult.ARRAYS]
+    same = all(a is b is None or np.array_equal(a, b) for a, b in pairs)
     return same and first.stamp == second.stamp
 
 
@@ -34,13 +35,19 @@ def indexed(tmp_path):
         file = f"{category}/{variant}/seed-0.safetensors"
         result(len(cells)).write(folder / file)
         cells.append(
-            {"category": category, "variant": variant, "seed": 0, "file": file, "sha256": sha256_file(folder / file)}
+            {
+                "category": category,
+                "variant": variant,
+                "shots": None,
+                "seed": 0,
+                "file": file,
+                "sha256": sha256_file(folder / file),
+            }
         )
     index = ScoreIndex(
         dataset="toy",
         synthetic=True,
         source="synthetic",
-        preprocessing={"resize": [64, 64], "crop": None},
         cells=tuple(cells),
         weights_missing=({"variant": "paper", "remedy": "download"},),
     )
@@ -56,6 +63,30 @@ def test_a_result_survives_the_disk(tmp_path):
     read = RawResult.read(tmp_path / "a" / "result.safetensors")
     assert equal(read, result())
     assert (read.distances.dtype, read.indices.dtype) == (np.float32, np.int32)
+
+
+OPTIONAL = [name for name in RawResult.ARRAYS if name != "scores"]
+
+
+@pytest.mark.parametrize("absent", [*([name] for name in OPTIONAL), OPTIONAL], ids=lambda names: "+".join(names))
+def test_arrays_that_a_method_does_not_give_are_absent_after_the_disk_too(tmp_path, absent):
+    whole = result()
+    some = RawResult(**whole.__dict__ | dict.fromkeys(absent))
+    some.write(tmp_path / "a")
+    read = RawResult.read(tmp_path / "a")
+    assert equal(read, some)
+    assert [name for name in RawResult.ARRAYS if getattr(read, name) is None] == absent
+
+
+def test_without_scores_there_is_no_result(tmp_path):
+    save_file({"distances": np.zeros((2, 2, 2))}, tmp_path / "other", metadata={"stamp": "{}"})
+    with pytest.raises(InputError, match="missing or damaged"):
+        RawResult.read(tmp_path / "other")
+
+
+def test_a_result_is_built_by_name_only():
+    with pytest.raises(TypeError):
+        RawResult(np.zeros(2), {})
 
 
 def test_equal_results_have_equal_bytes_and_other_ones_have_not(tmp_path):
@@ -110,6 +141,7 @@ def test_an_index_survives_the_disk(indexed):
     index = ScoreIndex.read(indexed)
     assert (index.dataset, index.synthetic, index.source) == ("toy", True, "synthetic")
     assert [cell["category"] for cell in index.cells] == ["bolt", "bolt", "nut"]
+    assert [cell["shots"] for cell in index.cells] == [None] * 3
     assert index.weights_missing[0]["variant"] == "paper"
     before = (indexed / "index.json").read_bytes()
     index.write(indexed)
@@ -160,7 +192,7 @@ def test_a_folder_without_a_readable_index_has_no_results(tmp_path, content):
         ScoreIndex.read(tmp_path / "toy")
 
 
-@pytest.mark.parametrize("content", ["{}", '{"schema": 0}', "[]"])
+@pytest.mark.parametrize("content", ["{}", '{"schema": 0}', '{"schema": 1}', "[]"])
 def test_an_index_of_another_version_is_refused(indexed, content):
     (indexed / "index.json").write_text(content)
     with pytest.raises(InputError, match="another version"):
@@ -168,4 +200,4 @@ def test_an_index_of_another_version_is_refused(indexed, content):
 
 
 def test_an_index_says_its_schema(indexed):
-    assert json.loads((indexed / "index.json").read_text())["schema"] == 1
+    assert json.loads((indexed / "index.json").read_text())["schema"] == 2

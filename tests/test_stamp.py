@@ -8,8 +8,11 @@ import psutil
 import pytest
 
 import patchcore_core
-from patchcore_core import stamp
-from patchcore_core.benchmark import RESULT_MODULES
+from patchcore_core import methods, stamp
+from patchcore_core.baselines.config import METHODS
+from patchcore_core.baselines.ensemble import Ensemble
+from patchcore_core.cells import METHOD_MODULES, SHARED_MODULES
+from patchcore_core.features import FEATURE_MODULES
 from patchcore_core.stamp import code_fingerprint, commit, machine, peak_memory, versions
 
 PACKAGE = Path(patchcore_core.__file__).parent
@@ -104,18 +107,37 @@ def imported(module):
     return found - {""}
 
 
-def test_the_fingerprint_of_results_covers_every_module_that_they_depend_on():
-    # Messages, progress bars, hashes and file formats have no say in a result; settings, configs, records and
-    # manifests are in its stamp as values.
-    without_influence = {"errors", "progress", "files", "results", "stamp"}
-    without_influence |= {"params", "config", "datasets.records", "datasets.manifest"}
-    reached, waiting = set(), [*RESULT_MODULES]
+# Messages, progress bars, hashes and file formats have no say in a result; settings, configs, records and manifests are
+# in its stamp as values. `methods` knows all methods by name, and each has its own modules in its fingerprint.
+WITHOUT_INFLUENCE = {"errors", "progress", "files", "results", "stamp", "methods", "cells", "params"}
+WITHOUT_INFLUENCE |= {"config", "baselines.config", "datasets.records", "datasets.manifest"}
+DETECTORS = {config.method: kind for config, kind in methods.DETECTORS.items()} | {"ensemble": Ensemble}
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+def test_the_fingerprint_of_a_methods_results_covers_every_module_that_they_depend_on(method):
+    fingerprinted = {*SHARED_MODULES, *METHOD_MODULES[method]}
+    reached, waiting = set(), [DETECTORS[method].__module__.removeprefix("patchcore_core."), *SHARED_MODULES]
     while waiting:
         module = waiting.pop()
-        if module not in reached | without_influence:
+        if module not in reached | WITHOUT_INFLUENCE:
             reached.add(module)
             waiting += imported(module)
-    assert reached == set(RESULT_MODULES)
+    assert reached == fingerprinted
+
+
+def test_every_method_has_a_fingerprint():
+    assert set(METHOD_MODULES) == set(DETECTORS) == {*METHODS, "ensemble"}
+
+
+def test_the_fingerprint_of_feature_maps_covers_every_module_that_they_depend_on():
+    reached, waiting = set(), [*FEATURE_MODULES]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached | WITHOUT_INFLUENCE:
+            reached.add(module)
+            waiting += imported(module)
+    assert reached == set(FEATURE_MODULES)
 
 
 # Versions, commit, machine

@@ -5,12 +5,15 @@ import pytest
 from patchcore_core import tables
 from patchcore_core.errors import InputError
 
-COLUMNS = ["dataset", "category", "variant", "seed", "metric", "value"]
+COLUMNS = ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
 
 
-def rows(values, metric="image_auroc"):
+def rows(values, metric="image_auroc", shots=None):
     """Metrics in long form from {(category, variant, seed): value}."""
-    return pd.DataFrame([["d", *key, metric, value] for key, value in values.items()], columns=COLUMNS)
+    found = [
+        ["d", category, variant, shots, seed, metric, value] for (category, variant, seed), value in values.items()
+    ]
+    return pd.DataFrame(found, columns=COLUMNS).astype({"shots": "Int64"})
 
 
 # Two categories, two seeds: means over categories are 0.8 and 0.9.
@@ -70,6 +73,17 @@ def test_a_variant_without_weights_has_a_row_that_says_so():
     assert frame.to_dict("list") == {"variant": ["v", "paper"], "PRO": ["1.0", "weights missing"]}
 
 
+def test_what_is_missing_may_be_said_in_one_column():
+    frame = pd.DataFrame({"variant": ["v"], "ours": ["1.0"], "paper": ["2.0"]})
+    found = tables.with_missing_weights(frame, "variant", ["wide", "resnet"], shown="ours")
+    assert found.to_dict("list") == {
+        "variant": ["v", "wide", "resnet"],
+        "ours": ["1.0", "weights missing", "weights missing"],
+        "paper": ["2.0", "-", "-"],
+    }
+    assert tables.with_missing_weights(frame, "variant", []).to_dict("list") == frame.to_dict("list")
+
+
 def test_a_table_is_read_as_it_was_written(tmp_path):
     frame = pd.DataFrame({"variant": ["v, <1>", "ä"], "AUROC": ["97.3 ± 0.4", "not available"]})
     tables.Table("T", "C", False, frame).write(tmp_path, "t")
@@ -92,3 +106,112 @@ def test_a_missing_table_is_an_error_that_names_it(tmp_path):
 def test_missing_metrics_are_an_error_that_says_what_to_run(project):
     with pytest.raises(InputError, match="dvc repro evaluate@toy"):
         tables.read_metrics("toy", project.params)
+
+
+# Studies
+
+
+@pytest.fixture
+def studied(project):
+    """A project with studies, and metrics as `evaluation` writes them."""
+    project.variants |= {
+        "other": {"stride": 2},
+        "noise": {"method": "random_scores"},
+        "raw": {"backbone": "untrained/tf_efficientnet_lite0"},
+    }
+    project.dataset |= {
+        "variants": ["tenth", "all", "noise", "raw"],
+        "studies": {
+            "other": {"variants": ["other", "tenth"], "seeds": [0, 5], "categories": ["nut"]},
+            "shots": {"variants": ["tenth"], "seeds": [0, 5], "shots": [1, 2]},
+            "both": {"variants": ["tenth", "noise"], "seeds": [0], "shots": [2, None]},
+        },
+    }
+    both, value = ("bolt", "nut"), 0.5
+    main = {(c, v, s): value for v in ("tenth", "all", "noise", "raw") for c in both for s in (0, 1)}
+    more = {("nut", v, s): value for v in ("other", "tenth") for s in (0, 5)} | {("nut", "tenth", 5): value}
+    shots = {(c, "tenth", s): value for c in both for s in (0, 5)}
+    ceiling = {(c, tables.CEILING, 0): v for c, v in (("bolt", 0.9), ("nut", 0.7))}
+    parts = [rows(main | more), *(rows(shots, shots=count) for count in (1, 2)), rows(ceiling, "pixel_auroc")]
+    absent = rows({("bolt", "tenth", 0): None}, "pro")
+    path = project.root / "reports/metrics/toy.csv"
+    path.parent.mkdir(parents=True)
+    pd.concat([*parts, absent]).assign(dataset="toy").to_csv(path, index=False)
+    return project
+
+
+def read(project, **options):
+    """Cells (category, variant, shots, seed) of the image AUROC that a study shows, in order."""
+    found = tables.read_metrics("toy", project.params, **options)
+    found = found[found["metric"] == "image_auroc"]
+    shots = [None if pd.isna(count) else int(count) for count in found["shots"]]
+    return list(zip(found["category"], found["variant"], shots, found["seed"], strict=True))
+
+
+def test_the_main_study_has_its_own_variants_seeds_and_all_images(studied):
+    found = read(studied)
+    assert sorted(found, key=str) == sorted(
+        [(c, v, None, s) for v in ("tenth", "all", "noise", "raw") for c in ("bolt", "nut") for s in (0, 1)], key=str
+    )
+    assert list(dict.fromkeys(variant for _, variant, *_ in found)) == ["tenth", "all", "noise", "raw"]
+
+
+def test_a_study_has_its_own_variants_first_and_then_the_controls_on_its_categories(studied):
+    found = read(studied, study="other")
+    assert list(dict.fromkeys(variant for _, variant, *_ in found)) == ["other", "tenth", "noise", "raw"]
+    assert {category for category, *_ in found} == {"nut"}
+    seeds = {variant: {seed for _, v, _, seed in found if v == variant} for _, variant, *_ in found}
+    assert seeds == {"other": {0, 5}, "tenth": {0, 5}, "noise": {0, 1}, "raw": {0, 1}}
+
+
+def test_a_study_of_shots_has_its_shots_and_the_controls_with_all_images(studied):
+    found = read(studied, study="shots")
+    assert {(variant, shots) for _, variant, shots, _ in found} == {
+        ("tenth", 1),
+        ("tenth", 2),
+        ("noise", None),
+        ("raw", None),
+    }
+    found = read(studied, study="both")
+    assert {(v, shots, seed) for _, v, shots, seed in found if v in ("tenth", "noise")} == {
+        ("tenth", 2, 0),
+        ("tenth", None, 0),
+        ("noise", None, 0),
+    }
+    assert [variant for _, variant, *_ in found].count("noise") == 2  # a control of the study is not shown twice
+
+
+def test_the_ceiling_is_in_no_study(studied):
+    for study in ("main", "other", "shots", "both"):
+        assert tables.CEILING not in set(tables.read_metrics("toy", studied.params, study=study)["variant"])
+
+
+def test_values_and_types_survive_the_file(studied):
+    found = tables.read_metrics("toy", studied.params)
+    assert list(found.columns) == COLUMNS
+    assert found["shots"].dtype == "Int64"
+    assert found["value"].dtype == float
+    assert found.loc[found["metric"] == "pro", "value"].isna().all()
+
+
+def test_names_that_look_like_nothing_stay_names(studied):
+    studied.variants["NA"] = {"stride": 3}
+    studied.dataset["variants"] = ["NA"]
+    path = studied.root / "reports/metrics/toy.csv"
+    path.write_text(path.read_text() + "toy,bolt,NA,,0,image_auroc,0.25\n")
+    assert read(studied) == [("bolt", "NA", None, 0)]
+
+
+def test_an_unknown_study_is_refused_with_the_known_ones(studied):
+    with pytest.raises(InputError, match=r"no study 'othr'\nRemedy: .*there are main, both, other, shots"):
+        tables.read_metrics("toy", studied.params, study="othr")
+
+
+def test_the_ceiling_of_categories_is_their_mean(studied):
+    for categories, expected in ((["bolt"], 0.9), (["nut"], 0.7), (["bolt", "nut"], 0.8)):
+        assert tables.read_ceiling("toy", studied.params, "pixel_auroc", categories) == pytest.approx(expected)
+
+
+def test_without_masks_there_is_no_ceiling(studied):
+    assert tables.read_ceiling("toy", studied.params, "pro", ["bolt"]) is None
+    assert tables.read_ceiling("toy", studied.params, "pixel_auroc", ["bolt", "pin"]) is None

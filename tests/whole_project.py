@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -21,7 +22,12 @@ from patchcore_core.params import load_params
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 SIDE = 64  # of every toy image
+SHRUNK = 4  # by which sizes of single variants are divided
 SEEDS = [0, 1]
+SHOTS = [1, 2, 5]
+CATEGORIES = ["bolt", "plate"]  # of every dataset in MVTec's layout
+TRAINING = 6  # images of each; their patches are as many as an approximate search needs
+OF_A_KIND = 2  # variants of one method that set the same fields
 EVERY = 5  # frames of a toy video from one that is taken to the next
 
 
@@ -33,11 +39,30 @@ def make_project(folder: Path) -> Path:
         LAYOUTS[dataset["layout"]](folder / "folders" / name)
         crop = None if dataset["crop"] is None else SIDE - 8
         dataset |= {"source": f"folders/{name}", "resize": [SIDE, SIDE], "crop": crop, "seeds": list(SEEDS)}
+        dataset["variants"] = some_of_each_kind(dataset["variants"], values["variants"])
+        for study in dataset.get("studies", {}).values():
+            _shrink_study(study, values["variants"])
+    for variant in filter(None, values["variants"].values()):
+        variant |= {key: variant[key] // SHRUNK for key in ("resize", "crop") if key in variant}
+    values["tables"]["00_method"]["category"] = CATEGORIES[0]
     values["tables"]["f3_coreset_vs_random"] |= {"points": 400, "size": 20}
     values["tables"]["dataset_results"]["images_shown"] = 4
     values["execution"] |= {"device": "cpu", "weights": None, "cache_dir": ".cache", "cache_size_gb": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return folder
+
+
+def some_of_each_kind(names: list[str], variants: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """The first variants of each method, sampler and set of fields; of profiles all, which make sense together only."""
+    counts: Counter[tuple] = Counter()
+    kept = []
+    for name in names:
+        given = variants[name] or {}
+        kind = (given.get("method"), given.get("sampler"), *sorted(given))
+        counts[kind] += 1
+        if counts[kind] <= OF_A_KIND or "profile" in given:
+            kept.append(name)
+    return kept
 
 
 def prepare_project(folder: Path) -> None:
@@ -117,6 +142,15 @@ def outputs(stage: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
     return found
 
 
+def _shrink_study(study: dict[str, object], variants: Mapping[str, Mapping[str, object]]) -> None:
+    study["variants"] = some_of_each_kind(study["variants"], variants)
+    study["seeds"] = study["seeds"][: len(SEEDS)]
+    if "categories" in study:
+        study["categories"] = CATEGORIES[:1]
+    if "shots" in study:
+        study["shots"] = [count for count in study["shots"] if count is None or count in SHOTS]
+
+
 def _filled(value: object, values: Mapping[str, object]) -> object:
     if isinstance(value, dict):
         return {_filled(key, values): _filled(item, values) for key, item in value.items()}
@@ -159,8 +193,8 @@ def _save(values: np.ndarray, path: Path) -> None:
 
 
 def _mvtec(root: Path) -> None:
-    for number, category in enumerate(("bolt", "plate")):
-        for index in range(5):
+    for number, category in enumerate(CATEGORIES):
+        for index in range(TRAINING):
             _save(_picture(100 * number + index), root / category / "train/good" / f"{index}.png")
         for index in range(3):
             seed = 100 * number + 10 + index
