@@ -7,9 +7,13 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --extra-keys metadata.language_info
 # DVC runs `python`, and its stages must find the one of the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What `make paper` and `make results` are told: where the images lie, and on which device to compute.
+SOURCES = $(if $(MVTEC),--set 'datasets.mvtec.source=$(MVTEC)') $(if $(MTD),--set 'datasets.mtd.source=$(MTD)') \
+	$(if $(MSTC),--set 'datasets.mstc.source=$(MSTC)') $(if $(DEVICE),--set execution.device=$(DEVICE))
+RESULTS := .cache/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast lab lint format picture clean
+.PHONY: help setup repro preflight paper results test test-fast lab lint format picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,6 +32,25 @@ repro: setup ## run the whole pipeline (3 minutes on 2 cores with the default, s
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "repro: done; open reports/index.html"
+
+preflight: setup ## what the run of params.yaml takes, and all that would fail
+	@$(BIN)/python -m patchcore_core.preflight
+
+paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
+	@$(BIN)/python -m patchcore_core.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
+ifdef GO
+	@$(STRIP) $(NOTEBOOKS)
+	@$(BIN)/dvc repro
+	@echo "paper: done; open reports/index.html. The way back: git checkout params.yaml dvc.lock"
+else
+	@echo
+	@echo "This was the dry run. To start: make paper GO=1 MVTEC=path MTD=path MSTC=path (DEVICE=cuda for a GPU)"
+	@echo "It writes the merged params.yaml and runs dvc repro. The way back: git checkout params.yaml dvc.lock"
+endif
+
+results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (about an hour on 2 cores)
+	@$(BIN)/python -m patchcore_core.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
+	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_core.measured --run --to $(CURDIR)/docs/results.md
 
 test: setup ## run all tests (2 minutes)
 	@echo "test: all tests, about 2 minutes; 'make test-fast' leaves the slow ones out"
