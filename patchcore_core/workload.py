@@ -27,7 +27,7 @@ from patchcore_core.neighbours import CELLS, MOST_CODES, PROBES, ROWS_A_CELL
 from patchcore_core.proxies import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 
 FLOAT = 4  # bytes of a float32
-BASE_BYTES = 1.0 * 2**30  # interpreter, libraries, a network and one batch of images
+BASE_BYTES = 1.25 * 2**30  # interpreter, libraries, a network and one batch of images
 BLOCK_BYTES = 128 * 2**20  # the largest temporary block of any method
 EFFICIENCY = 0.8  # of several threads, each compared with one alone
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
