@@ -156,11 +156,13 @@ def selection_seconds(dataset: str, study: str, params: Params) -> pd.DataFrame:
     path = params.path(f"reports/timings/{dataset}.json")
     times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     chosen = params.dataset(dataset).studies[study]
+    cells = provenance.index_of(dataset, params).cells
+    categories = chosen.chosen(list(dict.fromkeys(cell["category"] for cell in cells)))
     rows = [
         (cell["variant"], cell["seed"], times[cell["file"]]["coreset_s"], _machine(times[cell["file"]]["machine"]))
-        for cell in provenance.index_of(dataset, params).cells
+        for cell in cells
         if cell["variant"] in chosen.variants and cell["seed"] in chosen.seeds and cell["shots"] in chosen.shots
-        if cell["category"] in (chosen.categories or [cell["category"]]) and cell["file"] in times
+        if cell["category"] in categories and cell["file"] in times
     ]
     frame = pd.DataFrame(rows, columns=["variant", "seed", "seconds", "machine"])
     return frame.groupby(["variant", "seed"], sort=False).agg({"seconds": "mean", "machine": "first"}).reset_index()

@@ -167,10 +167,11 @@ def wanted_cells(
     studies = params.dataset(name).studies
     for study_name, study in studies.items():
         where = f"datasets.{name}.studies.{study_name}"
-        for category in study.categories or ():
+        chosen = study.chosen(manifest.categories)
+        for category in chosen:
             if category not in manifest.categories:
                 problems.append(f"{where}.categories: {category!r}, but there are {', '.join(manifest.categories)}")
-        for category in study.categories or manifest.categories:
+        for category in chosen:
             nominal = sum(manifest.counts(category)["train"].values()) if category in manifest.categories else None
             for shots in study.shots:
                 if shots is not None and nominal is not None and shots > nominal:
@@ -180,7 +181,7 @@ def wanted_cells(
 
     for category in manifest.categories:
         for study in studies.values():
-            if category not in (study.categories or manifest.categories):
+            if category not in study.chosen(manifest.categories):
                 continue
             for variant in study.variants:
                 if variant not in available:

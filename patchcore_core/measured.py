@@ -45,7 +45,6 @@ PAPER_TABLES = {
 STUDIES = {
     "subsampling": "Subsampling (Figure 5)",
     "covering": "Covering radius (Eq. 5)",
-    "centroids": "Centroids in place of picks",
     "locality": "Locality, hierarchies and switches of the method (Figure 4)",
     "backbones": "Backbones (Table S6)",
     "larger": "Larger images, ensemble (Table 4)",

@@ -1,7 +1,7 @@
 """Variants and studies of `params.yaml`: what is run, with which methods, seeds and numbers of nominal images."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from patchcore_core import profiles
@@ -37,16 +37,22 @@ class Study:
     Attributes:
         variants: their names.
         seeds: of everything that is drawn.
-        categories: None for all that are there.
+        categories: their names, or how many of the first ones; None for all that are there.
         shots: numbers of nominal images; None stands for all of them. Each seed draws its own.
         covering_radius: whether the covering radius of each memory bank is measured (one more search).
     """
 
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
-    categories: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | int | None = None
     shots: tuple[int | None, ...] = (None,)
     covering_radius: bool = False
+
+    def chosen(self, available: Sequence[str]) -> tuple[str, ...]:
+        """The categories that it runs on; names that are not available are among them."""
+        if isinstance(self.categories, int):
+            return tuple(available[: self.categories])
+        return self.categories or tuple(available)
 
 
 IMAGE_KEYS = tuple(item.name for item in fields(Preprocessing))
@@ -151,8 +157,12 @@ def read_study(given: object, where: str, variants: Mapping[str, Variant]) -> St
     problems = [f"{where}.seeds: {seed!r}" for seed in seeds if not _is_whole(seed, 0)]
     shots = as_list(given, "shots", where) if "shots" in given else [None]
     problems += [f"{where}.shots: {count!r}" for count in shots if count is not None and not _is_whole(count, 1)]
-    categories = None if given.get("categories") is None else as_list(given, "categories", where)
-    problems += [f"{where}.categories: {item!r}" for item in categories or [] if not isinstance(item, str)]
+    categories = given.get("categories")
+    if isinstance(categories, list):
+        categories = tuple(as_list(given, "categories", where))
+        problems += [f"{where}.categories: {item!r}" for item in categories if not isinstance(item, str)]
+    elif categories is not None and not _is_whole(categories, 1):
+        problems.append(f"{where}.categories: {categories!r}")
     radius = given.get("covering_radius", False)
     if not isinstance(radius, bool):
         problems.append(f"{where}.covering_radius: {radius!r}")
@@ -160,12 +170,12 @@ def read_study(given: object, where: str, variants: Mapping[str, Variant]) -> St
         raise InputError(
             "values in params.yaml that cannot be used",
             offenders=problems,
-            remedy="seeds are 0 or more, shots 1 or more or null, categories names, covering_radius true or false",
+            remedy="seeds: 0 or more; shots: 1 or more, or null; categories: names or a number; covering_radius: bool",
         )
     return Study(
         variants=tuple(names),
         seeds=tuple(seeds),
-        categories=None if categories is None else tuple(categories),
+        categories=categories,
         shots=tuple(shots),
         covering_radius=radius,
     )

@@ -85,8 +85,7 @@ def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.Da
         keep_default_na=False,
         na_values={"shots": [""], "value": [""]},
     )
-    categories = chosen.categories or tuple(rows["category"].unique())
-    rows = rows[rows["category"].isin(categories)]
+    rows = rows[rows["category"].isin(chosen.chosen(rows["category"].unique()))]
     shots = rows["shots"].isin([count for count in chosen.shots if count is not None])
     if None in chosen.shots:
         shots |= rows["shots"].isna()

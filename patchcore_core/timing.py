@@ -134,7 +134,7 @@ def fit_systems(
         raise InputError(f"dataset {dataset!r} has no study {study!r}", remedy=f"known: {', '.join(settings.studies)}")
     chosen, execution = settings.studies[study], params.execution
     manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
-    nominal = manifest.records(category or (chosen.categories or manifest.categories)[0], "train")
+    nominal = manifest.records(category or chosen.chosen(manifest.categories)[0], "train")
     systems: dict[str, System] = {}
     skipped: dict[str, str] = {}
     described: dict[str, list[torch.Tensor]] = {}

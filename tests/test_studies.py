@@ -244,6 +244,16 @@ def test_a_study_takes_all_categories_and_images_unless_it_says_otherwise():
     assert study({"variants": ["one"], "seeds": [0], "categories": None}).categories is None
 
 
+def test_a_study_runs_on_all_categories_on_those_it_names_or_on_the_first_ones():
+    def chosen(categories):
+        return study({"variants": ["one"], "seeds": [0], "categories": categories}).chosen(["bolt", "nut", "gear"])
+
+    assert chosen(None) == ("bolt", "nut", "gear")
+    assert chosen(2) == ("bolt", "nut")
+    assert chosen(9) == ("bolt", "nut", "gear")
+    assert chosen(["gear", "bolt"]) == ("gear", "bolt")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -267,7 +277,9 @@ def test_a_study_takes_all_categories_and_images_unless_it_says_otherwise():
             {"shots": [0, -2, 2.5, True, "5", 7]},
             [f"mine.shots: {count}" for count in ("0", "-2", "2.5", "True", "'5'")],
         ),
-        ({"categories": "bolt"}, ["datasets.toy.studies.mine.categories='bolt' must be a list"]),
+        ({"categories": "bolt"}, ["mine.categories: 'bolt'"]),
+        ({"categories": 0}, ["mine.categories: 0"]),
+        ({"categories": True}, ["mine.categories: True"]),
         ({"categories": []}, ["datasets.toy.studies.mine.categories=[] must be a list"]),
         ({"categories": [1, None]}, ["mine.categories: 1", "mine.categories: None"]),
         ({"covering_radius": 1}, ["datasets.toy.studies.mine.covering_radius: 1"]),
