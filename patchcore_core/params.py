@@ -197,6 +197,8 @@ def _dataset(name: str, given: object, variants: Mapping[str, Variant]) -> Datas
 
     studies = {MAIN_STUDY: read_study({key: given[key] for key in main_keys}, where, variants)}
     for study, block in as_mapping(given, "studies", where).items():
+        if block is None:  # switched off, as a grid does with a study that it does without
+            continue
         if study == MAIN_STUDY:
             raise InputError(
                 f"{where}.studies.{study} is the dataset's own", remedy=f"edit {where}.variants and .seeds"
