@@ -27,8 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 
-repro: setup ## run the whole pipeline (about 10 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 10 minutes by default, nothing if fresh"
+repro: setup ## run the whole pipeline (about 12 minutes on 2 cores with the default, synthetic images)
+	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 12 minutes by default, nothing if fresh"
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "repro: done; open reports/index.html"
@@ -52,8 +52,8 @@ results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (
 	@$(BIN)/python -m patchcore_core.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_core.measured --run --to $(CURDIR)/docs/results.md
 
-test: setup ## run all tests (2 minutes)
-	@echo "test: all tests, about 2 minutes; 'make test-fast' leaves the slow ones out"
+test: setup ## run all tests (3 minutes)
+	@echo "test: all tests, about 3 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q
 
 test-fast: setup ## run the tests that take seconds
