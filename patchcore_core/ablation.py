@@ -94,6 +94,8 @@ def one_at_a_time(values: pd.DataFrame, *names: str, fields: Sequence[str]) -> p
         values: of `study_values`, with all `fields`. Of variants with equal settings the first is kept; no controls.
     """
     rows = values[~values["control"]]
+    if rows.empty:
+        return rows
     settings = pd.DataFrame({name: [label(value, name) for value in rows[name]] for name in fields}, index=rows.index)
     first = settings.groupby(rows["variant"], sort=False).first()
     others = [name for name in fields if name not in names]

@@ -23,10 +23,10 @@ SHARED_MODULES = (*FEATURE_MODULES, "benchmark", "detector", "neighbours")
 PATCHCORE_MODULES = ("patchcore", "patches", "coreset", "proxies", "scoring")
 METHOD_MODULES = {
     "patchcore": PATCHCORE_MODULES,
-    "spade": ("baselines.spade", "baselines.description", "patches", "scoring"),
+    "spade": ("baselines.spade", "baselines.nearest_images", "baselines.description", "patches", "scoring"),
     "padim": ("baselines.padim", "baselines.description", "patches", "scoring"),
     "mahalanobis": ("baselines.mahalanobis", "baselines.description", "patches"),
-    "nearest_images": ("baselines.nearest_images", "baselines.spade", "baselines.description", "patches", "scoring"),
+    "nearest_images": ("baselines.nearest_images", "baselines.description", "patches"),
     "random_scores": ("baselines.controls", "baselines.description", "scoring", "patches"),
     "mean_image": ("baselines.controls", "baselines.description", "scoring", "patches"),
     "ensemble": (*PATCHCORE_MODULES, "baselines.ensemble", "baselines.description"),

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path
 
 NOMINAL_COLOUR, ANOMALOUS_COLOUR = "#3b6ea8", "#d9622b"
@@ -49,6 +48,8 @@ def score_histograms(scores: Mapping[str, tuple[NDArray, NDArray]], *, columns: 
     Args:
         scores: for each category, labels (n,) and scores (n,).
     """
+    if not scores:
+        return _nothing_to_draw(title)
     figure, axes = _panels(len(scores), columns, width=4.2, height=2.7)
     for axis, (category, (labels, values)) in zip(axes, scores.items(), strict=True):
         bins = np.histogram_bin_edges(values, bins=24)
@@ -69,6 +70,8 @@ def anomaly_sheet(
     Args:
         examples: for each category a list of (caption, image (H, W, 3), mask (H, W) or None, map (H, W)).
     """
+    if not examples:
+        return _nothing_to_draw(title)
     columns = max(len(row) for row in examples.values())
     figure, axes = plt.subplots(
         2 * len(examples), columns, figsize=(1.55 * columns, 3.3 * len(examples)), squeeze=False
@@ -159,6 +162,8 @@ def grouped_bars(rows: pd.DataFrame, *, group: str, hue: str, value: str, title:
         rows: columns `group`, `hue` and `value`, a fraction; one row a seed. Groups and bars keep their order, and a
             missing value leaves a gap.
     """
+    if rows[value].isna().all():
+        return _nothing_to_draw(title)
     groups = rows[group].unique()
     figure, axis = plt.subplots(figsize=(max(6, 1.1 * len(groups) + 2), 3.4))
     sns.barplot(data=rows, x=group, y=value, hue=hue, errorbar="sd", ax=axis, palette=_palette(rows[hue]))
@@ -177,6 +182,8 @@ def waterfall(steps: pd.DataFrame, *, value: str, title: str = "") -> Figure:
         steps: columns step and `value`, a fraction, in order: the start profile, each step with the value after it,
             and the end profile with the last step's value. Of several rows a step, such as seeds, the mean is shown.
     """
+    if steps.empty:
+        return _nothing_to_draw(title)
     means = steps.groupby("step", sort=False)[value].mean()
     names, values = list(means.index), means.to_numpy()
     before = values[:-2]  # of each step
@@ -209,6 +216,8 @@ def low_shot_curves(rows: pd.DataFrame, *, value: str, title: str = "") -> Figur
         rows: columns method, shots and `value`, one row a draw; rows without shots or value are left out.
     """
     rows = rows.dropna(subset=["shots", value])
+    if rows.empty:
+        return _nothing_to_draw(title)
     figure, axis = plt.subplots(figsize=(7, 3.8))
     _curves(axis, rows, x="shots", y=value, series="method", log=True)
     axis.set(xlabel="nominal images", ylabel=_label(value))
@@ -225,13 +234,10 @@ def sweep(rows: pd.DataFrame, *, x: str, values: Sequence[str], title: str = "",
         x: the setting, a number.
         values: the metrics, in the order of their panels.
         log: whether the setting's axis is logarithmic.
-
-    Raises:
-        InputError: none of the metrics was measured.
     """
     measured = [value for value in values if rows[value].notna().any()]
     if not measured:
-        raise InputError(f"nothing to draw: none of {', '.join(values)} was measured", remedy="name other metrics")
+        return _nothing_to_draw(title)
     figure, axes = _panels(len(measured), 3, width=4.4, height=3.2)
     for axis, value in zip(axes, measured, strict=True):
         _curves(axis, rows, x=x, y=value, series="series", log=log)
@@ -250,6 +256,8 @@ def time_bars(summary: pd.DataFrame, *, title: str = "") -> Figure:
         summary: columns system, part, median_ms and p95_ms: the rows of `timing.summarise` for each system, with
             part "total" among them.
     """
+    if summary.empty:
+        return _nothing_to_draw(title)
     medians = summary.pivot(index="system", columns="part", values="median_ms")
     medians = medians.loc[summary["system"].unique(), summary["part"].unique()]
     totals = summary[summary["part"] == "total"].set_index("system")
@@ -308,6 +316,14 @@ def _panels(count: int, columns: int, *, width: float, height: float) -> tuple[F
     for axis in axes.flat[count:]:
         axis.remove()
     return figure, axes.flat[:count]
+
+
+def _nothing_to_draw(title: str) -> Figure:
+    """What stands in the place of a figure of which nothing could be measured: a stage's picture is always there."""
+    figure, axis = plt.subplots(figsize=(6, 1.2))
+    axis.axis("off")
+    axis.text(0.5, 0.5, "nothing was measured: see the table for what is missing", ha="center", va="center")
+    return _finish(figure, title)
 
 
 def _finish(figure: Figure, title: str) -> Figure:

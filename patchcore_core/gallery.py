@@ -24,16 +24,22 @@ class DatasetResults:
     index: ScoreIndex
     manifest: Manifest
     by_category: dict[str, RawResult]  # of the first seed
+    variant: str
 
     @classmethod
-    def read(cls, dataset: str, variant: str, params: Params) -> "DatasetResults":
+    def read(cls, dataset: str, variant: str | None, params: Params) -> "DatasetResults":
         """Read the results of a variant with its first seed.
+
+        Args:
+            variant: None for the dataset's first one whose weights were there.
 
         Raises:
             InputError: they are not there; the message names the variants that are.
         """
         folder = params.path(f"reports/scores/{dataset}")
         index = ScoreIndex.read(folder)
+        missing = [entry["variant"] for entry in index.weights_missing]
+        variant = variant or next(name for name in params.dataset(dataset).variants if name not in missing)
         found: dict[str, RawResult] = {}
         for cell, result in index.results(folder, variant=variant):
             if cell["shots"] is not None:
@@ -45,7 +51,7 @@ class DatasetResults:
         if any(result.distances is None for result in found.values()):
             raise InputError(f"variant {variant!r} scores whole images: it has no maps", remedy="choose another")
         manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
-        return cls(index, manifest, found)
+        return cls(index, manifest, found, variant)
 
     def scores(self) -> dict[str, tuple[NDArray, NDArray]]:
         """Labels (n,) and image scores (n,) of the test images, by category."""

@@ -50,12 +50,11 @@ def profile_steps(
 def to_waterfall(steps: pd.DataFrame, metric: str, end: str) -> pd.DataFrame:
     """The rows of `figures.waterfall`: those of `profile_steps` up to the first without a value, and the end.
 
-    Raises:
-        InputError: not even the first has a value.
+    There are none if not even the first has a value.
     """
     known = steps[steps[metric].isna().cumsum() == 0]
     if known.empty:
-        raise InputError(f"{metric} of {steps['variant'].iloc[0]!r} is not available", remedy="run its score stage")
+        return known
     last = known[known["step"] == known["step"].iloc[-1]]
     name = end if len(known) == len(steps) else f"towards {end}, the rest is not available"
     return pd.concat([known, last.assign(step=name)], ignore_index=True)

@@ -165,7 +165,7 @@ def time_systems(
     The systems take turns: what else the machine does for a while meets all of them, and not one.
 
     Returns:
-        columns system, images_at_a_time, and those of `summarise`.
+        columns system, images_at_a_time, and those of `summarise`; no rows without systems.
 
     Raises:
         InputError: see `inference_times`.
@@ -186,7 +186,8 @@ def time_systems(
         summarise(pd.concat(measured)).assign(system=name, images_at_a_time=batch_size)
         for (name, batch_size), measured in turns.items()
     ]
-    return pd.concat(found, ignore_index=True)[["system", "images_at_a_time", "part", "median_ms", "p95_ms"]]
+    columns = ["system", "images_at_a_time", "part", "median_ms", "p95_ms"]
+    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
 def times_beside_paper(
@@ -198,7 +199,7 @@ def times_beside_paper(
     """
     printed = {number.method: number.text() for number in paper.published(table, metric="seconds_per_image")}
     cells = times.pivot(index=["system", "images_at_a_time"], columns="part", values="median_ms")
-    cells = cells[list(times["part"].unique())].drop(columns=TOTAL)
+    cells = cells[[part for part in times["part"].unique() if part != TOTAL]]
     totals = times[times["part"] == TOTAL].set_index(["system", "images_at_a_time"])
     rows = []
     for system, count in totals.index:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from patchcore_core import InputError, figures
+from patchcore_core import figures
 
 
 def scores(n=12):
@@ -413,9 +413,22 @@ def test_a_sweep_of_one_series_needs_no_legend():
     assert figures.sweep(rows[rows["series"] == "greedy"], x="fraction", values=["image_auroc"]).legends == []
 
 
-def test_a_sweep_of_nothing_says_so():
-    with pytest.raises(InputError, match="none of pro was measured"):
-        figures.sweep(fractions(), x="fraction", values=["pro"])
+def test_where_nothing_was_measured_a_figure_says_so():
+    rows = pd.DataFrame({"series": ["greedy"], "fraction": [0.1], "pro": [np.nan], "shots": [1.0], "method": ["spade"]})
+    empty = rows[:0]
+    drawn = [
+        figures.sweep(rows, x="fraction", values=["pro"]),
+        figures.grouped_bars(rows, group="series", hue="fraction", value="pro"),
+        figures.grouped_bars(empty, group="series", hue="fraction", value="pro"),
+        figures.low_shot_curves(rows, value="pro"),
+        figures.waterfall(empty, value="pro"),
+        figures.time_bars(empty),
+        figures.score_histograms({}),
+        figures.anomaly_sheet({}),
+    ]
+    for figure in drawn:
+        (axis,) = figure.axes
+        assert "nothing was measured" in axis.texts[0].get_text()
 
 
 # Times

@@ -85,11 +85,8 @@ class NearestImagesConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomScoresConfig(MethodConfig):
-    """Control: scores that know nothing of the image; every AUROC must be near one half."""
-
-    method: ClassVar[str] = "random_scores"
-    seeded: ClassVar[bool] = True
+class PixelsConfig(MethodConfig):
+    """What controls without a network share: they see the pixels, on the grid of one hierarchy."""
 
     backbone: str = "pixels"
     hierarchies: tuple[int, ...] = (2,)
@@ -101,18 +98,18 @@ class RandomScoresConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanImageConfig(MethodConfig):
+class RandomScoresConfig(PixelsConfig):
+    """Control: scores that know nothing of the image; every AUROC must be near one half."""
+
+    method: ClassVar[str] = "random_scores"
+    seeded: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanImageConfig(PixelsConfig):
     """Control: distance of the image's pixels to their mean over the nominal images; no network at all."""
 
     method: ClassVar[str] = "mean_image"
-
-    backbone: str = "pixels"
-    hierarchies: tuple[int, ...] = (2,)
-    smoothing_sigma: float = 4.0
-
-    def _range_problems(self) -> Iterator[str]:
-        yield from super()._range_problems()
-        yield from self._negative_sigma()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,26 +1,24 @@
 """SPADE (Cohen & Hoshen, 2020): sub-image anomaly detection with deep pyramid correspondences."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from patchcore_core.baselines.description import by_hierarchy, check_nominal, check_test, global_mean, pyramid
-from patchcore_core.detector import Detector, Prediction
+from patchcore_core.baselines.description import by_hierarchy, check_test, global_mean, pyramid
+from patchcore_core.baselines.nearest_images import GalleryDetector, nearest_images
+from patchcore_core.detector import Prediction
 from patchcore_core.neighbours import nearest
 from patchcore_core.progress import progress_bar
 from patchcore_core.scoring import anomaly_maps
 
 
-class Spade(Detector):
+class Spade(GalleryDetector):
     """Find the nominal images that resemble a test image, then match its pixels with theirs.
 
     Cohen & Hoshen (2020), section 3.1-3.3. Departs from the paper: distances are plain L2 instead of squared, which
     leaves the neighbours as they are and the order of scores too where K = 1 or kappa = 1.
     """
-
-    _nominal: list[Tensor] | None = None  # pooled features (n, c) and pyramids (n, h, w, d)
 
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Pooled features (n, c) and feature pyramids (n, h, w, d) of a batch.
@@ -36,16 +34,6 @@ class Spade(Detector):
             global_mean(maps_of[self.config.pooled_hierarchy]),
             pyramid([maps_of[j] for j in self.config.hierarchies]),
         ]
-
-    def fit_described(self, nominal: Sequence[Tensor]) -> Self:
-        """Remember the nominal images.
-
-        Raises:
-            InputError: no images, or features that are NaN or infinite.
-        """
-        check_nominal(*nominal)
-        self._nominal = list(nominal)
-        return self
 
     def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
         """Score pooled features (n, c) and pyramids (n, h, w, d) of images of `size` (H, W).
@@ -67,23 +55,6 @@ class Spade(Detector):
             maps=anomaly_maps(distances, size, sigma=self.config.smoothing_sigma),
             distances=distances,
         )
-
-
-def nearest_images(pooled: Tensor, nominal: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Score images by their mean distance to the k most similar nominal images.
-
-    Cohen & Hoshen (2020), Eq. 2; Bergman et al. (2020) for DN2.
-
-    Args:
-        pooled: (n, c) features of the images.
-        nominal: (m, c) features of the nominal images.
-        k: neighbours an image; all m where there are fewer.
-
-    Returns:
-        (n,) mean L2 distances, and the rows (n, k) of these nominal images, nearest first.
-    """
-    distances, images = nearest(pooled, nominal, min(k, len(nominal)))
-    return distances.mean(dim=1), images
 
 
 def correspondence_distances(queries: Tensor, gallery: Tensor, k: int) -> Tensor:
