@@ -38,6 +38,7 @@ class Backbone(nn.Module):
         name: torchvision's or timm's.
         hierarchies: j, ascending; one feature map each.
         weights: where its weights came from and their SHA-256.
+        precision: in which it computes; its maps are float32 in any case.
     """
 
     def __init__(
@@ -49,16 +50,19 @@ class Backbone(nn.Module):
         weights: Weights,
         mean: Sequence[float],
         std: Sequence[float],
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.network = network
-        self.name, self.hierarchies, self.weights = name, hierarchies, weights
+        self.name, self.hierarchies, self.weights, self.precision = name, hierarchies, weights, precision
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps (n, c_j, h_j, w_j), finest first, of images (n, 3, H, W) with values in [0, 1]."""
-        return list(self.network((images - self.mean) / self.std))
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            return list(self.network(normalised))
 
 
 @torch.inference_mode()
@@ -87,7 +91,9 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
     return sorted((fmap.float() for fmap in maps), key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
 
 
-def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None = None) -> Backbone:
+def load_backbone(
+    name: str, hierarchies: Sequence[int], *, weights: str | None = None, precision: str = "float32"
+) -> Backbone:
     """Build a torchvision or timm network with its ImageNet weights, cut after the last hierarchy needed.
 
     Names that both libraries know are torchvision's, with its IMAGENET1K_V1 weights, the paper's; a tag
@@ -99,6 +105,7 @@ def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None 
         name: the backbone's name.
         hierarchies: j, ascending.
         weights: a weights file, or a folder of files called NAME.safetensors or NAME.pth; None looks them up.
+        precision: "float32", or "bfloat16" for processors that multiply it faster: maps then differ by some percent.
 
     Raises:
         InputError: unknown name or hierarchy, or weights that do not fit.
@@ -123,8 +130,10 @@ def load_backbone(name: str, hierarchies: Sequence[int], *, weights: str | None 
         weights=found,
         mean=architecture.mean,
         std=architecture.std,
+        precision=getattr(torch, precision),
     )
-    return backbone.eval().requires_grad_(False)
+    # Channels last: processors convolve several channels of a pixel at once.
+    return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def backbone_weights(name: str, *, weights: str | None = None) -> Weights:

@@ -18,6 +18,7 @@ from patchcore_core.detector import Detector, generator
 from patchcore_core.errors import InputError
 from patchcore_core.features import FeatureCache
 from patchcore_core.files import sha256_file, sha256_json, write_json
+from patchcore_core.memory import check_free
 from patchcore_core.methods import detector
 from patchcore_core.neighbours import nearest
 from patchcore_core.params import Params
@@ -117,14 +118,15 @@ def _run_category(
     """Compute the results of one category; cells that describe images alike share the descriptions."""
     category = cells[0].category
     records = work.manifest.records(category)
-    train = torch.tensor([record.split == "train" for record in records])
+    splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
     hierarchies = _hierarchies(cells)
     for _, group in groupby(sorted(cells, key=_description), key=_description):
         alike = list(group)
         started = time.perf_counter()
         first = alike[0]
         size = first.preprocessing.size(work.manifest.entries[category][0].size)
-        described: list[Tensor] = []
+        nominal: list[Tensor] = []
+        test: list[Tensor] = []
         for member, weights in zip(first.config.members, first.stamp["weights"], strict=True):
             maps = cache.maps(
                 records,
@@ -136,9 +138,9 @@ def _run_category(
                 wanted_later=hierarchies[first.preprocessing, member.backbone],
                 description=f"{work.dataset}/{category}: {member.backbone}" if show_progress else None,
             )
-            described += _describe(maps, detector(member, seed=first.seed, device=params.execution.device), params)
-        nominal, test = [part[train] for part in described], [part[~train] for part in described]
-        del described
+            model = detector(member, seed=first.seed, device=params.execution.device)
+            for described, rows in zip((nominal, test), splits, strict=True):
+                described += _describe(maps, rows, model, params, where=f"{work.dataset}/{category}")
         shared_seconds = time.perf_counter() - started
         for cell in alike:
             rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
@@ -161,14 +163,22 @@ def _description(cell: Cell) -> str:
     return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
 
 
-def _describe(maps: Sequence[np.ndarray], model: Detector, params: Params) -> list[Tensor]:
-    """What a method keeps of all images of a category, (n, ...) each, filled batch by batch."""
-    n, step = len(maps[0]), params.execution.batch_size
+def _describe(
+    maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, params: Params, *, where: str
+) -> list[Tensor]:
+    """What a method keeps of some images of a category, (n, ...) each: room for it is made once, and then filled."""
+    n, step = len(rows), params.execution.batch_size
     described: list[Tensor] = []
     for start in range(0, n, step):
-        batch = [torch.from_numpy(np.array(part[start : start + step])).to(model.device) for part in maps]
-        parts = model.describe(batch)
+        some = rows[start : start + step]
+        parts = model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
         if not described:
+            check_free(
+                sum(n * part[0].nbytes for part in parts),
+                f"the descriptions of {n} images of {where}",
+                device=model.device,
+                remedy="use storage: float16, a larger stride or smaller images in the variant",
+            )
             described = [part.new_empty(n, *part.shape[1:]) for part in parts]
         for whole, part in zip(described, parts, strict=True):
             whole[start : start + step] = part

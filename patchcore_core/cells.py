@@ -14,13 +14,14 @@ from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.errors import InputError
 from patchcore_core.features import FEATURE_MODULES, network_weights
 from patchcore_core.files import sha256_json
+from patchcore_core.neighbours import EXACT, unusable
 from patchcore_core.params import Params
 from patchcore_core.stamp import code_fingerprint, versions
 from patchcore_core.weights import Weights, WeightsMissing
 
 # The modules whose behaviour the raw results of a method depend on, besides those of the feature maps.
-SHARED_MODULES = (*FEATURE_MODULES, "benchmark", "detector", "neighbours")
-PATCHCORE_MODULES = ("patchcore", "patches", "coreset", "proxies", "scoring")
+SHARED_MODULES = (*FEATURE_MODULES, "benchmark", "detector", "neighbours", "products")
+PATCHCORE_MODULES = ("patchcore", "patches", "coreset", "gaps", "proxies", "scoring")
 METHOD_MODULES = {
     "patchcore": PATCHCORE_MODULES,
     "spade": ("baselines.spade", "baselines.nearest_images", "baselines.description", "patches", "scoring"),
@@ -112,6 +113,7 @@ def plan(name: str, params: Params, *, networks: Mapping[str, Network] | None = 
             "covering_radius_wanted": covering_radius,
             "weights": [{"backbone": backbone, "sha256": weights.sha256} for backbone, weights in found[variant]],
             "device": torch.device(params.execution.device).type,
+            "precision": params.execution.precision,
             "versions": libraries,
             "code_sha256": code[config.method],
         }
@@ -133,6 +135,8 @@ def _weights(
         try:
             for member in params.config(name, variant).members:
                 backbone = member.backbone
+                if problem := unusable(getattr(member, "search", EXACT[0])):
+                    raise InputError(problem)
                 if backbone not in networks:
                     check_hierarchies(backbone, member.map_hierarchies)
                 weights = _look_up(backbone, looked_up, weights=params.execution.weights)

@@ -12,9 +12,10 @@ DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 SAMPLERS = ("greedy", "random", "kmeans", "proxies")
 FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")
-SEARCHES = ("torch", "faiss", "ivf", "ivfpq")
+SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
 SCORES = ("max", "reweighted")
 UPSAMPLINGS = ("bilinear", "nearest")
+STORAGES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class PatchCoreConfig(MethodConfig):
     """
 
     method: ClassVar[str] = "patchcore"
-    described_by: ClassVar[tuple[str, ...]] = ("neighbourhood_size", "border", "stride", "dimension")
+    described_by: ClassVar[tuple[str, ...]] = ("neighbourhood_size", "border", "stride", "dimension", "storage")
     seeded: ClassVar[bool] = True
 
     backbone: str = DEFAULT_BACKBONE  # phi; a torchvision or timm name
@@ -131,11 +132,12 @@ class PatchCoreConfig(MethodConfig):
     border: str = "zeros"  # window at the border: padded with zeros that count (authors' code), or cut
     stride: int = 1  # s of Eq. 3
     dimension: int | None = None  # d; None keeps one mean per channel (Eq. 2 read plainly)
+    storage: str = "float32"  # of patch features and memory bank; half of it for half the memory
     sampler: str = "greedy"  # Algorithm 1; or random rows, k-means centroids, learned proxies
     first_pick: str = "drawn"  # of the greedy coreset; or the farthest from ten anchors (authors' code)
     coreset_fraction: float = 0.01  # |M_C| / |M|
     projection_dimension: int | None = 128  # d*; distances of the selection only
-    search: str = "torch"  # exact: torch products, faiss Flat; approximate: faiss IVF, IVF-PQ
+    search: str = "torch"  # exact: torch products, faiss Flat; approximate: faiss IVF, IVF-PQ, HNSW
     score: str = "max"  # of an image: s* of Eq. 6, or s of Eq. 7
     reweight_neighbours: int = 3  # b of Eq. 7; the paper gives no value
     squared_distances: bool = False  # authors' code
@@ -157,10 +159,13 @@ class PatchCoreConfig(MethodConfig):
             ("search", SEARCHES),
             ("score", SCORES),
             ("upsampling", UPSAMPLINGS),
+            ("storage", STORAGES),
         )
         for name, known in choices:
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
+        if self.sampler in ("kmeans", "proxies") and self.storage != "float32":
+            yield f"storage={self.storage!r} is for banks that are chosen: sampler={self.sampler!r} needs float32"
         if self.dimension is not None and self.border == "cut":
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"
 

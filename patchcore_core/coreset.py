@@ -4,10 +4,11 @@ import torch
 from torch import Generator, Tensor
 
 from patchcore_core.errors import InputError
+from patchcore_core.gaps import Gaps
+from patchcore_core.products import BLOCK_VALUES, in_blocks
 from patchcore_core.progress import progress_bar
 
-BLOCK_VALUES = 2**22  # values of one temporary product block (16 MB in float32)
-SMALLEST_ROUND, LARGEST_ROUND = 64, 1024  # candidates looked at in one round
+SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
 TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision
 
 
@@ -47,7 +48,15 @@ def random_projection(features: Tensor, dimension: int, *, generator: Generator 
     if d <= dimension:
         return features
     projection = torch.randn(d, dimension, generator=generator, dtype=torch.float32) / dimension**0.5
-    return features @ projection.to(features)
+    precision = torch.promote_types(features.dtype, torch.float32)  # half precision is for storage
+    projection = projection.to(features.device, precision)
+    projected = features.new_empty(len(features), dimension)
+
+    def project(block: slice) -> None:
+        projected[block] = features[block].to(precision) @ projection
+
+    in_blocks(len(features), max(1, BLOCK_VALUES // d), project)
+    return projected
 
 
 def greedy_coreset(
@@ -96,34 +105,26 @@ def greedy_coreset(
     if not 0 <= start < n:
         raise InputError(f"start={start} must be a row in 0..{n - 1}")
 
-    centred, half_norms, rounding = _centred(features)
-    # Squared gaps that hold whatever is picked; double, in which candidates are compared.
-    outset = centred.new_full((n,), torch.inf, dtype=torch.float64)
-    if gaps is not None:
-        outset = gaps.to(outset).square()
-    squared_gaps = outset.to(centred)  # to the coreset so far; -1 marks a pick
+    # Squared gaps that hold whatever is picked; in double, in which candidates are compared.
+    outset = None if gaps is None else gaps.double().square()
+    state = Gaps(features, outset=outset)
     picks = torch.empty(size, dtype=torch.long, device=features.device)
     picks[0] = start
-    count, fresh, round_size = 1, picks[:1], 2 * SMALLEST_ROUND
+    count, fresh, round_size = 1, picks[:1], SMALLEST_ROUND
 
     with progress_bar(size, "greedy coreset", unit="pick", show=progress) as bar:
         bar.update(1)
         while count < size:
-            _update_gaps(squared_gaps, centred, half_norms, fresh)
-            if centred.dtype != torch.float64 and float(squared_gaps.max()) < TOO_CLOSE * rounding:
-                centred, half_norms, rounding = _centred(features.double())
-                squared_gaps = _squared_gaps(centred, half_norms, picks[:count]).minimum(outset)
-            candidates, bound = _farthest(squared_gaps, round_size)
+            state.add(fresh)
+            if state.precision != torch.float64 and float(state.squared.max()) < TOO_CLOSE * state.rounding:
+                state = Gaps(features, outset=outset, precision=torch.float64)
+                state.add(picks[:count])
+            candidates, bound = _farthest(state.squared, round_size)
             chosen = _simulate_greedy(
-                centred[candidates],
-                centred,
-                picks[:count],
-                outset[candidates],
-                bound=bound + rounding,
-                most=size - count,
+                features[candidates], state.exact(candidates), bound=bound + state.rounding, most=size - count
             )
             if len(chosen) == 0:  # every row left repeats one that is kept: the first ones follow in order
-                fresh = (squared_gaps >= 0).nonzero()[: size - count, 0]
+                fresh = (state.squared >= 0).nonzero()[: size - count, 0]
             else:
                 fresh = candidates[chosen]
             picks[count : count + len(fresh)] = fresh
@@ -169,39 +170,9 @@ def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
         features: (n, d).
         coreset_indices: (size,) kept rows.
     """
-    centred, half_norms, _ = _centred(features)
-    return float(_squared_gaps(centred, half_norms, coreset_indices).max().clamp_min(0).sqrt())
-
-
-def _centred(features: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Features about their mean, half their squared norms, and what a squared distance loses to rounding.
-
-    Distances stay as they are, and smaller norms lose less.
-    """
-    centred = features - features.mean(dim=0)
-    half_norms = centred.square().sum(dim=1) / 2
-    return centred, half_norms, 32 * torch.finfo(features.dtype).eps * float(half_norms.max())
-
-
-def _squared_gaps(centred: Tensor, half_norms: Tensor, picks: Tensor) -> Tensor:
-    """(n,) squared distances to the picks; -1 marks a pick."""
-    squared_gaps = centred.new_full((len(centred),), torch.inf)
-    for rows in picks.split(LARGEST_ROUND):
-        _update_gaps(squared_gaps, centred, half_norms, rows)
-    return squared_gaps
-
-
-def _update_gaps(squared_gaps: Tensor, features: Tensor, half_norms: Tensor, rows: Tensor) -> None:
-    """Let `squared_gaps` know of the new picks `rows`, in blocks: |x - c|^2 = 2 (|x|^2/2 + |c|^2/2 - x c)."""
-    centres, offsets = features[rows], half_norms[rows]
-    block = max(1, BLOCK_VALUES // len(rows))
-    buffer = features.new_empty(min(block, len(features)), len(rows))
-    for x, half_norm, gap in zip(
-        features.split(block), half_norms.split(block), squared_gaps.split(block), strict=True
-    ):
-        product = torch.addmm(offsets, x, centres.T, alpha=-1, out=buffer[: len(x)])  # (block, picks)
-        torch.minimum(gap, (2 * (product.amin(dim=1) + half_norm)).clamp_min_(0), out=gap)
-    squared_gaps[rows] = -1
+    state = Gaps(features)
+    state.add(coreset_indices)
+    return float(state.squared.max().clamp_min(0).sqrt())
 
 
 def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
@@ -214,21 +185,14 @@ def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
     return rows.sort().values, max(bound, 0.0) if bound >= 0 else -torch.inf
 
 
-def _simulate_greedy(
-    candidates: Tensor, features: Tensor, picks: Tensor, outset: Tensor, *, bound: float, most: int
-) -> Tensor:
-    """Greedy picks among the candidates while no other row can come before them, as positions in `candidates`.
+def _simulate_greedy(candidates: Tensor, squared_gaps: Tensor, *, bound: float, most: int) -> Tensor:
+    """Greedy picks among the candidates (b, d) while no other row can come before them, as positions among them.
 
-    Squared gaps are recomputed in double precision, none larger than at the `outset`. At least one pick is made
-    unless all gaps are zero.
+    Everything is in double precision. At least one pick is made unless all gaps (b,) are zero.
     """
     exact = candidates.double()
-    # The nearest pick by a single-precision product may be a near tie; of the four nearest, one is the nearest.
-    products = (features[picks].square().sum(dim=1) / 2) - candidates @ features[picks].T
-    near = picks[products.topk(min(4, len(picks)), largest=False).indices]  # (b, 4)
-    to_picks = (exact[:, None] - features[near].double()).square().sum(dim=2).amin(dim=1)
-    gaps = to_picks.minimum(outset).cpu().numpy()
     between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").square().cpu().numpy()
+    gaps = squared_gaps.cpu().numpy()
 
     chosen: list[int] = []
     while len(chosen) < min(most, len(gaps)):

@@ -13,8 +13,10 @@ from torch import Generator, Tensor, nn
 from patchcore_core.backbones import feature_maps, load_backbone
 from patchcore_core.config import MethodConfig
 from patchcore_core.errors import InputError
+from patchcore_core.memory import check_free
 
 Images = Tensor | Iterable[Tensor]  # (n, 3, H, W), or batches of it
+BATCH = 32  # images that are described at once when all come in one tensor
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,43 @@ class Detector(ABC):
         return self.describe(feature_maps(self.network, images.to(self.device)))
 
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
-        """What is kept of all images, and the images' size (H, W)."""
-        described, sizes = [], set()
-        for batch in [images] if isinstance(images, Tensor) else images:
-            if len(batch):
-                described.append(self.describe_images(batch))
-                sizes.add(tuple(batch.shape[-2:]))
-                if len(sizes) > 1:
-                    raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
+        """What is kept of all images, and the images' size (H, W).
+
+        Where it is known how many images there are, room for them is made once.
+        """
+        batches = images.split(BATCH) if isinstance(images, Tensor) else images
+        total = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else None
+        described, sizes, count = [], set(), 0
+        for batch in batches:
+            if not len(batch):
+                continue
+            sizes.add(tuple(batch.shape[-2:]))
+            if len(sizes) > 1:
+                raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
+            parts = self.describe_images(batch)
+            if total is None:
+                described.append(parts)
+                continue
+            if not described:
+                described = [self._room(total, part) for part in parts]
+            for whole, part in zip(described, parts, strict=True):
+                whole[count : count + len(batch)] = part
+            count += len(batch)
         if not described:
             raise InputError("there are no images", remedy="give at least one image")
-        return [torch.cat(parts) for parts in zip(*described, strict=True)], sizes.pop()
+        if total is None:
+            described = [torch.cat(parts) for parts in zip(*described, strict=True)]
+        return described, sizes.pop()
+
+    def _room(self, n: int, part: Tensor) -> Tensor:
+        """An empty tensor for what is kept of n images, of which `part` is the first batch's."""
+        check_free(
+            n * part[0].nbytes,
+            f"the descriptions of {n} images",
+            device=self.device,
+            remedy="use storage='float16', a larger stride or smaller images",
+        )
+        return part.new_empty(n, *part.shape[1:])
 
 
 def generator(seed: int, purpose: str) -> Generator:

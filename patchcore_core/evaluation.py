@@ -52,7 +52,7 @@ def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -
         for category in manifest.categories:
             manifest.check_unchanged(category)
             records = manifest.records(category, "test")
-            masks: dict[Preprocessing, NDArray[np.bool_] | None] = {}
+            masks: dict[Preprocessing, metrics.Regions | None] = {}
             for cell, result in index.results(folder, category=category):
                 if result.stamp["images_sha256"] != manifest.digest(category):
                     raise InputError(
@@ -61,13 +61,14 @@ def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -
                     )
                 preprocessing = Preprocessing(**result.stamp["preprocessing"])
                 if preprocessing not in masks:
-                    masks[preprocessing] = ground_truth(records, preprocessing)
+                    given = ground_truth(records, preprocessing)
+                    masks[preprocessing] = None if given is None else metrics.Regions.label(given)
                 values = evaluate(result, records, masks[preprocessing])
                 about = [name, category, cell["variant"], cell["shots"], cell["seed"]]
                 rows += [[*about, metric, value] for metric, value in values.items()]
                 bar.update(1)
             given = masks.get(params.dataset(name).preprocessing)
-            if given is not None and given.any():
+            if given is not None and given.masks.any():
                 values = ceiling(given)
                 rows += [[name, category, CEILING, None, 0, metric, value] for metric, value in values.items()]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"shots": "Int64"})
@@ -138,20 +139,21 @@ def pixel_intervals(name: str, params: Params, *, show_progress: bool = True) ->
     return pd.DataFrame(rows, columns=INTERVAL_COLUMNS).astype({"low": float, "high": float})
 
 
-def ceiling(masks: NDArray[np.bool_]) -> Mapping[str, float]:
+def ceiling(regions: metrics.Regions) -> Mapping[str, float]:
     """Pixel metrics (see `metrics.pixel_metrics`) of the ground truth itself, as coarse and blurred as a map is.
 
     A pixel's score is its mask averaged over the cells of a grid of stride 8, brought back to the image's size and
     smoothed: no method that scores such patches can be expected to do better.
 
     Args:
-        masks: (n, H, W).
+        regions: of masks (n, H, W).
     """
-    height, width = masks.shape[1:]
+    height, width = regions.masks.shape[1:]
     cells = F.adaptive_avg_pool2d(
-        torch.from_numpy(masks).float(), (math.ceil(height / CEILING_STRIDE), math.ceil(width / CEILING_STRIDE))
+        torch.from_numpy(regions.masks).float(),
+        (math.ceil(height / CEILING_STRIDE), math.ceil(width / CEILING_STRIDE)),
     )
-    return metrics.pixel_metrics(masks, anomaly_maps(cells, (height, width)).numpy())
+    return metrics.pixel_metrics(regions, anomaly_maps(cells, (height, width)).numpy())
 
 
 def ground_truth(records: list[Record], preprocessing: Preprocessing) -> NDArray[np.bool_] | None:
@@ -162,13 +164,13 @@ def ground_truth(records: list[Record], preprocessing: Preprocessing) -> NDArray
 
 
 def evaluate(
-    result: RawResult, records: list[Record], masks: NDArray[np.bool_] | None
+    result: RawResult, records: list[Record], regions: metrics.Regions | None
 ) -> Mapping[str, float | int | None]:
     """The metrics of one raw result; those that need masks are None where there are none.
 
     Args:
         records: the n test images, in the result's order.
-        masks: (n, H, W).
+        regions: of their masks (n, H, W).
     """
     labels = np.array([record.label for record in records])
     f1 = metrics.f1_optimum(labels, result.scores)
@@ -192,13 +194,14 @@ def evaluate(
         values["image_auroc_reweighted"] = metrics.image_auroc(labels, result.reweighted_scores)
     if result.indices is not None:
         values["bank_utilisation"] = metrics.bank_utilisation(result.indices, values["memory_bank"])
-    if masks is None:
+    if regions is None:
         return values
+    masks = regions.masks
     values["defects_cropped_away"] = int((labels.astype(bool) & ~masks.any(axis=(1, 2))).sum())
     if result.distances is None or not masks.any():
         return values
     maps = maps_of(result, masks.shape[1:])
-    return values | metrics.pixel_metrics(masks, maps) | {"pro_per_image": metrics.pro_per_image(masks, maps)}
+    return values | metrics.pixel_metrics(regions, maps) | {"pro_per_image": metrics.pro_per_image(regions, maps)}
 
 
 def maps_of(result: RawResult, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -74,6 +74,7 @@ class FeatureCache:
                 "preprocessing": [preprocessing.resize, preprocessing.crop],
                 "backbone": [backbone, weights_sha256, j, together if own else None],
                 "device": torch.device(self.execution.device).type,
+                "precision": self.execution.precision,
                 **self._made_by,
             }
             paths[j] = self.folder / f"{sha256_json(identity)}.npy"
@@ -97,7 +98,11 @@ class FeatureCache:
     ) -> None:
         network = self.networks.get(backbone)
         if network is None:
-            network = load_backbone(backbone, tuple(paths), weights=self.execution.weights)
+            network = load_backbone(
+                backbone, tuple(paths), weights=self.execution.weights, precision=self.execution.precision
+            )
+            if self.execution.compile:
+                network = torch.compile(network)
         if isinstance(network, nn.Module):
             network = network.to(self.execution.device)
         images = batches(

@@ -2,9 +2,11 @@
 
 Every metric is a fraction in [0, 1]. None of them bins, samples or rescales scores, so that any strictly
 increasing transformation of the scores leaves them unchanged.
+
+Each costs one sort of the scores, O(n log n). Pixel metrics hold a sorted copy of the nominal pixels and, for each
+anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label as label_regions
 
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+MEMORY_FACTOR = 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,36 @@ class F1Optimum:
     f1: float
     false_positives: int
     false_negatives: int
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Ground-truth masks with their 8-connected regions, labelled once for all maps that are compared with them.
+
+    Attributes:
+        masks: (n, H, W), True where anomalous.
+        shares: for each anomalous pixel, in the order of `masks`, one over the size of its region.
+    """
+
+    masks: NDArray[np.bool_]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def label(cls, masks: ArrayLike) -> "Regions":
+        """Find the regions of masks (n, H, W).
+
+        Raises:
+            ValueError: they are no stack of masks, or hold something else than 0 and 1.
+        """
+        masks = np.asarray(masks)
+        if masks.ndim != 3:
+            raise ValueError(f"masks {masks.shape} must be (n, H, W)")
+        masks = _truth(masks, "masks")
+        shares = [np.empty(0)]
+        for mask in masks[masks.any(axis=(1, 2))]:
+            of_pixels = label_regions(mask, structure=EIGHT_CONNECTED)[0][mask]
+            shares.append(1 / np.bincount(of_pixels)[of_pixels])
+        return cls(masks, np.concatenate(shares))
 
 
 def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -41,7 +74,7 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return _auroc(np.sort(scores[~labels]), scores[labels])
 
 
-def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
+def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
     """Image AUROC's definition over all pixels of all test images, nominal images included.
 
     Args:
@@ -51,11 +84,11 @@ def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
     """
-    masks, maps = _masks_and_maps(masks, maps)
-    return _auroc(_sorted_nominal(masks, maps), maps[masks])
+    regions, maps = _regions_and_maps(masks, maps)
+    return _pixel_auroc(_curve(regions.masks, regions.shares, maps))
 
 
-def pro(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
     """Per-region overlap, averaged over false-positive rates up to `max_fpr`.
 
     Bergmann et al. (2021), section 5.2, as MVTec's evaluation computes it. At a threshold, PRO is the mean over all
@@ -71,18 +104,18 @@ def pro(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> float:
     Raises:
         ValueError: as `pixel_auroc`, or `max_fpr` is out of range.
     """
-    masks, maps = _masks_and_maps(masks, maps)
-    return _pro(_sorted_nominal(masks, maps), masks, maps, max_fpr)
+    regions, maps = _regions_and_maps(masks, maps)
+    return _pro(_curve(regions.masks, regions.shares, maps), max_fpr)
 
 
-def pixel_metrics(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
-    """`pixel_auroc` and `pro` together, for one sort of the nominal pixels instead of two."""
-    masks, maps = _masks_and_maps(masks, maps)
-    nominal = _sorted_nominal(masks, maps)
-    return {"pixel_auroc": _auroc(nominal, maps[masks]), "pro": _pro(nominal, masks, maps, max_fpr)}
+def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
+    """`pixel_auroc` and `pro` together, for one sort of the pixels instead of two."""
+    regions, maps = _regions_and_maps(masks, maps)
+    curve = _curve(regions.masks, regions.shares, maps)
+    return {"pixel_auroc": _pixel_auroc(curve), "pro": _pro(curve, max_fpr)}
 
 
-def pro_per_image(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
     """`pro` of each anomalous image by itself, averaged over these images.
 
     What the PRO columns of the authors' repository imply: it has no code for them, but its two columns differ by the
@@ -98,12 +131,20 @@ def pro_per_image(masks: ArrayLike, maps: ArrayLike, max_fpr: float = 0.3) -> fl
     Raises:
         ValueError: as `pro`, or no image has both nominal and anomalous pixels.
     """
-    masks, maps = _masks_and_maps(masks, maps)
-    both = masks.any(axis=(1, 2)) & ~masks.all(axis=(1, 2))
+    regions, maps = _regions_and_maps(masks, maps)
+    pixels = regions.masks.sum(axis=(1, 2))
+    both = (pixels > 0) & (pixels < regions.masks[0].size)
     if not both.any():
         raise ValueError("no image has both nominal and anomalous pixels")
-    of_images = (slice(number, number + 1) for number in np.flatnonzero(both))
-    return float(np.mean([_pro(_sorted_nominal(masks[i], maps[i]), masks[i], maps[i], max_fpr) for i in of_images]))
+    ends = np.cumsum(pixels)
+    return float(
+        np.mean(
+            [
+                _pro(_curve(regions.masks[i], regions.shares[ends[i] - pixels[i] : ends[i]], maps[i]), max_fpr)
+                for i in np.flatnonzero(both)
+            ]
+        )
+    )
 
 
 def bank_utilisation(indices: ArrayLike, bank_size: int) -> float:
@@ -152,60 +193,58 @@ def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
 
 def _auroc(nominal: NDArray, anomalous: NDArray) -> float:
     """AUROC from the sorted scores of the nominal side: each anomalous score beats the nominal ones below it."""
-    wins = 0.0
-    for part in np.array_split(anomalous, max(1, len(anomalous) // 2**20)):  # bounds the memory of the ranks
-        below = np.searchsorted(nominal, part, side="left").sum(dtype=np.float64)
-        not_above = np.searchsorted(nominal, part, side="right").sum(dtype=np.float64)
-        wins += (below + not_above) / 2
-    return float(wins / (len(nominal) * len(anomalous)))
+    below = np.searchsorted(nominal, anomalous, side="left").sum(dtype=np.float64)
+    not_above = np.searchsorted(nominal, anomalous, side="right").sum(dtype=np.float64)
+    return float((below + not_above) / 2 / (len(nominal) * len(anomalous)))
 
 
-def _pro(nominal: NDArray, masks: NDArray, maps: NDArray, max_fpr: float) -> float:
+@dataclass(frozen=True)
+class _Curve:
+    """All that pixel metrics need, at each of the t distinct scores of anomalous pixels, from the highest down."""
+
+    nominal: int  # pixels
+    above: NDArray[np.int64]  # (t,) nominal pixels with a higher score
+    reached: NDArray[np.int64]  # (t,) those with a score as high
+    pixels: NDArray[np.int64]  # (t,) anomalous pixels of this very score
+    covered: NDArray[np.float64]  # (t,) mean share of the regions' pixels that score as high
+
+
+def _curve(masks: NDArray, shares: NDArray, maps: NDArray) -> _Curve:
+    nominal = maps[~masks]
+    nominal.sort()  # in place: these are most pixels of the test set
+    scores = maps[masks]
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    thresholds = ranked[first][::-1]  # ascending: looked up in order, they are found fast
+    covered = np.cumsum(np.add.reduceat(shares[order], first))
+    return _Curve(
+        nominal=len(nominal),
+        above=len(nominal) - np.searchsorted(nominal, thresholds, side="right")[::-1],
+        reached=len(nominal) - np.searchsorted(nominal, thresholds, side="left")[::-1],
+        pixels=np.diff(np.append(first, len(ranked))),
+        covered=covered / covered[-1],  # all shares of a region make one: the last is the number of regions
+    )
+
+
+def _pixel_auroc(curve: _Curve) -> float:
+    """Each anomalous pixel beats the nominal ones below it, and half of those with the same score."""
+    lost = (curve.pixels * ((curve.above + curve.reached) / 2)).sum()
+    return float(1 - lost / (curve.nominal * curve.pixels.sum()))
+
+
+def _pro(curve: _Curve, max_fpr: float) -> float:
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
-    scores, weights = _region_pixels(masks, maps)
-
     # The curve turns only at thresholds that some region pixel has. Going down through such a threshold, the
     # nominal pixels above it come first (a level piece), then those equal to it (a straight rise).
-    thresholds, first = np.unique(-scores, return_index=True)
-    thresholds = -thresholds  # descending
-    covered = np.cumsum(np.add.reduceat(weights, first))
-    above = len(nominal) - np.searchsorted(nominal, thresholds, side="right")
-    reached = len(nominal) - np.searchsorted(nominal, thresholds, side="left")
-    fpr = np.concatenate([[0.0], np.stack([above, reached], axis=1).ravel() / len(nominal), [1.0]])
-    overlap = np.concatenate([[0.0], np.stack([np.append(0.0, covered[:-1]), covered], axis=1).ravel(), [1.0]])
+    before = np.append(0.0, curve.covered[:-1])
+    fpr = np.concatenate([[0.0], np.stack([curve.above, curve.reached], axis=1).ravel() / curve.nominal, [1.0]])
+    overlap = np.concatenate([[0.0], np.stack([before, curve.covered], axis=1).ravel(), [1.0]])
 
     inside = fpr <= max_fpr
     end = np.interp(max_fpr, fpr, overlap)
     return float(np.trapezoid(np.append(overlap[inside], end), np.append(fpr[inside], max_fpr)) / max_fpr)
-
-
-def _region_pixels(masks: NDArray, maps: NDArray) -> tuple[NDArray, NDArray]:
-    """Scores of all region pixels in descending order, and what each adds to the mean overlap of all regions."""
-    scores, weights, regions = [], [], 0
-    for region_scores in _regions(masks, maps):
-        scores.append(region_scores)
-        weights.append(np.full(len(region_scores), 1 / len(region_scores)))
-        regions += 1
-    scores, weights = np.concatenate(scores), np.concatenate(weights) / regions
-    order = np.argsort(-scores, kind="stable")
-    return scores[order], weights[order]
-
-
-def _regions(masks: NDArray, maps: NDArray) -> Iterator[NDArray]:
-    """The map's values on each 8-connected region of each mask."""
-    for mask, values in zip(masks, maps, strict=True):
-        if not mask.any():
-            continue
-        regions, count = label_regions(mask, structure=EIGHT_CONNECTED)
-        for region in range(1, count + 1):
-            yield values[regions == region]
-
-
-def _sorted_nominal(masks: NDArray, maps: NDArray) -> NDArray:
-    nominal = maps[~masks]
-    nominal.sort()  # in place: these are most pixels of the test set
-    return nominal
 
 
 def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -215,20 +254,16 @@ def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray, N
     return _checked(labels, scores, "labels", "scores")
 
 
-def _masks_and_maps(masks: ArrayLike, maps: ArrayLike) -> tuple[NDArray, NDArray]:
-    masks, maps = np.asarray(masks), np.asarray(maps)
-    if masks.ndim != 3:
-        raise ValueError(f"masks {masks.shape} must be (n, H, W)")
-    return _checked(masks, maps, "masks", "maps")
+def _regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray]:
+    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
+    _, maps = _checked(regions.masks, maps, "masks", "maps")
+    return regions, maps
 
 
 def _checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str) -> tuple[NDArray, NDArray]:
     if truth.shape != values.shape:
         raise ValueError(f"{truth_name} {truth.shape} and {values_name} {values.shape} must have one shape")
-    if truth.dtype != bool:
-        if not np.isin(truth, (0, 1)).all():
-            raise ValueError(f"{truth_name} must hold 0 and 1 only")
-        truth = truth.astype(bool)
+    truth = _truth(truth, truth_name)
     if values.dtype.kind != "f":
         values = values.astype(np.float64)  # negated below, and unsigned numbers would wrap around
     if not np.isfinite(values).all():
@@ -237,3 +272,11 @@ def _checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str)
         found = "nominal" if not truth.any() else "anomalous"
         raise ValueError(f"{truth_name} are all {found}: the metric needs both nominal and anomalous ones")
     return truth, values
+
+
+def _truth(truth: NDArray, name: str) -> NDArray[np.bool_]:
+    if truth.dtype == bool:
+        return truth
+    if not np.isin(truth, (0, 1)).all():
+        raise ValueError(f"{name} must hold 0 and 1 only")
+    return truth.astype(bool)

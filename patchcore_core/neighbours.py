@@ -1,15 +1,17 @@
 """Nearest neighbours of patch features in a memory bank: exact, or approximate and faster on large banks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from patchcore_core.errors import InputError
+from patchcore_core.products import BLOCK_VALUES, in_blocks, smallest
 
-BLOCK_VALUES = 2**23  # values of one temporary product block (32 MB in float32)
 LOST_TO_ROUNDING = 1e-3  # squared distance over squared norms below which float32 products cannot rank
-EXACT = ("torch", "faiss")
+EXACT = ("torch", "faiss", "faiss-gpu")
+LIBRARY_BLOCK = 2**16  # queries that a library's search gets at once
 
 # Inverted files: the bank in cells around centroids, of which a query visits the nearest few.
 CELLS = 4  # times the square root of the bank's rows: what faiss recommends below a million rows
@@ -19,6 +21,8 @@ PROBES = 16  # cells that a query visits
 CODE_BITS = 8
 MOST_CODES = 64  # a row
 ROWS_A_CODE, ROUNDS = 64, 10  # of the codes' k-means; with 256 and 25, as faiss has it, recall is the same
+# A graph of neighbours (HNSW): links a row, and how many rows are kept in view while it is built and searched.
+LINKS, IN_VIEW = 32, 128
 
 Ranking = Callable[[Tensor, int], Tensor]  # queries (n, d) and k to rows of the bank (n, k); -1 where there is none
 
@@ -46,23 +50,27 @@ class Index:
 
     Args:
         bank: (l, d) memory bank; it is not copied, and must stay as it is.
-        search: exact: "torch" (any device) or "faiss" (Flat index); approximate: "ivf" (inverted file) or "ivfpq"
-            (inverted file of product-quantised rows). All of faiss works on the CPU.
+        search: exact: "torch" (any device), "faiss" (Flat index on the CPU) or "faiss-gpu" (the same on a GPU);
+            approximate, by faiss on the CPU: "ivf" (inverted file), "ivfpq" (inverted file of product-quantised
+            rows) or "hnsw" (graph of neighbours).
 
     Raises:
-        InputError: the bank is no matrix or too small for the search, or there is no such search.
+        InputError: the bank is no matrix or too small for the search, there is no such search, or it cannot be used
+            here.
     """
 
     def __init__(self, bank: Tensor, search: str = "torch") -> None:
-        if search not in _SEARCHES:
-            raise InputError(f"search={search!r} must be one of {', '.join(_SEARCHES)}")
+        if problem := unusable(search):
+            raise InputError(problem)
         if bank.ndim != 2:
             raise InputError(f"bank {tuple(bank.shape)} must be (l, d)")
         self.bank = bank
         self.search = search
-        self._centre = bank.mean(dim=0)  # distances stay; smaller norms lose less to rounding
-        self._near_bank = bank - self._centre
+        self._precision = torch.promote_types(bank.dtype, torch.float32)
+        self._centre = bank.to(self._precision).mean(dim=0)  # distances stay; smaller norms lose less to rounding
+        self._near_bank = bank.to(self._precision) - self._centre
         self._rank = _SEARCHES[search](self._near_bank)
+        self._block = max(1, BLOCK_VALUES // max(bank.shape)) if search == "torch" else LIBRARY_BLOCK
 
     def nearest(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         """Find the k rows of the memory bank nearest to each query.
@@ -88,17 +96,30 @@ class Index:
         if queries.ndim != 2 or queries.shape[1] != bank.shape[1]:
             raise InputError(f"queries {tuple(queries.shape)} and bank {tuple(bank.shape)} must be (n, d) and (l, d)")
 
+        indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
+        distances = queries.new_empty(len(queries), k, dtype=self._precision)
+
+        def search(block: slice) -> None:
+            indices[block], distances[block] = self._nearest(queries[block].to(self._precision), k)
+
+        in_blocks(len(queries), self._block, search)
+        return distances, indices
+
+    def _nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Rows and distances (n, k) of one block of queries."""
         near = queries - self._centre
         indices = self._rank(near, k)
         if self.search not in EXACT:
             short = (indices < 0).any(dim=1).nonzero()[:, 0]
             if len(short):
                 indices[short] = _by_torch(self._near_bank)(near[short], k)
-        distances = _distances(queries, bank, indices)
+        distances = _distances(queries, self.bank, indices)
         if self.search in EXACT:
             self._repair(queries, near, distances, indices)
+        if k == 1:
+            return indices, distances
         order = distances.argsort(dim=1, stable=True)
-        return distances.gather(1, order), indices.gather(1, order)
+        return indices.gather(1, order), distances.gather(1, order)
 
     def _repair(self, queries: Tensor, near: Tensor, distances: Tensor, indices: Tensor) -> None:
         """Search again in double precision, in place, where single precision could not rank."""
@@ -108,6 +129,20 @@ class Index:
             precise, precise_bank = queries[lost].double() - self._centre, self.bank.double() - self._centre
             indices[lost] = _by_torch(precise_bank)(precise, indices.shape[1])
             distances[lost] = _distances(precise, precise_bank, indices[lost]).to(distances)
+
+
+def unusable(search: str) -> str | None:
+    """Why a search cannot be used here, with the remedy; None if it can."""
+    if search not in _SEARCHES:
+        return f"search={search!r} must be one of {', '.join(_SEARCHES)}"
+    if search == "faiss-gpu":
+        import faiss  # slow to import
+
+        if not hasattr(faiss, "StandardGpuResources"):
+            return "search='faiss-gpu' needs faiss built for GPUs: install the extra `gpu`, or choose torch or faiss"
+        if faiss.get_num_gpus() == 0:
+            return "search='faiss-gpu' found no GPU: choose torch or faiss"
+    return None
 
 
 def recall(found: Tensor, exact: Tensor) -> float:
@@ -126,21 +161,20 @@ def recall(found: Tensor, exact: Tensor) -> float:
 
 
 def _by_torch(bank: Tensor) -> Ranking:
-    """Rank by blocked matrix products; |q|^2 is the same for all rows and is left out."""
+    """Rank by matrix products, in blocks; |q|^2 is the same for all rows and is left out."""
     half_norms = bank.square().sum(dim=1) / 2
 
     def rank(queries: Tensor, k: int) -> Tensor:
-        n = len(queries)
-        indices = torch.empty(n, k, dtype=torch.long, device=queries.device)
-        block = max(1, BLOCK_VALUES // len(bank))
-        # One buffer for all products: large temporaries between small results that stay would fragment the heap.
-        buffer = queries.new_empty(min(block, n), len(bank))
-        for part, found in zip(queries.split(block), indices.split(block), strict=True):
-            products = torch.addmm(half_norms, part, bank.T, alpha=-1, out=buffer[: len(part)])
+        indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
+
+        def rank_block(block: slice) -> None:
+            products = torch.addmm(half_norms, queries[block], bank.T, alpha=-1)
             if k == 1:
-                found.copy_(products.argmin(dim=1, keepdim=True))
+                indices[block] = smallest(products)[1][:, None]
             else:
-                found.copy_(products.topk(k, dim=1, largest=False).indices)
+                indices[block] = products.topk(k, dim=1, largest=False).indices
+
+        in_blocks(len(queries), max(1, BLOCK_VALUES // len(bank)), rank_block)
         return indices
 
     return rank
@@ -151,6 +185,38 @@ def _by_faiss(bank: Tensor) -> Ranking:
     import faiss  # slow to import, and not needed by the default search
 
     return _filled(faiss.IndexFlatL2(bank.shape[1]), bank)
+
+
+def _by_faiss_gpu(bank: Tensor) -> Ranking:
+    """Rank by a faiss Flat index on the first GPU."""
+    import faiss
+
+    resources = faiss.StandardGpuResources()
+    index = faiss.index_cpu_to_gpu(resources, 0, faiss.IndexFlatL2(bank.shape[1]))
+    index.resources = resources  # must live as long as the index
+    return _filled(index, bank)
+
+
+def _by_hnsw(bank: Tensor) -> Ranking:
+    """Rank the rows that a walk over a graph of neighbours meets."""
+    import faiss
+
+    index = faiss.IndexHNSWFlat(bank.shape[1], LINKS)
+    index.hnsw.efConstruction = index.hnsw.efSearch = IN_VIEW
+    with _one_thread():  # with several, links depend on which thread comes first
+        return _filled(index, bank)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _by_ivf(bank: Tensor) -> Ranking:
@@ -175,7 +241,14 @@ def _by_ivfpq(bank: Tensor) -> Ranking:
     return _filled(index, bank)
 
 
-_SEARCHES = {"torch": _by_torch, "faiss": _by_faiss, "ivf": _by_ivf, "ivfpq": _by_ivfpq}
+_SEARCHES = {
+    "torch": _by_torch,
+    "faiss": _by_faiss,
+    "faiss-gpu": _by_faiss_gpu,
+    "ivf": _by_ivf,
+    "ivfpq": _by_ivfpq,
+    "hnsw": _by_hnsw,
+}
 
 
 def _check_trainable(search: str, bank: Tensor, rows: int) -> None:
@@ -215,5 +288,5 @@ def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:
     distances = queries.new_empty(n, k)
     block = max(1, BLOCK_VALUES // (k * bank.shape[1]))
     for part, rows, found in zip(queries.split(block), indices.split(block), distances.split(block), strict=True):
-        torch.linalg.vector_norm(bank[rows] - part[:, None], dim=2, out=found)
+        torch.linalg.vector_norm(bank[rows].to(part) - part[:, None], dim=2, out=found)
     return distances

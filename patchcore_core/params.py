@@ -51,11 +51,16 @@ class DatasetParams:
         return self.studies[MAIN_STUDY].seeds
 
 
+PRECISIONS = ("float32", "bfloat16")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """How work is done; nothing here changes a result beyond rounding."""
 
     device: str = "cpu"
+    precision: str = "float32"  # of the networks; bfloat16 is faster on some processors, and rounds to some percent
+    compile: bool = False  # networks by torch.compile: half a minute each, then faster; pays from thousands of images
     batch_size: int = 16  # images
     workers: int = 2  # threads that decode images
     weights: str | None = None  # a file, or a folder of NAME.safetensors, looked at first
@@ -66,6 +71,10 @@ class Execution:
         problems = []
         if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
             problems.append(f"execution.device={self.device!r} must be cpu, cuda or cuda:N")
+        if self.precision not in PRECISIONS:
+            problems.append(f"execution.precision={self.precision!r} must be one of {', '.join(PRECISIONS)}")
+        if not isinstance(self.compile, bool):
+            problems.append(f"execution.compile={self.compile!r} must be true or false")
         for name in ("batch_size", "workers"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

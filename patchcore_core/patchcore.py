@@ -22,11 +22,13 @@ from patchcore_core.coreset import (
 from patchcore_core.detector import Detector, Prediction, generator
 from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_file, write_json
+from patchcore_core.memory import check_free
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import patch_features
 from patchcore_core.proxies import kmeans_centroids, learned_proxies
 
 MODEL_FORMAT = 1
+SELECTION_NUMBERS = 8  # that the greedy coreset keeps for each patch feature
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
 
 
@@ -75,7 +77,10 @@ class PatchCore(Detector):
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The patch features (n, h, w, d) of a batch."""
         config = self.config
-        return [patch_features(maps, config.neighbourhood_size, config.stride, config.dimension, border=config.border)]
+        features = patch_features(
+            maps, config.neighbourhood_size, config.stride, config.dimension, border=config.border
+        )
+        return [features.to(getattr(torch, config.storage))]
 
     def fit_described(self, nominal: Sequence[Tensor]) -> Self:
         """Fill the memory bank with nominal patch features (n, h, w, d)."""
@@ -211,10 +216,21 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
     size = coreset_size(len(rows), config.coreset_fraction)
     check_features(rows, size)
+    if len(rows) > 1 and (rows == rows[0]).all():
+        raise InputError(
+            f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
+            remedy="check that the images are not blank and that the network is trained",
+        )
     if size == len(rows):
         return torch.arange(size, device=rows.device)
     if config.sampler == "random":
         return random_coreset(rows, size, generator=generator(seed, "random coreset"))
+    check_free(
+        len(rows) * (SELECTION_NUMBERS + min(config.projection_dimension or 0, rows.shape[1])) * 4,
+        f"the selection among {len(rows)} patch features",
+        device=rows.device,
+        remedy="use a smaller projection_dimension, a larger stride, smaller images or fewer of them",
+    )
     if config.projection_dimension is not None:
         rows = random_projection(rows, config.projection_dimension, generator=generator(seed, "projection"))
     draw = generator(seed, "first pick")

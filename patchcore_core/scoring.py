@@ -55,8 +55,9 @@ def reweighted_scores(
     nearest_row = indices.flatten(1)[rows, worst]  # (n,), m*
     _, neighbourhood = nearest(memory_bank[nearest_row], memory_bank, k=b)  # (n, b), N_b(m*)
     # m* is among them, at distance 0; only rows that equal it can push it out, and those score alike.
-    to_neighbourhood = (memory_bank[neighbourhood] - worst_patch[:, None]).double().norm(dim=2)
-    to_nearest = (memory_bank[nearest_row] - worst_patch).double().norm(dim=1)
+    worst_patch = worst_patch.double()
+    to_neighbourhood = (memory_bank[neighbourhood].double() - worst_patch[:, None]).norm(dim=2)
+    to_nearest = (memory_bank[nearest_row].double() - worst_patch).norm(dim=1)
     # The quotient is a softmax; in logarithms no distance overflows.
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_neighbourhood, dim=1))
     return (weight * raw_score.double()).to(raw_score.dtype)

@@ -23,6 +23,7 @@ WRONG = [  # a field, and values that it must not have
     ("border", ["reflect", "", None, "Zeros"]),
     ("stride", [0, -1, 1.0, None, True]),
     ("dimension", [0, -1, 1024.0, "1024", False]),
+    ("storage", ["float64", "half", "", None]),
     ("sampler", ["k-means", "", None]),
     ("first_pick", ["random", "", None]),
     ("coreset_fraction", [0, 0.0, -0.1, 1.0001, 10, math.nan, math.inf, None, "0.1", True]),
@@ -41,11 +42,12 @@ RIGHT = [
     ("border", ["zeros", "cut"]),
     ("stride", [1, 4]),
     ("dimension", [None, 1, 1024]),
+    ("storage", ["float32", "float16", "bfloat16"]),
     ("sampler", ["greedy", "random", "kmeans", "proxies"]),
     ("first_pick", ["drawn", "anchors"]),
     ("coreset_fraction", [1e-9, 0.5, 1, 1.0]),
     ("projection_dimension", [None, 1, 128]),
-    ("search", ["torch", "faiss", "ivf", "ivfpq"]),
+    ("search", ["torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw"]),
     ("score", ["max", "reweighted"]),
     ("reweight_neighbours", [1, 9]),
     ("squared_distances", [False, True]),
@@ -180,6 +182,7 @@ DESCRIBED = {  # a field, and another value; what is kept of images changes with
         "border": "cut",
         "stride": 2,
         "dimension": 8,
+        "storage": "float16",
     },
     SpadeConfig: {"backbone": "resnet18", "hierarchies": (2,), "pooled_hierarchy": 0},
     PadimConfig: {"backbone": "resnet18", "hierarchies": (2,), "dimensions": 7},
@@ -209,6 +212,12 @@ def test_a_description_tells_all_that_what_is_kept_of_images_depends_on_and_noth
         assert config(**{field: value}).description(0) != config().description(0), field
     for field, value in UNDESCRIBED[config].items():
         assert config(**{field: value}).description(0) == config().description(0), field
+
+
+@pytest.mark.parametrize("sampler", ["kmeans", "proxies"])
+def test_a_bank_that_is_learned_is_stored_in_full_precision(sampler):
+    with pytest.raises(InputError, match="needs float32"):
+        PatchCoreConfig(sampler=sampler, storage="float16")
 
 
 def test_the_seed_is_part_of_a_description_that_is_drawn():

@@ -29,6 +29,7 @@ from patchcore_core.evaluation import (
     summarise,
 )
 from patchcore_core.intervals import bootstrap_auroc, bootstrap_mean_auroc
+from patchcore_core.metrics import Regions
 from patchcore_core.results import RawResult, ScoreIndex
 from patchcore_core.scoring import anomaly_maps
 
@@ -90,7 +91,7 @@ def test_four_images_of_four_patches_by_hand():
     distances = [[[1, 0], [0, 0]], [[3, 0], [0, 0]], [[0, 2], [0, 0]], [[0, 0], [4, 0]]]
     masks = np.zeros((4, 2, 2), dtype=bool)
     masks[2, 0, 1] = masks[3, 1, 0] = True
-    found = evaluate(result_of(distances, smoothing_sigma=0), records_of([0, 0, 1, 1]), masks)
+    found = evaluate(result_of(distances, smoothing_sigma=0), records_of([0, 0, 1, 1]), Regions.label(masks))
     assert found["image_auroc"] == 0.75
     assert found["image_auroc_reweighted"] == 0.25  # here they are the scores' negatives
     # From 2 up, both anomalous images are called and one nominal one; from 4 up, one anomalous image alone.
@@ -114,7 +115,8 @@ def test_maps_are_made_with_the_sigma_of_the_results_config():
     masks = np.zeros((4, 32, 32), dtype=bool)
     masks[2:, 8:20, 8:20] = True
     sharp, smooth = (
-        evaluate(result_of(distances, smoothing_sigma=sigma), records_of([0, 0, 1, 1]), masks) for sigma in (0, 4)
+        evaluate(result_of(distances, smoothing_sigma=sigma), records_of([0, 0, 1, 1]), Regions.label(masks))
+        for sigma in (0, 4)
     )
     assert sharp["pixel_auroc"] != smooth["pixel_auroc"]
     assert sharp["image_auroc"] == smooth["image_auroc"]
@@ -144,7 +146,7 @@ def test_a_result_of_image_scores_alone_has_image_metrics_alone():
     scores = np.array([1, 3, 2, 4], dtype=np.float32)
     masks = np.zeros((4, 8, 8), dtype=bool)
     masks[2:, :4, :4] = True
-    found = evaluate(RawResult(scores=scores, stamp={"config": {}}), records_of([0, 0, 1, 1]), masks)
+    found = evaluate(RawResult(scores=scores, stamp={"config": {}}), records_of([0, 0, 1, 1]), Regions.label(masks))
     assert found.keys() == METRICS
     assert (found["image_auroc"], found["f1"], found["defects_cropped_away"]) == (0.75, 0.8, 0)
     absent = {"image_auroc_reweighted", "memory_bank", "bank_utilisation", "covering_radius"}
@@ -163,13 +165,15 @@ def test_without_masks_pixel_metrics_are_not_available_and_never_zero():
 def test_a_defect_outside_of_the_crop_is_counted():
     masks = np.zeros((3, 2, 2), dtype=bool)
     masks[2, 0, 0] = True
-    found = evaluate(result_of(np.arange(12).reshape(3, 2, 2), smoothing_sigma=0), records_of([0, 1, 1]), masks)
+    found = evaluate(
+        result_of(np.arange(12).reshape(3, 2, 2), smoothing_sigma=0), records_of([0, 1, 1]), Regions.label(masks)
+    )
     assert found["defects_cropped_away"] == 1
     assert found["pixel_auroc"] == pytest.approx(8 / 11)  # 8 is above 0..7; 9, 10, 11 are above it
 
 
 def test_when_every_defect_lies_outside_of_the_crop_pixel_metrics_are_not_available():
-    found = evaluate(result_of([[[1]], [[2]], [[3]]]), records_of([0, 1, 1]), np.zeros((3, 8, 8), dtype=bool))
+    found = evaluate(result_of([[[1]], [[2]], [[3]]]), records_of([0, 1, 1]), Regions.label(np.zeros((3, 8, 8))))
     assert (found["pixel_auroc"], found["pro"], found["pro_per_image"]) == (None, None, None)
     assert found["defects_cropped_away"] == 2
     assert found["image_auroc"] == 1
@@ -405,7 +409,7 @@ def test_intervals_of_pixel_metrics_are_of_the_main_studys_cells(mixed):
 def test_the_ceiling_of_a_defect_on_the_grid_of_patches_is_lost_to_smoothing_alone():
     masks = np.zeros((2, 64, 64), dtype=bool)
     masks[1, 16:48, 16:48] = True  # whole patches of 8 x 8 pixels
-    found = ceiling(masks)
+    found = ceiling(Regions.label(masks))
     assert found.keys() == {"pixel_auroc", "pro"}
     assert 0.99 < found["pixel_auroc"] < 1
     assert 0.9 < found["pro"] < 1
@@ -419,19 +423,19 @@ def test_the_ceiling_by_hand(monkeypatch):
     masks = np.zeros((1, 16, 16), dtype=bool)
     masks[0, :4, :4] = True
     pairs_won = 192 + 48 / 2  # of 240 nominal pixels, 48 share the defect's patch
-    assert ceiling(masks)["pixel_auroc"] == pytest.approx(pairs_won / 240)
+    assert ceiling(Regions.label(masks))["pixel_auroc"] == pytest.approx(pairs_won / 240)
 
 
 def test_images_whose_sides_are_no_multiples_of_the_stride_have_a_ceiling():
     masks = np.zeros((1, 50, 67), dtype=bool)
     masks[0, 40:, 60:] = True
-    assert ceiling(masks)["pixel_auroc"] > 0.9
+    assert ceiling(Regions.label(masks))["pixel_auroc"] > 0.9
 
 
 def test_a_dataset_has_its_ceiling_at_its_own_size(mixed):
     rows = evaluate_dataset("toy", mixed.params, show_progress=False)
     records = Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root).records("nut", "test")
-    expected = ceiling(ground_truth(records, mixed.params.dataset("toy").preprocessing))
+    expected = ceiling(Regions.label(ground_truth(records, mixed.params.dataset("toy").preprocessing)))
     chosen = rows[(rows["variant"] == CEILING) & (rows["category"] == "nut")]
     assert dict(zip(chosen["metric"], chosen["value"], strict=True)) == pytest.approx(expected)
 

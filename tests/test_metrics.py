@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise, product
 
 import numpy as np
@@ -8,6 +9,8 @@ from scipy.ndimage import label as label_regions
 from sklearn.metrics import f1_score, roc_auc_score
 
 from patchcore_core.metrics import (
+    MEMORY_FACTOR,
+    Regions,
     bank_utilisation,
     f1_optimum,
     image_auroc,
@@ -436,3 +439,24 @@ def test_pixel_metrics_of_a_large_test_set_stay_below_4_gb():
     done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 4
+
+
+def test_regions_labelled_once_give_what_masks_give():
+    masks, maps = random_case(0)
+    regions = Regions.label(masks)
+    for metric in (pixel_auroc, pro, pro_per_image, pixel_metrics):
+        assert metric(regions, maps) == metric(masks, maps)
+
+
+def test_pixel_metrics_hold_no_more_than_they_say():
+    masks = np.zeros((60, 224, 224), dtype=bool)
+    masks[::2, 40:110, 40:110] = True  # a twentieth of all pixels
+    maps = rng().random(masks.shape, dtype=np.float32)
+    regions = Regions.label(masks)
+    tracemalloc.start()
+    try:
+        pixel_metrics(regions, maps)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MEMORY_FACTOR * maps.nbytes

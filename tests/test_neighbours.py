@@ -7,7 +7,8 @@ from patchcore_core.errors import InputError
 from patchcore_core.neighbours import Index, nearest, recall
 
 both = pytest.mark.parametrize("search", ["torch", "faiss"])
-approximate = pytest.mark.parametrize("search", ["ivf", "ivfpq"])
+approximate = pytest.mark.parametrize("search", ["ivf", "ivfpq", "hnsw"])
+of_cells = pytest.mark.parametrize("search", ["ivf", "ivfpq"])
 
 
 def noise(n, d=16, seed=0):
@@ -190,7 +191,7 @@ def test_an_approximate_search_returns_the_true_distances_of_distinct_rows_in_as
     assert all(len(row.unique()) == k for row in indices)
 
 
-@pytest.mark.parametrize(("search", "least"), [("ivf", 0.95), ("ivfpq", 0.6)])
+@pytest.mark.parametrize(("search", "least"), [("ivf", 0.95), ("ivfpq", 0.6), ("hnsw", 0.95)])
 def test_an_approximate_search_finds_most_true_neighbours(search, least):
     queries, bank = clustered(400, seed=1), clustered(3000)
     exact = nearest(queries, bank, 3)
@@ -200,7 +201,7 @@ def test_an_approximate_search_finds_most_true_neighbours(search, least):
     assert (found[0] / exact[0]).mean() < 1.05  # where another row is found, it is hardly farther
 
 
-@approximate
+@of_cells
 def test_an_approximate_search_visits_a_few_cells_only(search, monkeypatch):
     # Without clusters neighbours lie in many cells; with all cells visited the inverted file is exact.
     queries, bank = noise(400), noise(3000, seed=1)
@@ -230,7 +231,7 @@ def test_an_approximate_search_repeats_itself_with_any_number_of_threads(search)
         assert torch.equal(distances, found[0][0])
 
 
-@approximate
+@of_cells
 @pytest.mark.parametrize("k", [250, 300])
 def test_queries_whose_cells_hold_too_few_rows_are_searched_exactly(search, k, monkeypatch):
     monkeypatch.setattr(neighbours, "PROBES", 1)
@@ -312,5 +313,27 @@ def test_queries_of_another_shape_are_refused(shape):
 
 
 def test_an_unknown_search_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="search='annoy' must be one of torch, faiss, ivf, ivfpq"):
+    with pytest.raises(InputError, match="search='annoy' must be one of torch, faiss, faiss-gpu, ivf, ivfpq, hnsw"):
         nearest(noise(3), noise(5), search="annoy")
+
+
+# Half precision, memory, GPUs
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_bank_in_half_precision_gives_the_distances_to_its_rows(kind):
+    queries, bank = noise(200).to(kind), noise(50, seed=1).to(kind)
+    distances, indices = nearest(queries, bank, 3)
+    assert distances.dtype == torch.float32
+    assert torch.allclose(distances.double(), brute_force(queries, bank, 3), rtol=2e-6, atol=2e-6)
+    assert indices.shape == (200, 3)
+
+
+def test_a_search_on_a_gpu_says_what_it_lacks(monkeypatch):
+    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    with pytest.raises(InputError, match="needs faiss built for GPUs"):
+        Index(noise(50), "faiss-gpu")
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
+    with pytest.raises(InputError, match="found no GPU"):
+        Index(noise(50), "faiss-gpu")

@@ -253,6 +253,8 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("    resize: 64", "    resize: 64\n    masks: cubic", ["datasets.toy", "masks='cubic' must be one of"]),
         ("batch_size: 4", "batch_size: 0", ["execution.batch_size=0 must be a whole number of at least 1"]),
         ("batch_size: 4", "workers: two", ["execution.workers='two'"]),
+        ("batch_size: 4", "precision: float64", ["execution.precision='float64' must be one of float32, bfloat16"]),
+        ("batch_size: 4", "compile: 1", ["execution.compile=1 must be true or false"]),
         ("batch_size: 4", "device: gpu", ["execution.device='gpu' must be cpu, cuda"]),
         ("batch_size: 4", "cache_size_gb: -1", ["execution.cache_size_gb=-1"]),
         ("batch_size: 4", "cache_size_gb: .nan", ["execution.cache_size_gb=nan"]),

@@ -1,13 +1,14 @@
 import json
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, neighbours, patchcore
-from patchcore_core.patchcore import generator, select_coreset
+from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, memory, neighbours, patchcore
+from patchcore_core.patchcore import fill_memory_bank, generator, select_coreset
 from patchcore_core.proxies import kmeans_centroids, learned_proxies
 from patchcore_core.weights import WeightsMissing
 
@@ -269,6 +270,7 @@ EFFECTS = {  # a field: two values, and what differs between them
     "border": ("zeros", "cut", lambda **changes: fitted(**changes).predict(pictures(1, seed=1)).scores.item()),
     "stride": (1, 2, lambda **changes: len(fitted(**changes).memory_bank)),
     "dimension": (None, 7, lambda **changes: fitted(**changes).memory_bank.shape[1]),
+    "storage": ("float32", "float16", lambda **changes: fitted(**changes).memory_bank.dtype),
     "sampler": ("greedy", "random", lambda **changes: fitted(**changes).coreset_indices.tolist()),
     "first_pick": ("drawn", "anchors", lambda **changes: fitted(**changes).coreset_indices.tolist()),
     "coreset_fraction": (0.2, 0.3, lambda **changes: len(fitted(**changes).memory_bank)),
@@ -549,3 +551,48 @@ def test_the_config_is_not_changed_by_use():
     original = config()
     PatchCore(original, network=Pyramid()).fit(pictures(2)).predict(pictures(1))
     assert original == replace(config())
+
+
+# Half precision and lack of memory
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_features_stored_in_half_precision_give_nearly_the_same_scores(storage, tmp_path):
+    whole, half = fitted(coreset_fraction=0.5), fitted(coreset_fraction=0.5, storage=storage)
+    images = pictures(3, seed=1)
+    expected, found = whole.predict(images), half.predict(images)
+    assert half.memory_bank.element_size() == 2
+    assert found.distances.dtype == found.scores.dtype == torch.float32
+    # Sampling differs where rounding decides; distances differ by less than the coarse grid of these features.
+    assert torch.allclose(found.scores, expected.scores, rtol=0.1)
+    half.save(tmp_path / "model")
+    again = PatchCore.load(tmp_path / "model", network=Pyramid()).predict(images)
+    assert torch.equal(again.scores, found.scores)
+
+
+@pytest.mark.parametrize("sampler", ["greedy", "random"])
+def test_patch_features_that_are_all_equal_are_refused(sampler):
+    with pytest.raises(InputError, match="all 256 patch features are equal"):
+        fill_memory_bank(torch.full((256, 8), 0.5), config(sampler=sampler), seed=0)
+
+
+def test_features_that_do_not_fit_into_memory_are_refused_before_they_are_made(monkeypatch):
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    with pytest.raises(InputError, match=r"descriptions of 4 images need .* GiB of memory, and 0.0 GiB are free"):
+        fitted()
+
+
+def test_a_selection_that_does_not_fit_into_memory_is_refused_with_the_remedy(monkeypatch):
+    rows = torch.rand(1000, 16)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    with pytest.raises(InputError, match="smaller projection_dimension"):
+        fill_memory_bank(rows, config(), seed=0)
+
+
+def test_batches_of_unknown_number_give_what_a_tensor_gives():
+    images = pictures(5)
+    whole = PatchCore(config(), network=Pyramid()).fit(images)
+    from_list = PatchCore(config(), network=Pyramid()).fit(list(images.split(2)))
+    from_generator = PatchCore(config(), network=Pyramid()).fit(part for part in images.split(2))
+    assert torch.equal(from_list.memory_bank, whole.memory_bank)
+    assert torch.equal(from_generator.memory_bank, whole.memory_bank)

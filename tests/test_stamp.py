@@ -107,10 +107,11 @@ def imported(module):
     return found - {""}
 
 
-# Messages, progress bars, hashes and file formats have no say in a result; settings, configs, records and manifests are
-# in its stamp as values. `methods` knows all methods by name, and each has its own modules in its fingerprint.
+# Messages, checks, progress bars, hashes and file formats have no say in a result; settings, configs, records and
+# manifests are in its stamp as values. `methods` knows all methods by name, and each has its own modules in its
+# fingerprint.
 WITHOUT_INFLUENCE = {"errors", "progress", "files", "results", "stamp", "methods", "cells", "params"}
-WITHOUT_INFLUENCE |= {"config", "baselines.config", "datasets.records", "datasets.manifest"}
+WITHOUT_INFLUENCE |= {"config", "baselines.config", "datasets.records", "datasets.manifest", "memory"}
 DETECTORS = {config.method: kind for config, kind in methods.DETECTORS.items()} | {"ensemble": Ensemble}
 
 
