@@ -26,7 +26,7 @@ def chart(table: Table, x: str, series: str | None) -> dict[str, object] | None:
         return None
     metrics = [
         {
-            "name": metric or table.title.partition(": ")[2],
+            "name": metric or table.title.partition(": ")[2].removesuffix(f" by {x}"),
             "series": [
                 {"name": name, "x": list(rows["x"]), "y": list(rows["value"]), "spread": list(rows["spread"])}
                 for name, rows in of_metric.groupby("series", sort=False)

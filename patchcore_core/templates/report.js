@@ -115,36 +115,59 @@
     return library;
   }
 
+  // Series stand side by side at a category: a point hidden by another could not be told from one that is missing.
   function traces(chart, metric) {
-    const draw = (series, number) => ({
-      name: series.name,
-      x: series.x,
-      y: series.y,
-      error_y: { array: series.spread, visible: series.spread.some(Boolean), thickness: 1.5, width: 3 },
-      mode: chart.numbers ? "lines+markers" : "markers",
-      marker: { size: 8, color: COLOURS[number % COLOURS.length], symbol: number < COLOURS.length ? "circle" : "diamond" },
-      line: { color: COLOURS[number % COLOURS.length] },
-      visible: /^(control-|blurred)/.test(series.name) ? "legendonly" : true, // far from the others, which they would flatten
-      hovertemplate: `%{x}: %{y:.1f}${series.spread.some(Boolean) ? " ± %{error_y.array:.1f}" : ""}<extra>${series.name}</extra>`,
+    const places = categories(metric);
+    return metric.series.map((series, number) => {
+      const aside = ((number + 0.5) / metric.series.length - 0.5) * 0.8;
+      const colour = COLOURS[number % COLOURS.length];
+      const spread = series.spread.some(Boolean);
+      return {
+        name: series.name,
+        x: chart.numbers ? series.x : series.x.map((name) => places.indexOf(name) + aside),
+        y: series.y,
+        text: series.x,
+        error_y: { array: series.spread, visible: spread, thickness: 1.5, width: 3 },
+        mode: chart.numbers ? "lines+markers" : "markers",
+        marker: { size: 8, color: colour, symbol: number < COLOURS.length ? "circle" : "diamond" },
+        line: { color: colour },
+        visible: /^(control-|blurred)/.test(series.name) ? "legendonly" : true, // else they flatten all others
+        hovertemplate: `%{text}: %{y:.1f}${spread ? " ± %{error_y.array:.1f}" : ""}<extra>${series.name}</extra>`,
+      };
     });
-    return metric.series.map(draw);
+  }
+
+  function categories(metric) {
+    return [...new Set(metric.series.flatMap((series) => series.x))];
   }
 
   function layout(chart, metric) {
     const style = getComputedStyle(document.body);
-    const line = element("i", { style: "color: var(--line)" });
-    document.body.append(line);
-    const grid = { gridcolor: getComputedStyle(line).color, zeroline: false, automargin: true };
-    line.remove();
+    const colour = (name) => {
+      const probe = element("i", { style: `color: var(--${name})` });
+      document.body.append(probe);
+      const found = getComputedStyle(probe).color;
+      probe.remove();
+      return found;
+    };
+    const grid = { gridcolor: colour("line"), zeroline: false, automargin: true };
+    const places = categories(metric);
     const narrow = innerWidth < 640;
     return {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: style.color, family: style.fontFamily },
-      margin: { t: 20, r: 10, b: 50, l: 60 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("accent") },
+      margin: { t: 40, r: 10, b: 50, l: 60 },
       height: narrow ? 520 : 450,
-      scattermode: chart.numbers ? "overlay" : "group",
-      xaxis: { ...grid, title: { text: chart.x }, type: chart.numbers ? "log" : "category" },
+      xaxis: {
+        ...grid,
+        title: { text: chart.x },
+        type: chart.numbers ? "log" : "linear",
+        tickvals: chart.numbers ? places : places.map((_, number) => number),
+        ticktext: places,
+        minor: { ticks: "" },
+      },
       yaxis: { ...grid, title: { text: `${metric.name}, %` } },
       legend: narrow ? { orientation: "h", y: -0.25 } : {},
       hovermode: "closest",
@@ -164,7 +187,7 @@
     choice.append(...chart.metrics.map((metric, number) => new Option(metric.name, number)));
     const draw = () => {
       const metric = chart.metrics[Number(choice.value)];
-      const options = { responsive: true, displaylogo: false };
+      const options = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
       return window.Plotly.react(place, traces(chart, metric), layout(chart, metric), options);
     };
     choice.addEventListener("change", draw);
