@@ -10,7 +10,7 @@ from patchcore_core.contents import CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import write_text
 from patchcore_core.params import Params, load_params
-from patchcore_core.report_charts import chart, packed_library
+from patchcore_core.report_charts import chart, packed_library, points
 from patchcore_core.report_figures import Figure, read_figure
 from patchcore_core.report_results import Links, describe_dataset
 from patchcore_core.report_tables import Shown
@@ -78,6 +78,13 @@ def build_report(params: Params) -> str:
         library=packed_library() if charted else "",
         stamp={"commit": commit(params.root), "versions": versions(), "machine": machine()},
     )
+
+
+def write_plots(params: Params) -> None:
+    """Write the points of the charts to reports/plots, for `dvc plots show` and `dvc plots diff`."""
+    for name, (table, x, series) in CHARTS.items():
+        found = points(Table.read(params.path("reports/tables"), table), x, series)
+        write_text(params.path(f"reports/plots/{name}.csv"), found.to_csv(index=False, lineterminator="\n"))
 
 
 def _sections(params: Params, links: Links) -> Iterator[Section]:
@@ -149,9 +156,10 @@ def _contents(sections: Sequence[Section], shown: Mapping[str, Table]) -> Iterat
 
 
 def main() -> None:
-    """Write reports/index.html."""
+    """Write reports/index.html, and reports/plots for DVC."""
     params = load_params()
     write_text(params.path("reports/index.html"), build_report(params))
+    write_plots(params)
     print(f"report: {params.path('reports/index.html')}")
 
 

@@ -21,12 +21,12 @@ def chart(table: Table, x: str, series: str | None) -> dict[str, object] | None:
         x: the column along the axis.
         series: the column that names a point's series; None where each further column is one.
     """
-    found = points(table.frame, x, series)
+    found = points(table, x, series)
     if found.empty:
         return None
     metrics = [
         {
-            "name": metric or table.title.partition(": ")[2].removesuffix(f" by {x}"),
+            "name": metric,
             "series": [
                 {"name": name, "x": list(rows["x"]), "y": list(rows["value"]), "spread": list(rows["spread"])}
                 for name, rows in of_metric.groupby("series", sort=False)
@@ -37,21 +37,24 @@ def chart(table: Table, x: str, series: str | None) -> dict[str, object] | None:
     return {"title": table.title, "x": x, "numbers": series is not None, "metrics": metrics}
 
 
-def points(frame: pd.DataFrame, x: str, series: str | None) -> pd.DataFrame:
+def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
     """The numbers of a table in long form, in percent; what is no number, such as "not available", is left out.
 
     Returns:
         columns `POINT_COLUMNS`; x is a number where a column names the series.
     """
+    frame = table.frame
+    if x not in frame or (series is not None and series not in frame):
+        return pd.DataFrame(columns=POINT_COLUMNS)
+    of_table = table.title.partition(": ")[2].removesuffix(f" by {x}")  # the metric, where columns are series
+    columns = frame.columns.drop(x) if series is None else [name for name in METRICS if name in frame]
     rows = []
     for row in frame.to_dict("records"):
-        if x not in row or (series is not None and series not in row):
-            continue
         place = row[x] if series is None else pd.to_numeric(row[x], errors="coerce")
-        for column in frame.columns.drop(x) if series is None else [name for name in METRICS if name in row]:
+        for column in columns:
             number = VALUE.fullmatch(row[column])
             if number and not pd.isna(place):
-                metric, name = ("", column) if series is None else (column, row[series])
+                metric, name = (of_table, column) if series is None else (column, row[series])
                 rows.append([metric, name, place, float(number[1]), float(number[2] or 0)])
     return pd.DataFrame(rows, columns=POINT_COLUMNS)
 

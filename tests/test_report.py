@@ -6,7 +6,7 @@ import pytest
 from toy_report import TOY_FIGURES, make_everything
 
 from patchcore_core import paper
-from patchcore_core.contents import ALTERNATIVE_TEXTS, CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
+from patchcore_core.contents import ALTERNATIVE_TEXTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_core.errors import InputError
 from patchcore_core.report import build_report
 from patchcore_core.report_verdicts import NO_NUMBER, count_verdicts
