@@ -46,7 +46,7 @@ def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
     frame = table.frame
     if x not in frame or (series is not None and series not in frame):
         return pd.DataFrame(columns=POINT_COLUMNS)
-    of_table = table.title.partition(": ")[2].removesuffix(f" by {x}")  # the metric, where columns are series
+    of_table = table.title.rpartition(": ")[2].removesuffix(f" by {x}")  # the metric, where columns are series
     columns = frame.columns.drop(x) if series is None else [name for name in METRICS if name in frame]
     rows = []
     for row in frame.to_dict("records"):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from toy_report import TOY_FIGURES, make_everything
 
-from patchcore_core import paper
-from patchcore_core.contents import ALTERNATIVE_TEXTS, CONTENTS, PAPER_SECTIONS, TIMED
+from patchcore_core import paper, stamp
+from patchcore_core.contents import ALTERNATIVE_TEXTS, CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_core.errors import InputError
-from patchcore_core.report import build_report
+from patchcore_core.report import build_report, write_plots
 from patchcore_core.report_verdicts import NO_NUMBER, count_verdicts
 from patchcore_core.tables import Table
 
@@ -127,8 +127,80 @@ def test_a_report_without_its_figures_says_what_to_run(reported):
 
 
 def test_a_report_before_any_result_says_what_to_run(project):
-    with pytest.raises(InputError, match="dvc repro"):
+    with pytest.raises(InputError, match=r"nothing to report yet.*\nRemedy: run `make repro`"):
         build_report(project.params)
+
+
+def test_a_broken_figure_is_named(reported):
+    (reported.root / "reports/figures/t1_image_auroc.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"t1_image_auroc\.png cannot be read"):
+        build_report(reported.params)
+
+
+def test_results_of_another_schema_are_refused_with_what_to_run(reported):
+    path = reported.root / "reports/scores/toy/index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    with pytest.raises(InputError, match="another version\nRemedy: run `dvc repro score@toy`"):
+        build_report(reported.params)
+
+
+def test_results_made_with_other_versions_are_announced(reported, monkeypatch):
+    assert "Other versions" not in Page(build_report(reported.params)).text
+    monkeypatch.setattr("patchcore_core.report_results.versions", lambda: stamp.versions() | {"torch": "99.0"})
+    text = " ".join(Page(build_report(reported.params)).text.split())
+    assert f"Results of toy were computed with torch {stamp.versions()['torch']}, here 99.0." in text
+
+
+def test_what_is_not_available_is_said(reported):
+    assert "not available" in Page(build_report(reported.params)).classes["number"]
+
+
+# Where numbers lead
+
+
+def test_a_variant_leads_to_its_raw_results_and_a_number_to_its_files(reported):
+    page = Page(build_report(reported.params))
+    assert "#raw-toy-tenth" in page.links
+    assert "raw-toy-tenth" in page.ids
+    assert "scores/toy/nut/tenth" in page.links
+    assert "#raw-toy-quoted" not in page.links  # a system that was not run here
+
+
+def test_a_dataset_table_leads_to_the_results_of_its_own_dataset(reported):
+    html = build_report(reported.params)
+    section = html[html.index('id="rows-results_toy"') :]
+    assert 'href="#raw-toy-tenth"' in section[: section.index("</table>")]
+
+
+def test_every_table_and_figure_can_be_had_for_a_paper(reported):
+    links = Page(build_report(reported.params)).links
+    for _, _, tables, pictures in PAPER_SECTIONS:
+        assert {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "tex")} <= set(links)
+        assert {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg")} <= set(links)
+    assert "figures/anomaly_maps_toy.png" in links
+    assert "figures/anomaly_maps_toy.svg" not in links  # a sheet of images
+
+
+# What can be explored
+
+
+def test_the_library_of_charts_is_there_once_and_only_with_charts(reported):
+    html = build_report(reported.params)
+    assert html.count('id="plotly"') == 1
+    assert html.count("data-chart") - html.count("[data-chart]") == len(CHARTS)
+    for table, *_ in CHARTS.values():
+        rewrite(reported, table, pd.DataFrame({"variant": ["a"]}))
+    html = build_report(reported.params)
+    assert 'id="plotly"' not in html
+    assert len(html) < 1_000_000
+
+
+def test_the_plots_of_dvc_are_the_points_of_the_charts(reported):
+    write_plots(reported.params)
+    written = {path.stem: pd.read_csv(path) for path in (reported.root / "reports/plots").iterdir()}
+    assert set(written) == set(CHARTS)
+    first = written["t1_image_auroc"].iloc[0].to_dict()
+    assert first == {"metric": "title of s1_image_auroc", "series": "tenth", "x": "bolt", "value": 99.0, "spread": 0.5}
 
 
 def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(reported):
