@@ -31,6 +31,7 @@ class Links:
         indices = {name: ScoreIndex.read(params.path(f"reports/scores/{name}")) for name in params.datasets}
         self.results = {name: list(_by_variant(index)) for name, index in indices.items()}
         self._known = {(name, row.variant): row for name, rows in self.results.items() for row in rows}
+        self._missing = {(name, entry["variant"]) for name, index in indices.items() for entry in index.weights_missing}
 
     def dataset(self, key: str, row: Mapping[str, str]) -> str | None:
         """The dataset that a row of a section's table is about."""
@@ -40,9 +41,11 @@ class Links:
         return given.get("dataset") or given.get(row.get("dataset", "").lower())  # Table 6 names one in each row
 
     def variant(self, dataset: str | None, variant: str) -> str:
-        """The row of a variant among the raw results; empty where it has none."""
+        """The row of a variant among the raw results, or what to do for its weights; empty where it has neither."""
         found = self._known.get((dataset, variant))
-        return f"#{found.anchor}" if found else ""
+        if found:
+            return f"#{found.anchor}"
+        return f"#missing-{dataset}-{variant}" if (dataset, variant) in self._missing else ""
 
     def files(self, dataset: str | None, variant: str, category: str) -> str:
         """The folder of a variant's raw results on a category; empty where there is none."""

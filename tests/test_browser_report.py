@@ -314,6 +314,7 @@ def test_paper_shows_everything_and_no_controls(open_page, toy, tmp_path):
     assert page.locator("#raw-toy").is_visible()
     for control in (".tools", ".rail", ".theme", ".chart"):
         assert not any(found.is_visible() for found in page.locator(control).all())
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
     page.pdf(path=tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").stat().st_size > 10_000
 

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 from patchcore_core import stamp
 from patchcore_core.report_results import Links, other_versions
+from patchcore_core.results import ScoreIndex
 
 
 def test_raw_results_are_listed_by_variant(scored):
@@ -27,6 +30,13 @@ def test_what_has_no_results_leads_nowhere(scored):
     assert links.variant("toy", "PatchSVDD") == links.variant(None, "tenth") == ""
     assert links.files("toy", "tenth", "nut") == "scores/toy/nut/tenth"
     assert links.files("toy", "tenth", "mean") == links.files("toy", "category", "nut") == ""
+
+
+def test_a_variant_without_weights_leads_to_what_to_do_about_it(scored):
+    folder = scored.root / "reports/scores/toy"
+    missing = ({"variant": "wide", "remedy": "copy them"},)
+    replace(ScoreIndex.read(folder), weights_missing=missing).write(folder)
+    assert Links(scored.params).variant("toy", "wide") == "#missing-toy-wide"
 
 
 def test_the_dataset_of_a_row_is_that_of_its_section_or_its_own(scored):

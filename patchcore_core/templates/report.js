@@ -225,7 +225,6 @@
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];
     folded.forEach((fold) => { fold.open = true; });
-    document.querySelectorAll("img[loading]").forEach((image) => { image.loading = "eager"; });
   });
   addEventListener("afterprint", () => folded.forEach((fold) => { fold.open = false; }));
 
