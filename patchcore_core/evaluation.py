@@ -28,7 +28,7 @@ from patchcore_core.intervals import (
 from patchcore_core.params import DatasetParams, Params, load_params
 from patchcore_core.progress import progress_bar
 from patchcore_core.results import RawResult, ScoreIndex
-from patchcore_core.sanity import CEILING, check_controls
+from patchcore_core.sanity import CEILING, check_controls, is_control
 from patchcore_core.scoring import anomaly_maps
 
 COLUMNS = ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
@@ -229,11 +229,13 @@ def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
 def headline(rows: pd.DataFrame, name: str, params: Params) -> pd.DataFrame:
     """The rows that `dvc metrics show` prints the means of: PatchCore in the main study, so that they fit a screen.
 
-    A main study without PatchCore is shown whole. Seeds of other studies are left out: they may lack categories.
+    Controls are left out, and a main study without PatchCore is shown whole. Seeds of other studies are left out too:
+    they may lack categories.
     """
     dataset = params.dataset(name)
-    patchcore = [variant for variant in dataset.variants if params.config(name, variant).method == "patchcore"]
-    return rows[rows["variant"].isin(patchcore or dataset.variants) & rows["seed"].isin(dataset.seeds)]
+    variants = [variant for variant in dataset.variants if not is_control(name, variant, params)]
+    patchcore = [variant for variant in variants if params.config(name, variant).method == "patchcore"]
+    return rows[rows["variant"].isin(patchcore or variants) & rows["seed"].isin(dataset.seeds)]
 
 
 def _in_main_study(cell: Mapping[str, object], dataset: DatasetParams) -> bool:

@@ -3,6 +3,7 @@
 import gzip
 import re
 from base64 import b64encode
+from functools import cache
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
@@ -59,6 +60,7 @@ def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=POINT_COLUMNS)
 
 
+@cache
 def packed_library() -> str:
     """plotly.js, compressed and in base64: the page unpacks it when the first chart is opened."""
     return b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

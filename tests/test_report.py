@@ -1,8 +1,10 @@
 import json
+import shutil
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from conftest import ToyProject
 from toy_report import TOY_FIGURES, make_everything
 
 from patchcore_core import paper, stamp
@@ -39,9 +41,17 @@ class Page(HTMLParser):
             self.classes.setdefault(self.open[-1], []).append(data.strip())
 
 
+@pytest.fixture(scope="module")
+def reported_once(tmp_path_factory):
+    return make_everything(ToyProject(tmp_path_factory.mktemp("reported")).draw())
+
+
 @pytest.fixture
-def reported(project):
-    return make_everything(project)
+def reported(reported_once, tmp_path):
+    """A toy project in which everything that the report shows has been made, to be changed by the test."""
+    project = ToyProject(shutil.copytree(reported_once.root, tmp_path / "project"))
+    project.tables = dict(reported_once.tables)
+    return project
 
 
 def rewrite(reported, name, frame=None, folder="tables", **described):

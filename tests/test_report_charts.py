@@ -59,6 +59,6 @@ def test_a_chart_survives_the_way_through_json():
 
 def test_the_library_is_packed_whole_and_always_alike():
     packed = packed_library()
-    assert packed == packed_library()
+    assert packed == packed_library.__wrapped__()  # nothing of the hour lies in it
     assert len(packed) < 3_000_000
     assert b"plotly.js" in gzip.decompress(b64decode(packed))[:300]
