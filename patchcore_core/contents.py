@@ -94,6 +94,17 @@ CONTENTS = (
     ("Figure 5", "subsampling", ("f5_subsampling", "f5_subsampling_paper")),
 )
 
+# Figures that are worth exploring: many series that hide each other, or values between the lines. The static picture of
+# the others says all there is. Each is drawn from a table: its column along the axis, and the column that names the
+# series; without one, each further column is a series.
+CHARTS = {
+    "t1_image_auroc": ("s1_image_auroc", "category", None),
+    "t2_pixel_auroc": ("s2_pixel_auroc", "category", None),
+    "t3_pro": ("s3_pro", "category", None),
+    "f5_subsampling": ("f5_subsampling", "coreset fraction", "sampler"),
+    "s5_low_shot": ("s5_low_shot", "nominal images", "variant"),
+}
+
 # What a figure shows, for readers who cannot see it; the longest beginning of its name counts.
 ALTERNATIVE_TEXTS = {
     "00_feature_maps": "A test image, and the channels of its feature maps that vary most, hierarchy by hierarchy",
@@ -109,7 +120,7 @@ ALTERNATIVE_TEXTS = {
     "t3_pro": "Bars: PRO of each variant by category, with its spread over seeds",
     "t4_larger_setups": "Bars: metrics of single networks at two image sizes and of the ensemble",
     "t5_inference_time": "Stacked bars: milliseconds an image spends in each part, by system and images at a time",
-    "s5_low_shot_maps": "Anomaly maps of one test image after learning from more and more nominal images",
+    "s5_low_shot_maps": "Curves: pixel AUROC, PRO and F1 of each method against the number of nominal images",
     "s5_low_shot": "Curves: image AUROC of each method against the number of nominal images",
     "s6_backbones": "Bars: metrics of each backbone",
     "s_resolution": "Curves: metrics against the size of the images",

@@ -28,7 +28,7 @@ from patchcore_core.intervals import (
 from patchcore_core.params import DatasetParams, Params, load_params
 from patchcore_core.progress import progress_bar
 from patchcore_core.results import RawResult, ScoreIndex
-from patchcore_core.sanity import CEILING, check_controls
+from patchcore_core.sanity import CEILING, check_controls, is_control
 from patchcore_core.scoring import anomaly_maps
 
 COLUMNS = ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
@@ -216,8 +216,8 @@ def maps_of(result: RawResult, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Means over categories, then over seeds, by variant and metric: what `dvc metrics show` prints."""
-    ranked = ["image_auroc", "image_auroc_reweighted", "pixel_auroc", "pro"]
+    """Means over categories, then over seeds, by variant and metric."""
+    ranked = ["image_auroc", "pixel_auroc", "pro"]
     chosen = rows[rows["metric"].isin(ranked) & rows["shots"].isna()]
     by_seed = chosen.groupby(["variant", "metric", "seed"])["value"].agg(lambda values: values.mean(skipna=False))
     means = by_seed.groupby(["variant", "metric"]).mean()
@@ -227,6 +227,18 @@ def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
         }
         for variant, of_variant in means.groupby(level="variant")
     }
+
+
+def headline(rows: pd.DataFrame, name: str, params: Params) -> pd.DataFrame:
+    """The rows that `dvc metrics show` prints the means of: PatchCore in the main study, so that they fit a screen.
+
+    Controls are left out, and a main study without PatchCore is shown whole. Seeds of other studies are left out too:
+    they may lack categories.
+    """
+    dataset = params.dataset(name)
+    variants = [variant for variant in dataset.variants if not is_control(name, variant, params)]
+    patchcore = [variant for variant in variants if params.config(name, variant).method == "patchcore"]
+    return rows[rows["variant"].isin(patchcore or variants) & rows["seed"].isin(dataset.seeds)]
 
 
 def _in_main_study(cell: Mapping[str, object], dataset: DatasetParams) -> bool:
@@ -250,7 +262,7 @@ def main() -> None:
     intervals = pd.concat([image_intervals(name, params), pixel_intervals(name, params)])
     text = intervals.round(DIGITS).to_csv(index=False, lineterminator="\n")
     write_text(params.path(f"reports/metrics/{name}_intervals.csv"), text)
-    write_json(params.path(f"reports/metrics/{name}.json"), summarise(rows))
+    write_json(params.path(f"reports/metrics/{name}.json"), summarise(headline(rows, name, params)))
 
 
 if __name__ == "__main__":

@@ -31,15 +31,22 @@ sns.set_theme(
         "savefig.dpi": 130,
         "axes.titlesize": "medium",
         "font.family": "DejaVu Sans",
+        "svg.hashsalt": "patchcore",  # else ids are drawn anew in every file
         "text.parse_math": False,  # categories and defects are called what their folders are: `$` is no formula
     },
 )
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG whose bytes depend on the drawing alone."""
+    """Write a figure as PNG, and as SVG beside it where it shows no images; the bytes depend on the drawing alone."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", bbox_inches="tight", metadata={"Software": None})
+    vectors = path.with_suffix(".svg")
+    if any(axis.images for axis in figure.axes):  # a sheet of pixels gains nothing from vectors but megabytes
+        vectors.unlink(missing_ok=True)
+        return
+    with atomic_path(vectors) as temporary:
+        figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
 
 
 def score_histograms(scores: Mapping[str, tuple[NDArray, NDArray]], *, columns: int = 3, title: str = "") -> Figure:
@@ -107,7 +114,7 @@ def coreset_against_random(panels: Sequence[tuple[str, NDArray, NDArray, float]]
     """
     figure, axes = _panels(len(panels), 2, width=4.6, height=4.3)
     for axis, (name, points, picks, radius) in zip(axes, panels, strict=True):
-        axis.scatter(*points.T, s=5, color=GREY, linewidths=0, label="all points")
+        axis.scatter(*points.T, s=5, color=GREY, linewidths=0, label="all points", rasterized=True)
         for centre in points[picks]:
             axis.add_patch(plt.Circle(centre, radius, facecolor=NOMINAL_COLOUR, alpha=0.07, edgecolor="none"))
         axis.scatter(*points[picks].T, s=16, color=ANOMALOUS_COLOUR, linewidths=0, label="kept")

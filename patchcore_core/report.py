@@ -1,78 +1,24 @@
 """The report: one page that shows every table and figure, says what they are worth and what made them."""
 
-import json
-from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from patchcore_core import paper
-from patchcore_core.contents import ALTERNATIVE_TEXTS, CONTENTS, PAPER_SECTIONS, TIMED
+from patchcore_core.contents import CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import write_text
 from patchcore_core.params import Params, load_params
-from patchcore_core.results import RawResult, ScoreIndex
+from patchcore_core.report_charts import chart, packed_library, points
+from patchcore_core.report_figures import Figure, read_figure
+from patchcore_core.report_results import Links, describe_dataset
+from patchcore_core.report_tables import Shown
+from patchcore_core.report_verdicts import VERDICT_KINDS, count_verdicts
 from patchcore_core.stamp import commit, machine, versions
 from patchcore_core.tables import Table
 
 TEMPLATE = "report.html"
-
-NO_NUMBER = "no published number"  # the reason that `paper.verdict` gives
-VERDICT_KINDS = {
-    paper.REPRODUCED: "reproduced",
-    paper.NEAR: "near",
-    paper.NOT_REPRODUCED: "missed",
-    paper.NO_VERDICT: "none",
-}
-NUMBER = r"[+<~-]? ?\d[\d.]*(?:[ %]|$)"  # "97.3 ± 0.4", "< 30.0"; not "1-nn"
-LONG_TEXT = 40  # characters from which a column is read as prose
-
-
-@dataclass(frozen=True)
-class Column:
-    """How a column of a table is set: numbers to the right, words to the left, prose in lines of its own."""
-
-    name: str
-    kind: str  # "number", "word" or "prose"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A table inside the page."""
-
-    folder: str  # in reports/
-    name: str
-    table: Table
-
-    @property
-    def columns(self) -> list[Column]:
-        return [Column(name, _kind(self.table.frame[name])) for name in self.table.frame]
-
-    @property
-    def rows(self) -> list[list[tuple[Column, str, list[tuple[str, str]]]]]:
-        """The cells of each row: column, text, and for a verdict its parts with their kinds."""
-        columns = self.columns
-        return [
-            [
-                (column, text, _badges(text) if column.name == "verdict" else [])
-                for column, text in zip(columns, row, strict=True)
-            ]
-            for row in self.table.frame.itertuples(index=False, name=None)
-        ]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture inside the page."""
-
-    folder: str  # in reports/
-    name: str
-    alternative_text: str
-    data: str  # base64 of the PNG
 
 
 @dataclass(frozen=True)
@@ -102,7 +48,16 @@ def build_report(params: Params) -> str:
     Raises:
         InputError: a table, a figure or a result that it shows has not been made.
     """
-    reports = params.path("reports")
+    if not any(params.path("reports/scores").glob("*/index.json")):
+        raise InputError(
+            "there is nothing to report yet: reports/scores holds no results",
+            remedy="run `make repro` (or `dvc repro`), which computes everything; the README says how long it takes",
+        )
+    links = Links(params)
+    sections = list(_sections(params, links))
+    shown = {item.name: item.table for section in sections for item in section.tables}
+    counts, synthetic = count_verdicts([table.frame for table in shown.values()])
+    charted = any(figure.chart for section in sections for figure in section.figures)
     environment = Environment(
         loader=PackageLoader("patchcore_core"),
         autoescape=select_autoescape(),
@@ -110,20 +65,6 @@ def build_report(params: Params) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = [_section(reports, key, heading, key, names, figures) for key, heading, names, figures in PAPER_SECTIONS]
-    sections += [
-        _section(
-            reports,
-            f"results_{name}",
-            f"Dataset {name}",
-            f"dataset_results@{name}",
-            (f"results_{name}",),
-            (f"score_histograms_{name}", f"anomaly_maps_{name}"),
-        )
-        for name in params.datasets
-    ]
-    shown = {item.name: item.table for section in sections for item in section.tables}
-    counts, synthetic = count_verdicts([table.frame for table in shown.values()])
     return environment.get_template(TEMPLATE).render(
         sections=sections,
         contents=list(_contents(sections, shown)),
@@ -132,55 +73,60 @@ def build_report(params: Params) -> str:
         other_verdicts=counts[paper.NO_VERDICT] - synthetic,
         synthetic=[section.short for section in sections if section.synthetic],
         real=[section.short for section in sections if not section.synthetic],
-        datasets=[_dataset(name, params) for name in params.datasets],
+        datasets=[describe_dataset(name, params) for name in params.datasets],
+        raw_results=links.results,
+        library=packed_library() if charted else "",
         stamp={"commit": commit(params.root), "versions": versions(), "machine": machine()},
     )
 
 
-def count_verdicts(frames: Sequence[pd.DataFrame]) -> tuple[Counter, int]:
-    """How many comparisons with a number of the paper came to which verdict, and how many rest on synthetic images.
-
-    A row may compare several metrics; each counts. Rows without a published number do not.
-    """
-    counts: Counter = Counter()
-    synthetic = 0
-    for frame in frames:
-        if "verdict" not in frame:
-            continue
-        several = [name.removesuffix(": paper") for name in frame if name.endswith(": paper")]
-        for row in frame.to_dict("records"):
-            for metric in [""] if "paper" in frame else several:
-                (verdict,) = _said(row["verdict"], metric, several) or [""]
-                reasons = _said(row.get("reason", ""), metric, several)
-                if verdict in VERDICT_KINDS and NO_NUMBER not in reasons:
-                    counts[verdict] += 1
-                    synthetic += paper.SYNTHETIC in reasons
-    return counts, synthetic
+def write_plots(params: Params) -> None:
+    """Write the points of the charts to reports/plots, for `dvc plots show` and `dvc plots diff`."""
+    for name, (table, x, series) in CHARTS.items():
+        found = points(Table.read(params.path("reports/tables"), table), x, series)
+        write_text(params.path(f"reports/plots/{name}.csv"), found.to_csv(index=False, lineterminator="\n"))
 
 
-def _said(cell: str, metric: str, metrics: Sequence[str]) -> list[str]:
-    """What a cell says of one metric: "PRO: near; image AUROC, pixel AUROC: reproduced", or the same of all of them."""
-    found = []
-    for part in cell.split("; "):
-        heads, separator, text = part.partition(": ")
-        named = heads.split(", ")
-        if not separator or not set(named) <= set(metrics):
-            found.append(part)
-        elif metric in named:
-            found.append(text)
-    return found
+def _sections(params: Params, links: Links) -> Iterator[Section]:
+    for key, heading, names, figures in PAPER_SECTIONS:
+        yield _section(params, links, key, heading, key, names, figures)
+    for name in params.datasets:
+        pictures = (f"score_histograms_{name}", f"anomaly_maps_{name}")
+        key = f"results_{name}"
+        yield _section(params, links, key, f"Dataset {name}", f"dataset_results@{name}", (key,), pictures)
 
 
-def _badges(cell: str) -> list[tuple[str, str]]:
-    """A verdict's parts with their kinds, which colour them: ("PRO: near", "near")."""
-    parts = [(part, VERDICT_KINDS.get(part.rpartition(": ")[2], "")) for part in cell.split("; ")]
-    return [(part, kind) for part, kind in parts if kind]
+def _section(
+    params: Params,
+    links: Links,
+    key: str,
+    heading: str,
+    executed: str,
+    tables: tuple[str, ...],
+    figures: tuple[str, ...],
+) -> Section:
+    reports = params.path("reports")
+    timed = TIMED.get(key)
+    measured = bool(timed) and all((reports / f"timings/{timed}.{kind}").is_file() for kind in ("csv", "json", "png"))
+    names = [*(("timings", timed),) * measured, *(("tables", name) for name in tables)]
+    pictures = [*(("timings", timed),) * measured, *(("figures", name) for name in figures)]
+    shown = {name: Shown(folder, name, key, Table.read(reports / folder, name), links) for folder, name in names}
+    return Section(
+        key=key,
+        heading=heading,
+        notebook=f"executed/{executed}.html",
+        tables=tuple(shown.values()),
+        figures=tuple(read_figure(reports, folder, name, _chart(name, shown)) for folder, name in pictures),
+        note=f"The times were not measured here: run notebooks/{key}.ipynb." if timed and not measured else "",
+    )
 
 
-def _kind(values: pd.Series) -> str:
-    if values.str.len().max() >= LONG_TEXT and values.name != "verdict":
-        return "prose"
-    return "number" if values.str.match(NUMBER).any() else "word"
+def _chart(figure: str, shown: Mapping[str, Shown]) -> dict[str, object] | None:
+    """What a figure that can be explored is drawn from; None for the others."""
+    if figure not in CHARTS:
+        return None
+    table, x, series = CHARTS[figure]
+    return chart(shown[table].table, x, series)
 
 
 def _contents(sections: Sequence[Section], shown: Mapping[str, Table]) -> Iterator[Mapping[str, object]]:
@@ -209,66 +155,11 @@ def _contents(sections: Sequence[Section], shown: Mapping[str, Table]) -> Iterat
             }
 
 
-def _section(
-    reports: Path, key: str, heading: str, executed: str, tables: tuple[str, ...], figures: tuple[str, ...]
-) -> Section:
-    timed = TIMED.get(key)
-    measured = bool(timed) and all((reports / f"timings/{timed}.{kind}").is_file() for kind in ("csv", "json", "png"))
-    names = [*(("timings", timed),) * measured, *(("tables", name) for name in tables)]
-    pictures = [*(("timings", timed),) * measured, *(("figures", name) for name in figures)]
-    return Section(
-        key=key,
-        heading=heading,
-        notebook=f"executed/{executed}.html",
-        tables=tuple(Shown(folder, name, Table.read(reports / folder, name)) for folder, name in names),
-        figures=tuple(_figure(reports, folder, name) for folder, name in pictures),
-        note=f"The times were not measured here: run notebooks/{key}.ipynb." if timed and not measured else "",
-    )
-
-
-def _figure(reports: Path, folder: str, name: str) -> Figure:
-    path = reports / folder / f"{name}.png"
-    described = max((prefix for prefix in ALTERNATIVE_TEXTS if name.startswith(prefix)), key=len)
-    if not path.is_file():
-        raise InputError(f"there is no figure {path}", remedy="run `dvc repro`")
-    return Figure(folder, name, ALTERNATIVE_TEXTS[described], b64encode(path.read_bytes()).decode())
-
-
-def _dataset(name: str, params: Params) -> Mapping[str, object]:
-    """What a dataset's results were made from, and how long they took."""
-    folder = params.path(f"reports/scores/{name}")
-    index = ScoreIndex.read(folder)
-    stamps = [RawResult.read(folder / cell["file"]).stamp for cell in index.cells]
-    timings_file = params.path(f"reports/timings/{name}.json")
-    timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
-    shots = sorted({stamp["shots"] for stamp in stamps} - {None})
-    return {
-        "name": name,
-        "source": index.source,
-        "images": {stamp["category"]: stamp["images_sha256"] for stamp in stamps},
-        "preprocessing": Counter(_preparation(stamp["preprocessing"]) for stamp in stamps),
-        "weights": {used["backbone"]: used["sha256"] for stamp in stamps for used in stamp["weights"]},
-        "weights_missing": index.weights_missing,
-        "results": len(index.cells),
-        "methods": Counter(stamp["method"].replace("_", " ") for stamp in stamps),
-        "shots": ", ".join(map(str, shots)),
-        "timed": bool(timings),
-        "coreset_s": sum(timing["coreset_s"] for timing in timings.values()),
-        "scoring_s": sum(timing["scoring_s"] for timing in timings.values()),
-        "peak_memory_gb": max((timing["peak_memory_bytes"] for timing in timings.values()), default=0) / 2**30,
-    }
-
-
-def _preparation(preprocessing: Mapping[str, object]) -> str:
-    """How images were prepared: "resize 256, crop 224"."""
-    masks = "" if preprocessing["masks"] == "nearest" else f", masks {preprocessing['masks']}"
-    return f"resize {preprocessing['resize']}, crop {preprocessing['crop'] or 'none'}{masks}"
-
-
 def main() -> None:
-    """Write reports/index.html."""
+    """Write reports/index.html, and reports/plots for DVC."""
     params = load_params()
     write_text(params.path("reports/index.html"), build_report(params))
+    write_plots(params)
     print(f"report: {params.path('reports/index.html')}")
 
 

@@ -9,11 +9,14 @@ import pandas as pd
 
 from patchcore_core.errors import InputError
 from patchcore_core.files import write_json, write_text
+from patchcore_core.latex import latex_table
 from patchcore_core.params import MAIN_STUDY, Params
 from patchcore_core.results import ScoreIndex
 from patchcore_core.sanity import CEILING, is_control
 
 NOT_AVAILABLE, WEIGHTS_MISSING, NOTHING = "not available", "weights missing", "-"
+NUMBER = r"[+<~-]? ?\d[\d.]*(?:[ %]|$)"  # "97.3 ± 0.4", "< 30.0"; not "1-nn"
+LONG_TEXT = 40  # characters from which a column is read as prose
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,13 @@ class Table:
             object.__setattr__(self, "caption", f"SYNTHETIC images. {self.caption}")
 
     def write(self, folder: Path, name: str) -> None:
-        """Write NAME.csv, and NAME.json with what is said about it."""
+        """Write NAME.csv, NAME.json with what is said about it, and NAME.tex for a paper."""
         described = {"title": self.title, "caption": self.caption, "synthetic": self.synthetic}
         write_text(folder / f"{name}.csv", self.frame.to_csv(index=False, lineterminator="\n"))
         write_json(folder / f"{name}.json", described)
+        caption, kinds = f"{self.title}. {self.caption}", [column_kind(self.frame[column]) for column in self.frame]
+        text = latex_table(self.frame, kinds=kinds, caption=caption, label=f"tab:{name}")
+        write_text(folder / f"{name}.tex", text)
 
     @classmethod
     def read(cls, folder: Path, name: str) -> "Table":
@@ -57,6 +63,13 @@ class Table:
                 f"there is no table {name} in {folder}: {error}", remedy=f"run `dvc repro {name}`"
             ) from None
         return cls(**described, frame=frame)
+
+
+def column_kind(values: pd.Series) -> str:
+    """How a column of text is set: a "number" to the right, a "word" to the left, "prose" in lines of its own."""
+    if values.str.len().max() >= LONG_TEXT and values.name != "verdict":
+        return "prose"
+    return "number" if values.str.match(NUMBER).any() else "word"
 
 
 def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.DataFrame:

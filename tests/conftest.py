@@ -45,7 +45,7 @@ def fingerprints_once():
 class ToyProject:
     """A project on disk with the dataset "toy": categories `bolt` and `nut` in MVTec's layout, at 64 x 64 pixels.
 
-    `variants`, `dataset` (with its studies) and `execution` go into params.yaml each time that `params` reads it.
+    `variants`, `dataset` (with its studies), `tables` and `execution` go into params.yaml whenever `params` reads it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,6 +55,7 @@ class ToyProject:
             "all": {"coreset_fraction": 1},
         }
         self.dataset: dict[str, object] = {"resize": [64, 64], "seeds": [0, 1]}
+        self.tables: dict[str, dict[str, object]] = {}
         self.execution: dict[str, object] = {"batch_size": 4}
 
     def draw(self) -> "ToyProject":
@@ -82,6 +83,7 @@ class ToyProject:
     def params(self) -> Params:
         toy = {"layout": "mvtec", "source": "images", "variants": list(self.variants)} | self.dataset
         values = {"datasets": {"toy": toy}, "variants": self.variants, "execution": self.execution}
+        values |= {"tables": self.tables} if self.tables else {}
         (self.root / "params.yaml").write_text(yaml.safe_dump(values))
         return load_params(self.root / "params.yaml")
 

@@ -22,6 +22,7 @@ from patchcore_core.evaluation import (
     evaluate,
     evaluate_dataset,
     ground_truth,
+    headline,
     image_intervals,
     main,
     maps_of,
@@ -459,6 +460,20 @@ def test_means_over_categories_and_then_over_seeds_by_hand():
     rows += [["toy", "bolt", "one", 0, "threshold", 17.0], ["toy", "bolt", "two", 0, "pro", 1 / 3]]
     found = summarise(table(rows))
     assert found == {"one": {"image_auroc": 0.75}, "two": {"pro": 0.333333}}
+
+
+def test_the_metrics_that_dvc_shows_are_those_of_patchcore_in_the_main_study(project):
+    project.variants |= {"other": {"stride": 2}, "spade": {"method": "spade"}}
+    project.dataset |= {
+        "variants": ["tenth", "spade"],
+        "seeds": [0],
+        "studies": {"more": {"variants": ["other"], "seeds": [7]}},
+    }
+    rows = [["toy", "bolt", variant, seed, "pro", 0.5] for variant in project.variants for seed in (0, 7)]
+    found = headline(table(rows), "toy", project.params)
+    assert list(zip(found["variant"], found["seed"], strict=True)) == [("tenth", 0)]
+    project.dataset["variants"] = ["spade"]
+    assert set(headline(table(rows), "toy", project.params)["variant"]) == {"spade"}
 
 
 def test_a_mean_with_a_metric_that_is_not_available_is_not_available():

@@ -111,7 +111,10 @@ def test_the_same_drawing_is_the_same_file(draw, tmp_path):
         figures.save(draw("A title"), tmp_path / name / "figure.png")
     first, second = ((tmp_path / name / "figure.png").read_bytes() for name in ("a", "b"))
     assert first == second
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["figure.png"]
+    vectors = [(tmp_path / name / "figure.svg") for name in ("a", "b")]
+    drawn = {path.read_bytes() for path in vectors if path.exists()}
+    assert len(drawn) == (0 if draw is DRAWINGS["anomaly_sheet"] else 1)
+    assert not any(b"matplotlib.org" in text or b"dc:date" in text for text in drawn)  # no version and no time
     with Image.open(tmp_path / "a/figure.png") as image:
         assert set(image.info) <= {"dpi"}  # no version and no time
         assert 100 < min(image.size) <= max(image.size) < 4000
@@ -127,6 +130,13 @@ def test_a_drawing_has_its_title_and_is_not_left_open(draw):
     assert plt.get_fignums() == before
 
 
+def test_a_sheet_of_images_takes_away_the_vectors_of_an_earlier_drawing(tmp_path):
+    figures.save(DRAWINGS["category_bars"](), tmp_path / "figure.png")
+    assert "<svg" in (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    figures.save(DRAWINGS["anomaly_sheet"](), tmp_path / "figure.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
 def test_a_failed_save_leaves_an_earlier_picture(tmp_path):
     figures.save(DRAWINGS["category_bars"](), tmp_path / "figure.png")
     before = (tmp_path / "figure.png").read_bytes()
@@ -134,7 +144,7 @@ def test_a_failed_save_leaves_an_earlier_picture(tmp_path):
     figure.axes[0].set_title("$\\frac$", parse_math=True)  # no formula, so drawing it fails
     with pytest.raises(ValueError):
         figures.save(figure, tmp_path / "figure.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
     assert (tmp_path / "figure.png").read_bytes() == before
 
 

@@ -1,14 +1,17 @@
 import json
+import shutil
 from html.parser import HTMLParser
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import ToyProject
+from toy_report import TOY_FIGURES, make_everything
 
-from patchcore_core import benchmark, figures, paper
-from patchcore_core.contents import ALTERNATIVE_TEXTS, CONTENTS, TIMED
+from patchcore_core import paper, stamp
+from patchcore_core.contents import ALTERNATIVE_TEXTS, CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_core.errors import InputError
-from patchcore_core.report import NO_NUMBER, PAPER_SECTIONS, build_report, count_verdicts
+from patchcore_core.report import build_report, write_plots
+from patchcore_core.report_verdicts import NO_NUMBER, count_verdicts
 from patchcore_core.tables import Table
 
 
@@ -38,33 +41,17 @@ class Page(HTMLParser):
             self.classes.setdefault(self.open[-1], []).append(data.strip())
 
 
+@pytest.fixture(scope="module")
+def reported_once(tmp_path_factory):
+    return make_everything(ToyProject(tmp_path_factory.mktemp("reported")).draw())
+
+
 @pytest.fixture
-def reported(project):
-    """A toy project in which everything that the report shows has been made."""
-    benchmark.collect(benchmark.score_dataset("toy", project.params, show_progress=False), project.params)
-    reports = project.root / "reports"
-    frame = pd.DataFrame({"variant": ["<script>alert(1)</script>"], "image AUROC": ["97.3 ± 0.4"]})
-    sections = [*PAPER_SECTIONS, ("dataset_results@toy", "", ("results_toy",), TOY_FIGURES)]
-    for notebook, _, tables, pictures in sections:
-        (reports / "executed").mkdir(exist_ok=True)
-        (reports / f"executed/{notebook}.html").write_text("page")
-        for name in tables:
-            Table(f"title of {name}", "caption.", False, frame).write(reports / "tables", name)
-        for name in pictures:
-            draw(reports / f"figures/{name}.png")
-    for name in TIMED.values():
-        Table(f"title of {name}", "caption.", False, frame).write(reports / "timings", name)
-        draw(reports / f"timings/{name}.png")
-    for path in ("executed/score@toy.html", "metrics/toy.csv"):
-        (reports / path).parent.mkdir(exist_ok=True)
-        (reports / path).write_text("")
+def reported(reported_once, tmp_path):
+    """A toy project in which everything that the report shows has been made, to be changed by the test."""
+    project = ToyProject(shutil.copytree(reported_once.root, tmp_path / "project"))
+    project.tables = dict(reported_once.tables)
     return project
-
-
-def draw(path):
-    figure = plt.figure(figsize=(1, 1))
-    figures.save(figure, path)
-    plt.close(figure)
 
 
 def rewrite(reported, name, frame=None, folder="tables", **described):
@@ -72,9 +59,6 @@ def rewrite(reported, name, frame=None, folder="tables", **described):
     table = Table.read(reported.root / "reports" / folder, name)
     values = {"title": table.title, "caption": table.caption, "synthetic": table.synthetic} | described
     Table(**values, frame=table.frame if frame is None else frame).write(reported.root / "reports" / folder, name)
-
-
-TOY_FIGURES = ("score_histograms_toy", "anomaly_maps_toy")
 
 
 def test_every_table_and_figure_is_shown(reported):
@@ -93,19 +77,19 @@ def test_every_link_leads_somewhere(reported):
     assert inside
     for link in inside:
         target, _, fragment = link.partition("#")
-        assert fragment in page.ids if not target else (reported.root / "reports" / target).is_file(), link
+        assert fragment in page.ids if not target else (reported.root / "reports" / target).exists(), link
 
 
 def test_the_page_loads_nothing_from_outside_and_describes_its_pictures(reported):
     page = Page(build_report(reported.params))
-    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    assert all(source.startswith("data:image/webp;base64,") for source in page.loaded if source)
     assert all(len(image["alt"]) > 20 for image in page.images)
 
 
 def test_cells_are_text_not_markup(reported):
     html = build_report(reported.params)
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
 
 
 def test_synthetic_sections_are_announced_and_real_ones_are_not(reported):
@@ -153,8 +137,80 @@ def test_a_report_without_its_figures_says_what_to_run(reported):
 
 
 def test_a_report_before_any_result_says_what_to_run(project):
-    with pytest.raises(InputError, match="dvc repro"):
+    with pytest.raises(InputError, match=r"nothing to report yet.*\nRemedy: run `make repro`"):
         build_report(project.params)
+
+
+def test_a_broken_figure_is_named(reported):
+    (reported.root / "reports/figures/t1_image_auroc.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"t1_image_auroc\.png cannot be read"):
+        build_report(reported.params)
+
+
+def test_results_of_another_schema_are_refused_with_what_to_run(reported):
+    path = reported.root / "reports/scores/toy/index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    with pytest.raises(InputError, match="another version\nRemedy: run `dvc repro score@toy`"):
+        build_report(reported.params)
+
+
+def test_results_made_with_other_versions_are_announced(reported, monkeypatch):
+    assert "Other versions" not in Page(build_report(reported.params)).text
+    monkeypatch.setattr("patchcore_core.report_results.versions", lambda: stamp.versions() | {"torch": "99.0"})
+    text = " ".join(Page(build_report(reported.params)).text.split())
+    assert f"Results of toy were computed with torch {stamp.versions()['torch']}, here 99.0." in text
+
+
+def test_what_is_not_available_is_said(reported):
+    assert "not available" in Page(build_report(reported.params)).classes["number"]
+
+
+# Where numbers lead
+
+
+def test_a_variant_leads_to_its_raw_results_and_a_number_to_its_files(reported):
+    page = Page(build_report(reported.params))
+    assert "#raw-toy-tenth" in page.links
+    assert "raw-toy-tenth" in page.ids
+    assert "scores/toy/nut/tenth" in page.links
+    assert "#raw-toy-quoted" not in page.links  # a system that was not run here
+
+
+def test_a_dataset_table_leads_to_the_results_of_its_own_dataset(reported):
+    html = build_report(reported.params)
+    section = html[html.index('id="rows-results_toy"') :]
+    assert 'href="#raw-toy-tenth"' in section[: section.index("</table>")]
+
+
+def test_every_table_and_figure_can_be_had_for_a_paper(reported):
+    links = Page(build_report(reported.params)).links
+    for _, _, tables, pictures in PAPER_SECTIONS:
+        assert {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "tex")} <= set(links)
+        assert {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg")} <= set(links)
+    assert "figures/anomaly_maps_toy.png" in links
+    assert "figures/anomaly_maps_toy.svg" not in links  # a sheet of images
+
+
+# What can be explored
+
+
+def test_the_library_of_charts_is_there_once_and_only_with_charts(reported):
+    html = build_report(reported.params)
+    assert html.count('id="plotly"') == 1
+    assert html.count("data-chart") - html.count("[data-chart]") == len(CHARTS)
+    for table, *_ in CHARTS.values():
+        rewrite(reported, table, pd.DataFrame({"variant": ["a"]}))
+    html = build_report(reported.params)
+    assert 'id="plotly"' not in html
+    assert len(html) < 1_000_000
+
+
+def test_the_plots_of_dvc_are_the_points_of_the_charts(reported):
+    write_plots(reported.params)
+    written = {path.stem: pd.read_csv(path) for path in (reported.root / "reports/plots").iterdir()}
+    assert set(written) == set(CHARTS)
+    first = written["t1_image_auroc"].iloc[0].to_dict()
+    assert first == {"metric": "title of s1_image_auroc", "series": "tenth", "x": "bolt", "value": 99.0, "spread": 0.5}
 
 
 def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(reported):

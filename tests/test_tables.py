@@ -92,6 +92,27 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert table.frame.equals(frame)
 
 
+def test_the_kind_of_a_column_is_that_of_its_cells():
+    kinds = {
+        "number": ["97.3 ± 0.4", "-"],
+        "word": ["1-nn", "patchcore-10"],
+        "prose": ["backbone differs: tf_efficientnet_lite0, not wide_resnet50_2", "-"],
+    }
+    assert {kind: tables.column_kind(pd.Series(values, dtype=str)) for kind, values in kinds.items()} == {
+        kind: kind for kind in kinds
+    }
+    assert tables.column_kind(pd.Series(kinds["prose"], name="verdict", dtype=str)) == "word"
+
+
+def test_a_table_is_written_for_papers_too(tmp_path):
+    frame = pd.DataFrame({"variant": ["a_b"], "image AUROC": ["97.3 ± 0.4"]})
+    tables.Table("Table 1", "In %.", False, frame).write(tmp_path, "t1")
+    text = (tmp_path / "t1.tex").read_text(encoding="utf-8")
+    assert r"\caption{Table 1. In \%.}" in text
+    assert r"\label{tab:t1}" in text
+    assert r"a\_b & 97.3 $\pm$ 0.4 \\" in text
+
+
 def test_a_synthetic_table_cannot_hide_it():
     frame = pd.DataFrame({"variant": ["v"]})
     assert tables.Table("T", "C.", True, frame).caption == "SYNTHETIC images. C."
