@@ -13,7 +13,9 @@ SOURCES = $(if $(MVTEC),--set 'datasets.mvtec.source=$(MVTEC)') $(if $(MTD),--se
 RESULTS := .cache/results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro preflight paper results test test-fast lab lint format picture clean
+PEERS := .venv-peers
+
+.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +54,14 @@ results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (
 	@$(BIN)/python -m patchcore_core.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_core.measured --run --to $(CURDIR)/docs/results.md
 
+bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 10 minutes)
+	@$(BIN)/python -m benchmarks $(if $(MTD),--mtd '$(MTD)') $(if $(DEVICE),--device $(DEVICE)) $(if $(QUICK),--quick) \
+		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
+
+bench-peers: ## build an environment with anomalib in .venv-peers/, for `make bench` to compare with
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
+
 test: setup ## run all tests (3 minutes)
 	@echo "test: all tests, about 3 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q
@@ -74,6 +84,6 @@ format: setup ## format code and strip notebooks
 	@$(STRIP) $(NOTEBOOKS)
 
 clean: ## delete the environment, caches, generated data and reports
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(PEERS) .cache .pytest_cache .ruff_cache *.egg-info
 	rm -rf reports/scores reports/figures reports/executed reports/timings reports/index.html
 	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -23,7 +23,8 @@ from patchcore_core.backbones import PIXELS, UNTRAINED, feature_maps, load_backb
 from patchcore_core.baselines.config import PadimConfig, SpadeConfig
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_core.coreset import coreset_size
-from patchcore_core.neighbours import CELLS, MOST_CODES, PROBES, ROWS_A_CELL
+from patchcore_core.neighbours import CELLS, EXACT, IN_VIEW, LINKS, MOST_CODES, PROBES, ROWS_A_CELL
+from patchcore_core.patchcore import SELECTION_NUMBERS
 from patchcore_core.proxies import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 
 FLOAT = 4  # bytes of a float32
@@ -243,8 +244,10 @@ def coreset_work(config: PatchCoreConfig, n: int, kept: int, d: int) -> Work:
 
 def search_work(config: PatchCoreConfig, q: int, kept: int, d: int) -> Work:
     """Searching the memory bank: 2 q l d, or only the share of the cells that is visited."""
-    if config.search in ("torch", "faiss"):
+    if config.search in EXACT:
         return _products(q, kept, d) + Work(traffic=3 * FLOAT * q * d)
+    if config.search == "hnsw":  # rows met are read one by one; the graph is built by one thread
+        return Work(traffic=FLOAT * (q + kept) * min(kept, IN_VIEW * LINKS) * d)
     cells = max(1, min(round(CELLS * kept**0.5), kept // ROWS_A_CELL))
     visited = kept * min(1, PROBES / cells)
     trained = _products(min(kept, IVF_ROWS * cells), cells, d) * IVF_ROUNDS + _products(kept, cells, d)
@@ -262,7 +265,12 @@ def cell_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, t
             kept, _ = memory_bank(member, (h, w, d), nominal)
             p = min(d, member.projection_dimension or d)
             bank = 0 if kept == n else kept * d
-            selected = {"greedy": 2 * n * p, "random": 0, "kmeans": 3 * n * d, "proxies": 4 * kept * d}[member.sampler]
+            selected = {
+                "greedy": n * (p + SELECTION_NUMBERS),
+                "random": 0,
+                "kmeans": 3 * n * d,
+                "proxies": 4 * kept * d,
+            }[member.sampler]
             copies = 1 if member.search == "torch" else 3
             most = max(most, bank + max(selected if kept < n else 0, copies * kept * d + q * d))
         elif isinstance(member, SpadeConfig):
