@@ -130,6 +130,11 @@ class Category:
         return self.result.distances.shape[1:]
 
     @property
+    def seed(self) -> int:
+        """With which the variant drew what it draws."""
+        return int(self.result.stamp.get("seed", 0))
+
+    @property
     def origin(self) -> str:
         """What captions call the images."""
         return "SYNTHETIC images" if self.synthetic else "real images"
@@ -238,7 +243,7 @@ class Category:
 
     @cached_property
     def _network(self) -> PatchCore:
-        return PatchCore(self.config, seed=int(self.result.stamp.get("seed", 0)), weights=self._weights)
+        return PatchCore(self.config, seed=self.seed, weights=self._weights)
 
     def _picture(self, split: str, number: int) -> NDArray[np.float32]:
         record = (self.train if split == "train" else self.test)[number]
