@@ -23,7 +23,7 @@ from patchcore_core.params import load_params
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCREENSHOTS = Path(os.environ.get("PATCHCORE_SCREENSHOTS", ROOT / "reports" / "screenshots"))
 DATASET, CATEGORY, VARIANT = "mvtec", "gear", "patchcore-10"
-PATIENCE = 60_000  # milliseconds until a kernel must have answered
+PATIENCE = 30_000  # milliseconds until a kernel must have answered
 # What JupyterLab and Chromium write themselves, on any notebook.
 NOT_OURS = re.compile(r"favicon|/api/|/lab/|/static/|ERR_INTERNET|GPU|WebGL|third-party", re.IGNORECASE)
 
@@ -131,6 +131,9 @@ class Notebook:
             self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).click()
 
     def run_all(self):
+        self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")
+        self.page.locator(".jp-StatusBar-Item, .jp-StatusBar-TextItem").filter(has_text="| Idle").first.wait_for()
+        self.page.wait_for_timeout(1500)
         self.menu("Run", "Run All Cells")
 
     def output(self, text):
@@ -144,15 +147,30 @@ class Notebook:
         self.menu("File", "Save Notebook")
 
 
-def test_welcome(browser, lab):
-    n = Notebook(browser, lab, "welcome", height=1800)
+@pytest.fixture
+def opened(browser, lab, request):
+    """Opens notebooks; whatever becomes of the test, a picture of each is kept."""
+    notebooks = []
+
+    def open_notebook(name, **size):
+        notebooks.append(Notebook(browser, lab, name, **size))
+        return notebooks[-1]
+
+    yield open_notebook
+    for notebook in notebooks:
+        notebook.shoot(f"{request.node.name}_end")
+        notebook.page.close()
+
+
+def test_welcome(opened):
+    n = opened("welcome", height=1800)
     n.run_all()
     n.output("unscored").wait_for()
     n.shoot("welcome")
 
 
-def test_anomalies(browser, lab):
-    n = Notebook(browser, lab, "explore_anomalies")
+def test_anomalies(opened):
+    n = opened("explore_anomalies")
     n.run_all()
     n.output("Why this score?").wait_for()
     n.page.wait_for_timeout(3000)
@@ -160,8 +178,8 @@ def test_anomalies(browser, lab):
     print(n.errors)
 
 
-def test_coreset(browser, lab):
-    n = Notebook(browser, lab, "explore_coreset", height=5200)
+def test_coreset(opened):
+    n = opened("explore_coreset", height=5200)
     n.run_all()
     n.output("test patches; the").wait_for()
     n.page.wait_for_timeout(3000)

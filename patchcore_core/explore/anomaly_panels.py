@@ -27,8 +27,7 @@ class AnomalyExplorer:
 
     Attributes:
         chooser: dataset, category, variant.
-        picture: an image with its map; a click on it chooses a patch.
-        neighbours: the nominal patches nearest to the chosen one.
+        picture: an image with its map, in which a click chooses a patch, and the nominal patches nearest to that.
         reweighted: what Eq. 7 makes of the score.
         thresholds: what a threshold makes of all images, in panels of its own.
         upload: an image of your own.
@@ -92,11 +91,10 @@ class AnomalyExplorer:
                 self.why,
             ]
         )
-        self.picture = widgets.HBox([self.figure, controls], layout={"flex_flow": "row wrap"})
-
         self.count = widgets.IntSlider(1, min=1, max=9, description="neighbours k", style=WIDE)
         self.found = widgets.HTML()
-        self.neighbours = widgets.VBox([self.count, self.found])
+        above = widgets.HBox([self.figure, controls], layout={"flex_flow": "row wrap"})
+        self.picture = widgets.VBox([above, self.count, self.found])
 
         self.terms = widgets.HTML()
         self.take_apart = widgets.Button(description="show the terms", tooltip="reads the training images once")
@@ -110,7 +108,6 @@ class AnomalyExplorer:
         self.upload = widgets.VBox([self.file, self.verdict])
         self._panels = (
             self.picture,
-            self.neighbours,
             self.reweighted,
             self.thresholds.choice,
             self.thresholds.errors,

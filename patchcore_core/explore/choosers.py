@@ -66,10 +66,8 @@ class CategoryChooser:
                 manifest = Manifest.read(self._params.path(f"data/{dataset}/manifest.json"), base=self._params.root)
                 known = variants(index, self._params, self._suits)
                 self.categories.options, self.variants.options = manifest.categories, known
-                if category in manifest.categories:
-                    self.categories.value = category
-                if variant in known:
-                    self.variants.value = variant
+                self.categories.value = category if category in manifest.categories else manifest.categories[0]
+                self.variants.value = variant if variant in known else next(iter(known), None)
                 self._open()
         finally:
             self._busy = False

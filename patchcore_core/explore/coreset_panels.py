@@ -29,6 +29,7 @@ from patchcore_core.explore.coresets import (
 from patchcore_core.params import Params
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the points in the plane
+FIRST_STEP = 10
 MOST_COMPARED = 500  # picks for which radii are computed, for time
 MOST_DRAWN = 3000  # patches of a bank that are drawn besides the picks
 MOST_FORGOTTEN = 6
@@ -38,8 +39,7 @@ class ToyPanels:
     """Figure 3 of the paper with the hand on the slider. Each attribute is a widget for a cell of its own.
 
     Attributes:
-        choice: distribution, sampler, fraction, seed, and the step, which can be played.
-        figure: the chosen sampler at work.
+        live: distribution, sampler, fraction, seed and step, which can be played, and the sampler at work.
         comparison: the three samplers beside each other.
         radii: how the covering radius falls.
 
@@ -58,19 +58,22 @@ class ToyPanels:
             options=[(f"{value:.1%}", value) for value in fractions], value=fraction, description="fraction", style=WIDE
         )
         self.seed = widgets.BoundedIntText(seed, min=0, max=999, description="seed", style=WIDE)
-        self.step = widgets.IntSlider(1, min=1, description="kept points", style=WIDE, layout={"width": "480px"})
-        self.play = widgets.Play(1, min=1, interval=500, tooltip="pick one after the other")
+        self.step = widgets.IntSlider(
+            FIRST_STEP, min=1, description="kept points", style=WIDE, layout={"width": "480px"}
+        )
+        self.play = widgets.Play(FIRST_STEP, min=1, interval=500, tooltip="pick one after the other")
         self.text = widgets.HTML()
         self.figure = coreset_views.points_figure()
         self.comparison = coreset_views.side_by_side_figure()
         self.radii = coreset_views.radii_figure(ToyPicks.SAMPLERS, "points")
         widgets.jslink((self.play, "value"), (self.step, "value"))
-        self.choice = widgets.VBox(
+        self.live = widgets.VBox(
             [
                 widgets.HBox([self.distribution, self.sampler], layout={"flex_flow": "row wrap"}),
                 widgets.HBox([self.fraction, self.seed], layout={"flex_flow": "row wrap"}),
                 widgets.HBox([self.play, self.step], layout={"flex_flow": "row wrap"}),
                 self.text,
+                self.figure,
             ]
         )
         for widget in (self.distribution, self.fraction, self.seed):
@@ -131,7 +134,7 @@ class BankPanels:
         self._busy = False
         self.chooser = CategoryChooser(params, opened=self.show_category, closed=self._hide, suits=is_coreset)
         self.size = widgets.SelectionSlider(options=[1], description="picks", style=WIDE, layout={"width": "480px"})
-        self.embedding = widgets.ToggleButtons(options=EMBEDDINGS, description="map", style={"button_width": "80px"})
+        self.embedding = widgets.Dropdown(options=EMBEDDINGS, description="map", style=WIDE)
         self.note = widgets.HTML()
         self.figure = coreset_views.bank_figure()
         self.map = widgets.VBox([self.size, self.embedding, self.note, self.figure])

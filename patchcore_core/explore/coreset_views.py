@@ -110,7 +110,7 @@ def radii_figure(samplers: Sequence[str], unit: str) -> go.FigureWidget:
             **PLAIN,
             "width": 620,
             "height": 320,
-            "xaxis": {"title": f"kept {unit}", "type": "log"},
+            "xaxis": {"title": f"kept {unit}", "type": "log", "dtick": "D2"},
             "yaxis": {"title": "covering radius", "rangemode": "tozero"},
             "shapes": [
                 {

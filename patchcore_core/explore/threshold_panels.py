@@ -127,8 +127,13 @@ class ThresholdPanels:
 
 
 def _first_threshold(category: Category) -> float:
-    """The F1-optimal threshold; the median score where a class is absent."""
+    """With the best F1 score, halfway to the next lower score; the median score where a class is absent.
+
+    At the optimal score itself the slider, which knows steps only, would put that image on either side.
+    """
+    scores = category.scores.scores
     try:
-        return f1_optimum(category.scores.labels, category.scores.scores).threshold
+        best = f1_optimum(category.scores.labels, scores).threshold
     except ValueError:
-        return float(np.median(category.scores.scores))
+        return float(np.median(scores))
+    return (best + scores[scores < best].max(initial=category.scores.scores.min())) / 2

@@ -17,7 +17,7 @@ from patchcore_core.figures import ANOMALOUS_COLOUR, GREY, MASK_COLOUR, NOMINAL_
 COLOUR_SCALES = ("Inferno", "Viridis", "Cividis", "Greys", "RdBu_r")
 PATCH_COLOUR = "#00b7ff"
 SURROUNDINGS = 3  # patches that a cut-out shows on each side of the one that is meant
-CUT_OUT, THUMBNAIL = 112, 104  # pixels of the pictures in galleries
+CUT_OUT, THUMBNAIL = 136, 120  # pixels of the pictures in galleries
 PLAIN = {"template": "plotly_white", "margin": {"l": 10, "r": 10, "t": 36, "b": 10}, "font": {"size": 12}}
 
 Picture = tuple[str, str, str]  # address, caption, alternative text
