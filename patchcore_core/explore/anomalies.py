@@ -33,8 +33,9 @@ def sources(bank_rows: ArrayLike, coreset_indices: ArrayLike, grid: Place) -> li
         coreset_indices: (l,) which nominal patch, n-major then h then w, each row of the bank is.
         grid: (h, w) patches of an image.
     """
-    patches = np.asarray(coreset_indices)[np.asarray(bank_rows)]
-    images, rows, columns = np.unravel_index(patches, (patches.max(initial=0) // (grid[0] * grid[1]) + 1, *grid))
+    patches = np.asarray(coreset_indices)[np.asarray(bank_rows, dtype=np.int64)]
+    images, places = np.divmod(patches, grid[0] * grid[1])
+    rows, columns = np.divmod(places, grid[1])
     return [Source(*map(int, place)) for place in zip(images, rows, columns, strict=True)]
 
 
