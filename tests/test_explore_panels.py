@@ -268,8 +268,9 @@ def test_a_bank_shows_picks_radii_and_what_random_forgets(scored):
     panels = BankPanels(scored.params, "toy", "bolt", "tenth", drawn=50)
     rows, kept = 3 * 64, 19
     assert f"of {rows} nominal patches are drawn" in panels.note.value
-    panels.size.value = kept
-    assert len(panels.figure.data[1].x) == len(panels.figure.data[2].x) == kept
+    for size in (1, kept):
+        panels.size.value = size
+        assert len(panels.figure.data[1].x) == len(panels.figure.data[2].x) == size
     assert int(sum(map(sum, panels.density_figure.data[0].z))) == kept
     assert panels.forgotten.value.count("<figure") == 3  # one of each training image
     used = len(np.unique(panels.category.result.indices))

@@ -202,7 +202,8 @@ class BankPanels:
         self._shown = drawn_rows(len(self._rows), always, cap=self._drawn, generator=draw)
         # Where each pick stands among the drawn patches.
         self._among = {
-            name: torch.searchsorted(self._shown, picks) for name, picks in zip(self._picks, always, strict=True)
+            name: torch.searchsorted(self._shown, picks).numpy()  # numpy takes a tensor of one pick for a number
+            for name, picks in zip(self._picks, always, strict=True)
         }
         self._positions.clear()
 

@@ -61,9 +61,10 @@ def show_step(figure: go.FigureWidget, picks: ToyPicks, sampler: str, step: int)
         centres.update(x=kept[:, 0], y=kept[:, 1], marker={"color": colour})
         last = kept[-1:] if sampler != "k-means" else kept[:0]
         newest.update(x=last[:, 0], y=last[:, 1], marker={"color": colour})
-        x, y = picks.farthest(sampler, step)
-        farthest.update(x=[x], y=[y])
         figure.layout.title = f"{sampler}, {step} kept: covering radius {radius:.2f}"
+    # By itself: what a batch changes in some traces, here the colour, it resets in the others.
+    x, y = picks.farthest(sampler, step)
+    farthest.update(x=[x], y=[y])
 
 
 def side_by_side_figure() -> go.FigureWidget:
