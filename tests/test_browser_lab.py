@@ -153,6 +153,11 @@ class Notebook:
         for _ in range(times):
             handle.press(key)
 
+    def upload(self, file):
+        with self.page.expect_file_chooser() as chooser:
+            self.page.get_by_role("button", name="choose a file").click()
+        chooser.value.set_files(file)
+
     def field(self, description):
         label = self.page.locator(".widget-label").get_by_text(description, exact=True)
         return self.page.locator(".widget-inline-hbox").filter(has=label).first
@@ -213,12 +218,10 @@ def test_an_anomaly_is_explained_where_a_person_points(opened, project):
     notebook.shoot("anomalies")
     _drag_threshold(notebook)
 
-    notebook.page.locator("input[type=file]").set_input_files(
-        files=[{"name": "notes.txt", "mimeType": "image/png", "buffer": b"no image"}]
-    )
+    notebook.upload({"name": "notes.txt", "mimeType": "image/png", "buffer": b"no image"})
     notebook.text("unreadable image: notes.txt").wait_for()
     picture = next((project / "folders/mvtec/bolt/test/spot").iterdir())
-    notebook.page.locator("input[type=file]").set_input_files(picture)
+    notebook.upload(picture)
     notebook.text("It is shown in the panels above").wait_for()
 
     notebook.choose("dataset", UNSCORED)
