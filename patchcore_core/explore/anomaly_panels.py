@@ -214,7 +214,7 @@ class AnomalyExplorer:
                 shown.append(
                     (
                         views.cut_out(picture, (place.row, place.column), category.grid),
-                        f"{caption}, row {place.row}, column {place.column}",
+                        f"{caption}\nrow {place.row}, column {place.column}",
                         f"nominal patch number {number}, framed, at distance {distance:.2f}",
                     )
                 )

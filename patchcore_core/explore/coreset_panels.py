@@ -236,7 +236,7 @@ class BankPanels:
             shown.append(
                 (
                     self._cut_out(image, row, column),
-                    f"{caption}\n{name}, row {row}, column {column}",
+                    f"{caption}\n{name}\nrow {row}, column {column}",
                     f"nominal patch of {name}, framed: {by_random[patch]:.2f} from the nearest random pick",
                 )
             )

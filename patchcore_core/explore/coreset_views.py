@@ -149,9 +149,9 @@ def bank_figure() -> go.FigureWidget:
     """A memory bank in the plane: all of it grey, the picks coloured."""
     figure = go.FigureWidget(
         data=[
-            go.Scattergl(name="nominal patches", mode="markers", marker={"color": GREY, "size": 4}, hoverinfo="skip"),
+            go.Scatter(name="nominal patches", mode="markers", marker={"color": GREY, "size": 4}, hoverinfo="skip"),
             *(
-                go.Scattergl(
+                go.Scatter(
                     name=f"{name} picks",
                     mode="markers",
                     marker={"color": SAMPLER_COLOURS[name], "size": 7, "symbol": symbol},

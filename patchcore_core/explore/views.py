@@ -70,12 +70,11 @@ def patch_bounds(place: tuple[int, int], grid: tuple[int, int], size: tuple[int,
 
 
 def cut_out(picture: NDArray, place: tuple[int, int], grid: tuple[int, int]) -> str:
-    """A patch with its surroundings, framed, as an address for `gallery`."""
+    """A patch with its surroundings, framed, as an address for `gallery`; near the border it is off the middle."""
     height, width = picture.shape[:2]
     left, top, right, bottom = patch_bounds(place, grid, (height, width))
-    beside, above = SURROUNDINGS * (right - left), SURROUNDINGS * (bottom - top)
-    x0, x1 = round(max(0, left - beside)), round(min(width, right + beside))
-    y0, y1 = round(max(0, top - above)), round(min(height, bottom + above))
+    x0, x1 = _window(left, right, width)
+    y0, y1 = _window(top, bottom, height)
     scale = CUT_OUT / max(x1 - x0, y1 - y0)
     shown = _image(picture[y0:y1, x0:x1]).resize(
         (round(scale * (x1 - x0)), round(scale * (y1 - y0))), Image.Resampling.BICUBIC
@@ -230,6 +229,13 @@ def _address(image: Image.Image) -> str:
     buffer = BytesIO()
     image.save(buffer, format="png", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _window(start: float, stop: float, length: int) -> tuple[int, int]:
+    """Pixels of one axis that show a patch from `start` to `stop` with its surroundings, as many wherever it lies."""
+    side = min(length, round((2 * SURROUNDINGS + 1) * (stop - start)))
+    first = min(max(0, round((start + stop - side) / 2)), length - side)
+    return first, first + side
 
 
 def _frame() -> dict[str, object]:
