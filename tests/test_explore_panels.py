@@ -238,6 +238,25 @@ def test_only_banks_of_patches_are_offered(scored):
     assert not is_coreset(PatchCoreConfig(sampler="random"))
 
 
+def test_variants_are_those_of_the_category_and_the_choice_is_kept_where_it_can_be(scored):
+    path = scored.root / "reports/scores/toy/index.json"
+    index = json.loads(path.read_text())
+    index["cells"] = [cell for cell in index["cells"] if (cell["category"], cell["variant"]) != ("nut", "tenth")]
+    path.write_text(json.dumps(index))
+    chooser = AnomalyExplorer(scored.params, "toy", "bolt", "all").chooser
+    chooser.categories.value = "nut"
+    assert (chooser.variants.options, chooser.variants.value) == (("all",), "all")
+    chooser.categories.value = "bolt"
+    assert (chooser.variants.options, chooser.variants.value) == (("tenth", "all"), "all")
+
+
+def test_a_category_without_a_suitable_variant_is_told(scored):
+    path = scored.root / "reports/scores/toy/index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cells": []}))
+    explorer = AnomalyExplorer(scored.params, "toy")
+    assert "no results of a variant that can be shown here" in explorer.chooser.status.value
+
+
 # Coresets
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_server.services.contents.filemanager import FileContentsManager
+from traitlets.config.loader import PyFileConfigLoader
 from whole_project import NOTEBOOKS, ROOT
 
 from patchcore_core.explore.saving import strip_on_save
@@ -73,5 +74,10 @@ def test_anything_but_a_notebook_of_today_is_saved_as_it_is(model):
     assert model == before
 
 
-def test_the_configuration_of_the_lab_names_the_hook():
-    assert HOOK in (ROOT / "lab" / "jupyter_server_config.py").read_text(encoding="utf-8")
+def test_the_lab_is_started_with_a_configuration_that_names_the_hook():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "jupyter lab --config=lab/jupyter_server_config.py" in makefile
+    assert '--sys-prefix --name python3 --display-name "PatchCore Bench"' in makefile  # nothing in the user's home
+    config = PyFileConfigLoader("jupyter_server_config.py", path=str(ROOT / "lab")).load_config()
+    assert config.ContentsManager.pre_save_hook == HOOK
+    assert (ROOT / config.LabApp.default_url.removeprefix("/lab/tree/")).is_file()

@@ -181,13 +181,15 @@ class AnomalyExplorer:
         row, column = worst_place(subject.distances)
         verdict, threshold = self.thresholds.verdict(subject.score), self.thresholds.level.value
         truth = {None: "nobody knows", "good": "nominal"}.get(subject.defect, f"anomalous ({subject.defect})")
+        others = (
+            f"{scores.rank(subject.score):.0%} of the nominal test images score less. " if len(scores.nominal) else ""
+        )
         no_mask = "" if subject.mask is not None or subject.defect in (None, "good") else " It has no mask."
         self.why.value = (
             f"<p><b>Why this score?</b> The patch in row {row}, column {column} is the farthest from all that the "
-            f"memory bank knows: {subject.distances.max():.2f}. It alone makes the score {subject.score:.2f}; "
-            f"{scores.rank(subject.score):.0%} of the nominal test images score less. At the threshold "
-            f"{threshold:.3g} the image is called <b>{verdict}</b>; in truth it is {html.escape(truth)}."
-            f"{no_mask}</p>"
+            f"memory bank knows: {subject.distances.max():.2f}. It alone makes the score {subject.score:.2f}. "
+            f"{others}At the threshold {threshold:.3g} the image is called <b>{verdict}</b>; in truth it is "
+            f"{html.escape(truth)}.{no_mask}</p>"
         )
 
     # Neighbours and Eq. 7

@@ -260,9 +260,10 @@ class Category:
         ).numpy()
 
 
-def variants(index: ScoreIndex, params: Params, suits: Callable[[MethodConfig], bool]) -> list[str]:
-    """Variants among the results that suit, in order."""
-    names = dict.fromkeys(cell["variant"] for cell in index.cells if cell["shots"] is None)
+def variants(index: ScoreIndex, category: str, params: Params, suits: Callable[[MethodConfig], bool]) -> list[str]:
+    """Variants among the results of a category that suit, in order."""
+    of_category = [cell for cell in index.cells if (cell["category"], cell["shots"]) == (category, None)]
+    names = dict.fromkeys(cell["variant"] for cell in of_category)
     return [name for name in names if name in params.variants and suits(params.config(index.dataset, name))]
 
 

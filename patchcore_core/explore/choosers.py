@@ -49,8 +49,13 @@ class CategoryChooser:
         choices = widgets.HBox([self.datasets, self.categories, self.variants], layout={"flex_flow": "row wrap"})
         self.widget = widgets.VBox([choices, self.status, self.progress])
         self.datasets.observe(lambda _: None if self._busy else self.open(self.datasets.value), names="value")
-        for dropdown in (self.categories, self.variants):
-            dropdown.observe(lambda _: None if self._busy else self._open(), names="value")
+        self.categories.observe(
+            lambda _: (
+                None if self._busy else self.open(self.datasets.value, self.categories.value, self.variants.value)
+            ),
+            names="value",
+        )
+        self.variants.observe(lambda _: None if self._busy else self._open(), names="value")
 
     def open(self, dataset: str | None, category: str | None = None, variant: str | None = None) -> None:
         """Open a category of a dataset; without a name, or one that is not there, the first."""
@@ -64,9 +69,10 @@ class CategoryChooser:
                 self._params.dataset(str(dataset))  # raises, and names those that there are
                 index = ScoreIndex.read(self._params.path(f"reports/scores/{dataset}"))
                 manifest = Manifest.read(self._params.path(f"data/{dataset}/manifest.json"), base=self._params.root)
-                known = variants(index, self._params, self._suits)
+                category = category if category in manifest.categories else manifest.categories[0]
+                known = variants(index, category, self._params, self._suits)  # a study may have some categories only
                 self.categories.options, self.variants.options = manifest.categories, known
-                self.categories.value = category if category in manifest.categories else manifest.categories[0]
+                self.categories.value = category
                 self.variants.value = variant if variant in known else next(iter(known), None)
                 self._open()
         finally:
