@@ -20,7 +20,7 @@ from patchcore_core.errors import InputError
 from patchcore_core.explore.anomalies import Scores
 from patchcore_core.params import Params
 from patchcore_core.patchcore import PatchCore
-from patchcore_core.results import RawResult, ScoreIndex
+from patchcore_core.results import INDEX_FILE, RawResult, ScoreIndex
 from patchcore_core.scoring import anomaly_maps
 
 Report = Callable[[int, int], None]  # is told how many images of how many are done
@@ -105,8 +105,7 @@ class Category:
         Raises:
             InputError: there are no results, or they are not of the images that are there now.
         """
-        folder = params.path(f"reports/scores/{dataset}")
-        index = ScoreIndex.read(folder)
+        folder, index = params.path(f"reports/scores/{dataset}"), read_index(dataset, params)
         manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
         cell = next((cell for cell in index.cells if _is(cell, category, variant)), None)
         remedy = f"run `dvc repro score@{dataset}`"
@@ -258,6 +257,21 @@ class Category:
         return anomaly_maps(
             torch.from_numpy(distances), size, sigma=config.smoothing_sigma, upsampling=config.upsampling
         ).numpy()
+
+
+def read_index(dataset: str, params: Params) -> ScoreIndex:
+    """What results a dataset has.
+
+    Raises:
+        InputError: there are none yet, or they were written by another version.
+    """
+    folder = params.path(f"reports/scores/{dataset}")
+    if not (folder / INDEX_FILE).is_file():
+        raise InputError(
+            f"there are no results of {dataset} yet",
+            remedy=f"run `make repro`, or `dvc repro score@{dataset}` for these alone, and choose the dataset again",
+        )
+    return ScoreIndex.read(folder)
 
 
 def variants(index: ScoreIndex, category: str, params: Params, suits: Callable[[MethodConfig], bool]) -> list[str]:

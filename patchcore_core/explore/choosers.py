@@ -9,9 +9,8 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.errors import InputError
 from patchcore_core.explore import views
-from patchcore_core.explore.categories import Category, keeps_patches, variants
+from patchcore_core.explore.categories import Category, keeps_patches, read_index, variants
 from patchcore_core.params import Params
-from patchcore_core.results import ScoreIndex
 
 WIDE = {"description_width": "110px"}
 HIDDEN, SHOWN = "none", None  # values of a widget's `layout.display`
@@ -67,7 +66,7 @@ class CategoryChooser:
                 self.datasets.value = dataset if dataset in self._params.datasets else None
                 self.categories.options = self.variants.options = ()
                 self._params.dataset(str(dataset))  # raises, and names those that there are
-                index = ScoreIndex.read(self._params.path(f"reports/scores/{dataset}"))
+                index = read_index(dataset, self._params)
                 manifest = Manifest.read(self._params.path(f"data/{dataset}/manifest.json"), base=self._params.root)
                 category = category if category in manifest.categories else manifest.categories[0]
                 known = variants(index, category, self._params, self._suits)  # a study may have some categories only

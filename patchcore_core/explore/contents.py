@@ -2,8 +2,8 @@
 
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.errors import InputError
+from patchcore_core.explore.categories import read_index
 from patchcore_core.params import Params
-from patchcore_core.results import ScoreIndex
 
 
 def state(params: Params) -> str:
@@ -11,7 +11,7 @@ def state(params: Params) -> str:
     rows, problems = [], []
     for dataset in params.datasets:
         try:
-            index = ScoreIndex.read(params.path(f"reports/scores/{dataset}"))
+            index = read_index(dataset, params)
             manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
         except InputError as error:
             rows.append(f"| `{dataset}` | not yet | | |")

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -209,7 +210,7 @@ def gallery(pictures: Sequence[Picture], *, empty: str = "Nothing to show.") -> 
 
 def message(text: object) -> str:
     """What went wrong and what helps, as the program says it."""
-    lines = html.escape(str(text)).replace("\n", "<br>")
+    lines = re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(str(text))).replace("\n", "<br>")
     return (
         "<div role='alert' style='border-left:4px solid #d9622b;padding:6px 12px;background:#fff4ec;color:#222;"
         f"line-height:1.5'>{lines}</div>"
