@@ -69,8 +69,9 @@ test: setup ## run all tests (3 minutes)
 test-fast: setup ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -q -m 'not slow'
 
-lab: setup ## open JupyterLab
-	@$(BIN)/jupyter lab notebooks
+lab: setup ## open JupyterLab at notebooks/welcome.ipynb
+	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "PatchCore Bench" >/dev/null
+	@$(BIN)/jupyter lab --config=lab/jupyter_server_config.py
 
 lint: setup ## check code and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -85,5 +86,5 @@ format: setup ## format code and strip notebooks
 
 clean: ## delete the environment, caches, generated data and reports
 	rm -rf $(VENV) $(PEERS) .cache .pytest_cache .ruff_cache *.egg-info
-	rm -rf reports/scores reports/figures reports/executed reports/timings reports/index.html
+	rm -rf reports/scores reports/figures reports/executed reports/timings reports/screenshots reports/index.html
 	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -78,6 +78,11 @@ def test_only_figures_draws():
     assert drawing == [PACKAGE / "figures.py", PACKAGE / "figures_method.py"]
 
 
+def test_only_the_views_of_the_explorers_draw_with_plotly():
+    drawing = [path for path in MODULES if re.search(r"^\s*(import|from) plotly", path.read_text(), re.MULTILINE)]
+    assert drawing == [PACKAGE / "explore" / "coreset_views.py", PACKAGE / "explore" / "views.py"]
+
+
 def test_nothing_unpickles():
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

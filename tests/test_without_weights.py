@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import yaml
-from whole_project import NOTEBOOKS, make_project, outputs, run_cells, score_project, stages
+from whole_project import NOTEBOOKS, STAGED, make_project, outputs, run_cells, score_project, stages
 
 NEEDS_A_NETWORK = ("score", "00_method")  # the one runs in the fixture, the other looks into a network
 
@@ -25,7 +25,7 @@ def _has_weights(backbone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", [path.stem for path in NOTEBOOKS if path.stem not in NEEDS_A_NETWORK])
+@pytest.mark.parametrize("notebook", [path.stem for path in STAGED if path.stem not in NEEDS_A_NETWORK])
 def test_a_notebook_runs_and_leaves_what_its_stage_declares(notebook, project):
     stage = next(stage for stage in stages().values() if f"{notebook}.ipynb" in stage["cmd"])
     run_cells(project, notebook, **({"dataset": "mvtec"} if notebook == "dataset_results" else {}))

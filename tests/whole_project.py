@@ -21,6 +21,8 @@ from patchcore_core.params import load_params
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+EXPLORERS = ("explore_anomalies", "explore_coreset", "welcome")  # for a person to look around; no stage runs them
+STAGED = [path for path in NOTEBOOKS if path.stem not in EXPLORERS]
 SIDE = 64  # of every toy image
 SHRUNK = 4  # by which sizes of single variants are divided
 SEEDS = [0, 1]
