@@ -55,12 +55,12 @@ def make_project(folder: Path) -> Path:
 
 
 def some_of_each_kind(names: list[str], variants: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The first variants of each method, sampler and set of fields; of profiles all, which make sense together only."""
+    """The first variants of each method, sampler, search and set of fields; of profiles all, which make sense together only."""
     counts: Counter[tuple] = Counter()
     kept = []
     for name in names:
         given = variants[name] or {}
-        kind = (given.get("method"), given.get("sampler"), *sorted(given))
+        kind = (given.get("method"), given.get("sampler"), given.get("search"), *sorted(given))
         counts[kind] += 1
         if counts[kind] <= OF_A_KIND or "profile" in given:
             kept.append(name)
