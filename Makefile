@@ -62,8 +62,8 @@ bench-peers: ## build an environment with anomalib in .venv-peers/, for `make be
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
 
-test: setup ## run all tests (3 minutes)
-	@echo "test: all tests, about 3 minutes; 'make test-fast' leaves the slow ones out"
+test: setup ## run all tests (5 minutes)
+	@echo "test: all tests, about 5 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q
 
 test-fast: setup ## run the tests that take seconds
