@@ -213,15 +213,19 @@ def _curve(masks: NDArray, shares: NDArray, maps: NDArray) -> _Curve:
     nominal = maps[~masks]
     nominal.sort()  # in place: these are most pixels of the test set
     scores = maps[masks]
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ranked = scores[order]
     first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     thresholds = ranked[first][::-1]  # ascending: looked up in order, they are found fast
+    below = np.searchsorted(nominal, thresholds)
+    not_above = below.copy()
+    tied = nominal[below.clip(max=len(nominal) - 1)] == thresholds
+    not_above[tied] = np.searchsorted(nominal, thresholds[tied], side="right")
     covered = np.cumsum(np.add.reduceat(shares[order], first))
     return _Curve(
         nominal=len(nominal),
-        above=len(nominal) - np.searchsorted(nominal, thresholds, side="right")[::-1],
-        reached=len(nominal) - np.searchsorted(nominal, thresholds, side="left")[::-1],
+        above=len(nominal) - not_above[::-1],
+        reached=len(nominal) - below[::-1],
         pixels=np.diff(np.append(first, len(ranked))),
         covered=covered / covered[-1],  # all shares of a region make one: the last is the number of regions
     )
