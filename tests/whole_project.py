@@ -55,7 +55,7 @@ def make_project(folder: Path) -> Path:
 
 
 def some_of_each_kind(names: list[str], variants: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The first variants of each method, sampler, search and set of fields; of profiles all, which make sense together only."""
+    """The first variants of each method, sampler, search and set of fields; of profiles, which belong together, all."""
     counts: Counter[tuple] = Counter()
     kept = []
     for name in names:
