@@ -42,7 +42,8 @@ def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
     """The numbers of a table in long form, in percent; what is no number, such as "not available", is left out.
 
     Returns:
-        columns `POINT_COLUMNS`; x is a number where a column names the series.
+        columns `POINT_COLUMNS`; x is a number where a column names the series. Of several rows of one series at one x,
+        which differ in something that the chart does not show, the first counts.
     """
     frame = table.frame
     if x not in frame or (series is not None and series not in frame):
@@ -57,7 +58,7 @@ def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
             if number and not pd.isna(place):
                 metric, name = (of_table, column) if series is None else (column, row[series])
                 rows.append([metric, name, place, float(number[1]), float(number[2] or 0)])
-    return pd.DataFrame(rows, columns=POINT_COLUMNS)
+    return pd.DataFrame(rows, columns=POINT_COLUMNS).drop_duplicates(["metric", "series", "x"], ignore_index=True)
 
 
 @cache

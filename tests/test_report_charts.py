@@ -36,6 +36,12 @@ def test_curves_have_the_metrics_of_rows_whose_place_is_a_number():
     ]
 
 
+def test_of_rows_that_the_chart_cannot_tell_apart_the_first_counts():
+    again = pd.concat([CURVES, CURVES[:1].assign(**{"image AUROC": "1.0"})])
+    expected = points(table(CURVES), "coreset fraction", "sampler")
+    assert points(table(again), "coreset fraction", "sampler").equals(expected)
+
+
 def test_a_table_without_the_columns_has_no_points_and_no_chart():
     for frame in (pd.DataFrame({"variant": ["a"]}), BY_CATEGORY.head(0)):
         found = points(table(frame), "category", None)
