@@ -59,6 +59,22 @@ def test_maps_are_those_of_the_network_in_the_order_of_the_records(records, tmp_
     assert len(files(tmp_path)) == 2
 
 
+def test_half_precision_gives_nearly_the_same_maps_and_files_of_its_own(records, tmp_path):
+    whole, half = maps(cache(tmp_path), records), maps(cache(tmp_path, precision="bfloat16"), records)
+    assert len(files(tmp_path)) == 4
+    for fmap, rounded in zip(whole, half, strict=True):
+        assert rounded.dtype == np.float32
+        assert 0 < np.linalg.norm(fmap - rounded) < 0.2 * np.linalg.norm(fmap)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_network_is_compiled_where_that_is_asked_for(asked, records, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
+    maps(cache(tmp_path, compile=asked), records)
+    assert len(compiled) == asked
+
+
 def test_maps_that_are_there_cost_no_run(records, tmp_path, runs):
     first = maps(cache(tmp_path), records)
     assert sum(runs) == 7
