@@ -225,6 +225,14 @@ def test_a_notebook_runs_on_toy_images_and_leaves_what_its_stage_declares(path, 
     assert {file for file in files(project) - before if not file.startswith(declared)} == by_product
 
 
+@pytest.mark.slow
+def test_times_that_are_measured_by_hand_are_shown_and_not_kept(project):
+    (project / "reports/timings/t5_inference_time.csv").unlink(missing_ok=True)
+    variables = run_cells(project, "t5_inference_time", keep_times=False)
+    assert len(variables["beside"])
+    assert not (project / "reports/timings/t5_inference_time.csv").exists()
+
+
 def test_the_results_of_a_dataset_have_a_row_for_each_variant(project):
     run_cells(project, "dataset_results", dataset="mvtec")
     table = pd.read_csv(project / "reports/tables/results_mvtec.csv", dtype=str, keep_default_na=False)
