@@ -146,8 +146,10 @@ class Notebook:
     def choose(self, description, option):
         self.field(description).locator("select").select_option(label=option)
 
-    def press(self, description, key, times=1):
-        """Press a key on a slider."""
+    def press(self, description, key, times=1, *, at=None):
+        """Press a key on a slider; where it has just been moved by the kernel, once it shows the value `at`."""
+        if at is not None:
+            self.field(description).locator(".widget-readout").get_by_text(at, exact=True).wait_for()
         handle = self.field(description).locator(".noUi-handle").first
         for _ in range(times):
             handle.press(key)
@@ -205,7 +207,7 @@ def test_an_anomaly_is_explained_where_a_person_points(opened, project):
     box = notebook.page.locator(".js-plotly-plot .heatmaplayer image").first.bounding_box()
     notebook.page.mouse.click(box["x"] + box["width"] / 14, box["y"] + box["height"] / 14)
     notebook.text("row 0, column 0").wait_for()
-    notebook.press("patch column", "ArrowRight", times=2)
+    notebook.press("patch column", "ArrowRight", times=2, at="0")
     notebook.text("row 0, column 2").wait_for()
     notebook.press("neighbours k", "ArrowRight", times=2)
     notebook.text("3. distance").wait_for()
