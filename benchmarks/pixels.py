@@ -1,5 +1,7 @@
 """Pixel metrics: against a peer, and against the definition."""
 
+import os
+
 import numpy as np
 
 from benchmarks.clock import Row, Table, interleaved
@@ -31,6 +33,8 @@ def pixels(inputs: Inputs, *, repeats: int, peer: Peer | None) -> Table:
     small, values = masks[chosen, ::4, ::4], maps[chosen, ::4, ::4]
     error = abs(metrics.pro(small, values) - pro_by_loops(small, values, 0.3))
     findings = [f"PRO differs from the plain loop by {error:.1e}."]
+    if left_out := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
+        findings.append(f"NumPy ran without {left_out}: `make` leaves it out where NumPy sorts slower with it.")
     if peer is not None:
         rows.append(Row(f"{peer.name}, AUPRO", seconds["peer"]))
         findings.append(f"**{seconds['peer'] / seconds['ours']:.1f}** times as fast as {peer.name}'s AUPRO alone.")

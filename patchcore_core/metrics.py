@@ -7,7 +7,11 @@ Each costs one sort of the scores, O(n log n). Pixel metrics hold a sorted copy 
 anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
 """
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +19,7 @@ from scipy.ndimage import label as label_regions
 
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 MEMORY_FACTOR = 3
+PART = 2**21  # pixels that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -210,25 +215,45 @@ class _Curve:
 
 
 def _curve(masks: NDArray, shares: NDArray, maps: NDArray) -> _Curve:
-    nominal = maps[~masks]
-    nominal.sort()  # in place: these are most pixels of the test set
-    scores = maps[masks]
-    order = np.argsort(-scores)
-    ranked = scores[order]
-    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-    thresholds = ranked[first][::-1]  # ascending: looked up in order, they are found fast
-    below = np.searchsorted(nominal, thresholds)
-    not_above = below.copy()
-    tied = nominal[below.clip(max=len(nominal) - 1)] == thresholds
-    not_above[tied] = np.searchsorted(nominal, thresholds[tied], side="right")
-    covered = np.cumsum(np.add.reduceat(shares[order], first))
+    # Nominal pixels are most of the test set: parts of them are sorted side by side, meanwhile thresholds are found.
+    parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
+    with ThreadPoolExecutor(parts) as pool:
+        sorting = pool.map(_sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
+        scores = maps[masks]
+        order = np.argsort(-scores)
+        ranked = scores[order]
+        first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        covered = np.cumsum(np.add.reduceat(shares[order], first))
+        nominal = list(sorting)
+        ranks = pool.map(partial(_ranks, nominal), np.array_split(ranked[first], parts))
+        above, reached = np.concatenate(list(ranks), axis=1)
     return _Curve(
-        nominal=len(nominal),
-        above=len(nominal) - not_above[::-1],
-        reached=len(nominal) - below[::-1],
+        nominal=masks.size - len(scores),
+        above=above,
+        reached=reached,
         pixels=np.diff(np.append(first, len(ranked))),
         covered=covered / covered[-1],  # all shares of a region make one: the last is the number of regions
     )
+
+
+def _sorted_nominal(masks: NDArray, maps: NDArray) -> NDArray:
+    nominal = maps[~masks]
+    nominal.sort()  # in place: these are most pixels of the test set
+    return nominal
+
+
+def _ranks(nominal: Sequence[NDArray], thresholds: NDArray) -> NDArray[np.int64]:
+    """How many scores, sorted in parts, are above and how many reach each of (t,) falling thresholds: (2, t)."""
+    rising = thresholds[::-1]  # looked up in this order, they are found fast
+    found = np.zeros((2, len(rising)), dtype=np.int64)
+    for part in nominal:
+        below = np.searchsorted(part, rising)
+        found[1] += len(part) - below
+        tied = np.flatnonzero(below < len(part))
+        tied = tied[part[below[tied]] == rising[tied]]
+        below[tied] = np.searchsorted(part, rising[tied], side="right")
+        found[0] += len(part) - below
+    return found[:, ::-1]
 
 
 def _pixel_auroc(curve: _Curve) -> float:

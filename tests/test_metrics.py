@@ -8,6 +8,7 @@ import pytest
 from scipy.ndimage import label as label_regions
 from sklearn.metrics import f1_score, roc_auc_score
 
+from patchcore_core import metrics
 from patchcore_core.metrics import (
     MEMORY_FACTOR,
     Regions,
@@ -182,6 +183,25 @@ def test_pro_is_interpolated_at_the_limit():
 def test_pro_equals_a_plain_loop(seed, tied, max_fpr):
     masks, maps = random_case(10 * seed, tied=tied)
     assert pro(masks, maps, max_fpr) == pytest.approx(pro_by_loops(masks, maps, max_fpr), abs=1e-9)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cores", [1, 2, 3, 16, None])
+def test_metrics_do_not_depend_on_how_many_parts_are_sorted_side_by_side(monkeypatch, cores, tied):
+    masks, maps = random_case(5, tied=tied, shape=(7, 12, 15))
+    expected = pixel_metrics(masks, maps)
+    monkeypatch.setattr(metrics, "PART", 100)
+    monkeypatch.setattr(metrics.os, "cpu_count", lambda: cores)
+    assert pixel_metrics(masks, maps) == expected
+
+
+def test_a_part_may_have_no_nominal_pixel(monkeypatch):
+    masks, maps = random_case(5, shape=(4, 12, 15))
+    masks[1] = True
+    expected = pixel_metrics(masks, maps)
+    monkeypatch.setattr(metrics, "PART", 1)
+    monkeypatch.setattr(metrics.os, "cpu_count", lambda: 4)
+    assert pixel_metrics(masks, maps) == expected
 
 
 def test_regions_do_not_reach_from_one_image_into_the_next():
@@ -448,9 +468,11 @@ def test_regions_labelled_once_give_what_masks_give():
         assert metric(regions, maps) == metric(masks, maps)
 
 
-def test_pixel_metrics_hold_no_more_than_they_say():
+def test_pixel_metrics_hold_no_more_than_they_say(monkeypatch):
+    monkeypatch.setattr(metrics, "PART", 2**17)
+    monkeypatch.setattr(metrics.os, "cpu_count", lambda: 16)
     masks = np.zeros((60, 224, 224), dtype=bool)
-    masks[::2, 40:110, 40:110] = True  # a twentieth of all pixels
+    masks[::2, 40:140, 40:140] = True  # a tenth of all pixels
     maps = rng().random(masks.shape, dtype=np.float32)
     regions = Regions.label(masks)
     tracemalloc.start()
