@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 
 from patchcore_core.errors import InputError
 from patchcore_core.gaps import Gaps
-from patchcore_core.products import BLOCK_VALUES, in_blocks
+from patchcore_core.products import block_rows, in_blocks
 from patchcore_core.progress import progress_bar
 
 SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
@@ -55,7 +55,7 @@ def random_projection(features: Tensor, dimension: int, *, generator: Generator 
     def project(block: slice) -> None:
         projected[block] = features[block].to(precision) @ projection
 
-    in_blocks(len(features), max(1, BLOCK_VALUES // d), project)
+    in_blocks(len(features), block_rows(d, features.device), project)
     return projected
 
 
@@ -211,10 +211,17 @@ def check_features(features: Tensor, size: int) -> None:
     if not 1 <= size <= n:
         raise InputError(f"size={size} must lie in 1..{n}, the number of patch features")
     # In blocks: to look at all at once would take twice the memory of the features.
-    parts = features.split(max(1, BLOCK_VALUES // max(1, features.shape[1])))
-    bad = sum(int((~torch.isfinite(part)).any(dim=1).sum()) for part in parts)
+    parts = features.split(block_rows(features.shape[1], features.device))
+    bad = sum(_not_finite(part) for part in parts)
     if bad:
         raise InputError(f"{bad} of {n} patch features hold NaN or infinite values", remedy="check images and network")
+
+
+def _not_finite(rows: Tensor) -> int:
+    """How many rows hold NaN or infinities."""
+    if torch.isfinite(rows.sum(dtype=torch.promote_types(rows.dtype, torch.float32))):
+        return 0  # a sum tells at once; only a sum that overflows tells nothing
+    return int((~torch.isfinite(rows)).any(dim=1).sum())
 
 
 def _check_gaps(gaps: Tensor, n: int, start: int | None) -> None:

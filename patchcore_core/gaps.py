@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from patchcore_core.products import BLOCK_VALUES, bfloat16_pays, in_blocks, smallest
+from patchcore_core.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
+from patchcore_core.screening import SAMPLED, Screen
 
 PICKS_AT_ONCE = 1024  # in one product
+MOST_ROWS = 4096  # of a block with few picks: what is done with the rows themselves stays in the cache
 FEWEST_TO_SCREEN = 64  # picks, for which a screening costs less than it saves
-MOST_TO_SCREEN = 0.6  # share of a block's rows that pass, above which the next blocks are not screened
-UNIT = 2.0**-8  # the largest relative error of rounding to bfloat16
 
 
 class Gaps:
@@ -16,11 +16,10 @@ class Gaps:
 
     Distances are computed as |x - c|^2 = 2 (|x|^2/2 + |c|^2/2 - x c), about the mean of the features, where norms
     are small and lose least to rounding. Blocks of rows are centred when they are used: beside the features there are
-    three numbers a row, and one block.
+    three numbers a row, one block, and on a CPU what screening needs.
 
-    A pick changes the gaps of few rows. Where the processor multiplies bfloat16 much faster, a block is screened
-    first: a product in bfloat16 of slightly longer vectors is a lower bound of each distance, whatever is rounded,
-    and only rows that a bound lets come nearer are multiplied in full precision. The gaps are the same.
+    A pick changes the gaps of few rows. On a CPU only rows that a lower bound lets come nearer are multiplied in full:
+    see `Screen`. The gaps are the same.
 
     Args:
         features: (n, d), in any floating-point type; they are not changed.
@@ -39,16 +38,16 @@ class Gaps:
         self.features, self.outset = features, outset
         self.precision = torch.promote_types(precision, features.dtype)
         n, d = features.shape
-        self._block = max(1, BLOCK_VALUES // d)
-        parts = features.split(self._block)
-        self._mean = (sum(part.sum(dim=0, dtype=torch.float64) for part in parts) / n).to(self.precision)
-        self._half_norms = torch.cat([self._centred(part).square().sum(dim=1) / 2 for part in parts])
+        # Any centre would do: the mean of some rows is near enough.
+        self._centre = features[:: -(-n // SAMPLED)].to(self.precision).mean(dim=0)
+        parts = features.split(self._block_rows(d))
+        self._half_norms = torch.cat([(part - self._centre).square_().sum(dim=1) / 2 for part in parts])
         self.rounding = 32 * torch.finfo(self.precision).eps * float(self._half_norms.max())
         self.squared = features.new_full((n,), torch.inf, dtype=self.precision)
         if outset is not None:
-            self.squared = outset.to(self.precision)
+            self.squared = outset.to(self.precision, copy=True)
         self.nearest = torch.full((n,), -1, dtype=torch.int32, device=features.device)
-        self._screens = self.precision == torch.float32 and bfloat16_pays(features.device)
+        self._screen: Screen | None = None
 
     def add(self, picks: Tensor) -> None:
         """Let the gaps know of new picks (b,), rows of the features."""
@@ -59,57 +58,39 @@ class Gaps:
     def exact(self, rows: Tensor) -> Tensor:
         """Squared gaps of some rows (k,) to their nearest pick in double precision, by differences."""
         nearest = self.nearest[rows].long()
-        gaps = (self.features[rows].double() - self.features[nearest].double()).square().sum(dim=1)
+        # Pair by pair: a sum over all rows would round some of them another way, and equal rows must have equal gaps.
+        pairs = (self.features[some].double()[:, None] for some in (rows, nearest))
+        gaps = torch.cdist(*pairs, compute_mode="donot_use_mm_for_euclid_dist")[:, 0, 0].square()
         if self.outset is None:
             return gaps
         return gaps.masked_fill(nearest < 0, torch.inf).minimum(self.outset[rows])
 
-    def _centred(self, rows: Tensor) -> Tensor:
-        return rows.to(self.precision) - self._mean
-
     def _add(self, picks: Tensor) -> None:
-        centres, offsets, owners = self._centred(self.features[picks]), self._half_norms[picks], picks.int()
-        bounds = _bounds(centres, offsets) if self._screens and len(picks) >= FEWEST_TO_SCREEN else None
-        passing = 0.0
+        chosen = self._passing(picks)
+        factors = half_distance_factors(self.features[picks].to(self.precision), self._centre).T
+        product = Product()
 
         def update(block: slice) -> None:
-            nonlocal passing
-            x, half_norms, gaps = self._centred(self.features[block]), self._half_norms[block], self.squared[block]
-            nearest = self.nearest[block]
-            chosen = None
-            if bounds is not None and passing <= MOST_TO_SCREEN:
-                low = 2 * (_lower_products(x, half_norms, bounds) + half_norms) - self.rounding
-                chosen = (low < gaps).nonzero()[:, 0]
-                passing = len(chosen) / len(x)
-                x, half_norms, gaps, nearest = x[chosen], half_norms[chosen], gaps[chosen], nearest[chosen]
-            values, columns = smallest(torch.addmm(offsets, x, centres.T, alpha=-1))
-            found = (2 * (values + half_norms)).clamp_min_(0)
+            rows = block if chosen is None else chosen[block]
+            values, columns = smallest(product(shifted(self.features[rows], self._centre), factors))
+            found = (2 * (values + self._half_norms[rows])).clamp_min_(0)
+            gaps = self.squared[rows]
             nearer = found < gaps
-            gaps, nearest = torch.where(nearer, found, gaps), torch.where(nearer, owners[columns], nearest)
-            rows = block if chosen is None else chosen + block.start
-            self.squared[rows], self.nearest[rows] = gaps, nearest
+            owners = picks[columns.clamp_max_(len(picks) - 1)].int()  # the last pick stands in several columns
+            self.squared[rows] = torch.where(nearer, found, gaps)
+            self.nearest[rows] = torch.where(nearer, owners, self.nearest[rows])
 
-        in_blocks(len(self.features), max(1, BLOCK_VALUES // max(len(picks), centres.shape[1])), update)
+        n = len(self.features) if chosen is None else len(chosen)
+        in_blocks(n, self._block_rows(max(factors.shape)), update)
 
+    def _passing(self, picks: Tensor) -> Tensor | None:
+        """The rows that the picks may come nearer to; None for all, where to choose does not pay."""
+        if len(picks) < FEWEST_TO_SCREEN or self.precision != torch.float32 or self.features.is_cuda:
+            return None  # on a GPU, to choose would wait for the device
+        if self._screen is None:
+            self._screen = Screen(self.features, self._centre)
+        return self._screen.passing(picks, self.squared, self.rounding) if self._screen.pays else None
 
-def _bounds(centres: Tensor, offsets: Tensor) -> Tensor:
-    """Picks as columns (d + 3, b) of a bfloat16 product that is a lower bound of |c|^2/2 - x c.
-
-    By Cauchy-Schwarz, rounding x and c moves x c by at most (2 u + u^2) |x| |c|: a column subtracts a little more.
-    Half the squared norm, made a little smaller, stands in two columns, its upper and its lower digits.
-    """
-    margin = 2.1 * UNIT * centres.norm(dim=1)
-    smaller = offsets * (1 - 2.0**-14)
-    upper = smaller.bfloat16()
-    columns = [-centres, -margin[:, None], upper[:, None], (smaller - upper)[:, None]]
-    return torch.cat([part.bfloat16() for part in columns], dim=1).T
-
-
-def _lower_products(x: Tensor, half_norms: Tensor, bounds: Tensor) -> Tensor:
-    """(n,) lower bounds of the smallest |c|^2/2 - x c of each row."""
-    n, d = x.shape
-    rows = x.new_ones(n, d + 3, dtype=torch.bfloat16)
-    rows[:, :d] = x
-    rows[:, d] = (2 * half_norms).sqrt()
-    low = (rows @ bounds).amin(dim=1).to(x)
-    return low - 1.01 * UNIT * low.abs()  # the product itself is rounded
+    def _block_rows(self, values: int) -> int:
+        rows = block_rows(values, self.features.device)
+        return rows if self.features.is_cuda else min(rows, MOST_ROWS)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core.errors import InputError
-from patchcore_core.products import BLOCK_VALUES, in_blocks, smallest
+from patchcore_core.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
 
 LOST_TO_ROUNDING = 1e-3  # squared distance over squared norms below which float32 products cannot rank
 EXACT = ("torch", "faiss", "faiss-gpu")
@@ -68,9 +68,8 @@ class Index:
         self.search = search
         self._precision = torch.promote_types(bank.dtype, torch.float32)
         self._centre = bank.to(self._precision).mean(dim=0)  # distances stay; smaller norms lose less to rounding
-        self._near_bank = bank.to(self._precision) - self._centre
-        self._rank = _SEARCHES[search](self._near_bank)
-        self._block = max(1, BLOCK_VALUES // max(bank.shape)) if search == "torch" else LIBRARY_BLOCK
+        self._rank = _SEARCHES[search](self._near(bank))
+        self._block = block_rows(max(bank.shape), bank.device) if search == "torch" else LIBRARY_BLOCK
 
     def nearest(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         """Find the k rows of the memory bank nearest to each query.
@@ -107,12 +106,12 @@ class Index:
 
     def _nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Rows and distances (n, k) of one block of queries."""
-        near = queries - self._centre
+        near = self._near(queries)
         indices = self._rank(near, k)
         if self.search not in EXACT:
             short = (indices < 0).any(dim=1).nonzero()[:, 0]
             if len(short):
-                indices[short] = _by_torch(self._near_bank)(near[short], k)
+                indices[short] = _by_torch(self._near(self.bank))(near[short], k)
         distances = _distances(queries, self.bank, indices)
         if self.search in EXACT:
             self._repair(queries, near, distances, indices)
@@ -121,9 +120,12 @@ class Index:
         order = distances.argsort(dim=1, stable=True)
         return indices.gather(1, order), distances.gather(1, order)
 
+    def _near(self, rows: Tensor) -> Tensor:
+        return rows.to(self._precision) - self._centre
+
     def _repair(self, queries: Tensor, near: Tensor, distances: Tensor, indices: Tensor) -> None:
         """Search again in double precision, in place, where single precision could not rank."""
-        norms = near.square().sum(dim=1) + self._near_bank[indices[:, -1]].square().sum(dim=1)
+        norms = near.square().sum(dim=1) + self._near(self.bank[indices[:, -1]]).square().sum(dim=1)
         lost = (distances[:, 0].square() < LOST_TO_ROUNDING * norms).nonzero()[:, 0]
         if len(lost):
             precise, precise_bank = queries[lost].double() - self._centre, self.bank.double() - self._centre
@@ -162,19 +164,21 @@ def recall(found: Tensor, exact: Tensor) -> float:
 
 def _by_torch(bank: Tensor) -> Ranking:
     """Rank by matrix products, in blocks; |q|^2 is the same for all rows and is left out."""
-    half_norms = bank.square().sum(dim=1) / 2
+    origin = bank.new_zeros(bank.shape[1])
+    factors = half_distance_factors(bank, origin).T
 
     def rank(queries: Tensor, k: int) -> Tensor:
         indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
+        product = Product()
 
         def rank_block(block: slice) -> None:
-            products = torch.addmm(half_norms, queries[block], bank.T, alpha=-1)
-            if k == 1:
-                indices[block] = smallest(products)[1][:, None]
+            products = product(shifted(queries[block], origin), factors)
+            if k == 1:  # the last row stands in several columns
+                indices[block] = smallest(products)[1].clamp_max_(len(bank) - 1)[:, None]
             else:
-                indices[block] = products.topk(k, dim=1, largest=False).indices
+                indices[block] = products[:, : len(bank)].topk(k, dim=1, largest=False).indices
 
-        in_blocks(len(queries), max(1, BLOCK_VALUES // len(bank)), rank_block)
+        in_blocks(len(queries), block_rows(factors.shape[1], bank.device), rank_block)
         return indices
 
     return rank
@@ -286,7 +290,7 @@ def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:
     """(n, k) L2 distances from differences, in blocks."""
     n, k = indices.shape
     distances = queries.new_empty(n, k)
-    block = max(1, BLOCK_VALUES // (k * bank.shape[1]))
+    block = block_rows(k * bank.shape[1], bank.device)
     for part, rows, found in zip(queries.split(block), indices.split(block), distances.split(block), strict=True):
         torch.linalg.vector_norm(bank[rows].to(part) - part[:, None], dim=2, out=found)
     return distances

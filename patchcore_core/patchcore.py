@@ -25,10 +25,12 @@ from patchcore_core.files import atomic_path, sha256_file, write_json
 from patchcore_core.memory import check_free
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import patch_features
+from patchcore_core.products import block_rows
 from patchcore_core.proxies import kmeans_centroids, learned_proxies
+from patchcore_core.screening import DEAREST
 
 MODEL_FORMAT = 1
-SELECTION_NUMBERS = 8  # that the greedy coreset keeps for each patch feature
+KEPT_NUMBERS = 8  # for each patch feature, beside its screening and its projection
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
 
 
@@ -212,11 +214,17 @@ def fill_memory_bank(
     return (rows if size == len(rows) else rows[kept]), kept
 
 
+def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
+    """Numbers in single precision that the greedy coreset keeps, at most, for each patch feature beside it."""
+    projected = min(dimensions, projection_dimension or dimensions)
+    return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
+
+
 def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
     size = coreset_size(len(rows), config.coreset_fraction)
     check_features(rows, size)
-    if len(rows) > 1 and (rows == rows[0]).all():
+    if len(rows) > 1 and all((part == rows[0]).all() for part in rows.split(block_rows(rows.shape[1], rows.device))):
         raise InputError(
             f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
             remedy="check that the images are not blank and that the network is trained",
@@ -226,7 +234,7 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
     if config.sampler == "random":
         return random_coreset(rows, size, generator=generator(seed, "random coreset"))
     check_free(
-        len(rows) * (SELECTION_NUMBERS + min(config.projection_dimension or 0, rows.shape[1])) * 4,
+        len(rows) * selection_numbers(rows.shape[1], config.projection_dimension) * 4,
         f"the selection among {len(rows)} patch features",
         device=rows.device,
         remedy="use a smaller projection_dimension, a larger stride, smaller images or fewer of them",

@@ -7,10 +7,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
-BLOCK_VALUES = 2**22  # values of one temporary product block (16 MB in float32)
+BLOCK_VALUES = 2**21  # values of one temporary block of products: 8 MB in float32, which a processor's cache holds
+GPU_BLOCK_VALUES = 2**26  # there, few large blocks cost less than many small ones
 SMALLEST_BLOCK = 64  # rows: with no fewer a GPU that is out of memory is given up
 GROUP = 64  # columns whose smallest value is looked for together
-PROBE_SHAPE, PROBES = (2048, 256, 128), 5  # of the products that are timed
+PROBE_SHAPE, PROBES = (8192, 512, 128), 4  # of the products that are timed: large, as those that they stand for
+WORTH_WHILE = 1.7  # times as fast: what else a screening costs is then saved
+
+
+def block_rows(values: int, device: torch.device) -> int:
+    """How many rows a block has, each of which takes so many values."""
+    return max(1, (GPU_BLOCK_VALUES if device.type == "cuda" else BLOCK_VALUES) // max(1, values))
 
 
 def in_blocks(n: int, rows: int, work: Callable[[slice], None]) -> None:
@@ -37,11 +44,49 @@ def in_blocks(n: int, rows: int, work: Callable[[slice], None]) -> None:
             start += rows
 
 
+class Product:
+    """Matrix products, each of which overwrites the last: room is asked for once, and stays in the cache."""
+
+    def __init__(self) -> None:
+        self._room: Tensor | None = None
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        """(n, d) @ (d, m); the same m each time."""
+        if self._room is None or len(self._room) < len(left):
+            self._room = None  # the old room is given back before a larger one is asked for
+            self._room = left.new_empty(len(left), right.shape[1])
+        return torch.mm(left, right, out=self._room[: len(left)])
+
+
+def half_distance_factors(rows: Tensor, centre: Tensor) -> Tensor:
+    """Rows as factors (n, d + 1) of half squared distances, from which |x|^2/2 is left out.
+
+    |x - c|^2/2 - |x|^2/2 = |c|^2/2 - x c is the product of (x, 1), which `shifted` makes, and (-c, |c|^2/2). From two
+    groups of columns on, the last row is repeated until `smallest` can look at whole groups.
+
+    Args:
+        rows: (m, d) the c.
+        centre: (d,) what is subtracted from them first.
+    """
+    if len(rows) >= 2 * GROUP and len(rows) % GROUP:
+        rows = torch.cat([rows, rows[-1:].expand(-len(rows) % GROUP, -1)])
+    rows = centre - rows
+    return torch.cat([rows, rows.square().sum(dim=1, keepdim=True) / 2], dim=1)
+
+
+def shifted(rows: Tensor, centre: Tensor) -> Tensor:
+    """Rows (n, d) less the centre (d,), with a column of ones: (n, d + 1)."""
+    n, d = rows.shape
+    longer = centre.new_ones(n, d + 1)
+    torch.sub(rows, centre, out=longer[:, :d])
+    return longer
+
+
 def smallest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The smallest value of each row, and the first column that has it: `values.min(dim=1)`.
 
-    On a CPU, columns are looked through in groups, which is several times as fast: only the group that has the
-    smallest value is searched for its place.
+    On a CPU, whole groups of columns are looked through one by one, which is several times as fast: only the group
+    that has the smallest value is searched for its place.
 
     Args:
         values: (n, m).
@@ -49,23 +94,18 @@ def smallest(values: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (n,) values and (n,) columns.
     """
-    m = values.shape[1]
-    whole = m - m % GROUP
-    if values.is_cuda or whole < 2 * GROUP:
+    n, m = values.shape
+    if values.is_cuda or m < 2 * GROUP or m % GROUP or not values.is_contiguous():
         return tuple(values.min(dim=1))
-    lows = values[:, :whole].unflatten(1, (-1, GROUP)).amin(dim=2)
-    if whole < m:
-        lows = torch.cat([lows, values[:, whole:].amin(dim=1, keepdim=True)], dim=1)
-    group = lows.argmin(dim=1, keepdim=True)
-    # The last group may be short: the one that ends with the row holds it, and larger values before it.
-    columns = (group * GROUP).clamp_max(m - GROUP) + torch.arange(GROUP, device=values.device)
-    place = values.gather(1, columns).argmin(dim=1, keepdim=True)
-    return lows.gather(1, group)[:, 0], columns.gather(1, place)[:, 0]
+    groups = values.view(-1, GROUP)
+    lows, group = groups.amin(dim=1).view(n, -1).min(dim=1)
+    first = torch.arange(0, len(groups), m // GROUP, device=values.device)  # group of each row
+    return lows, group * GROUP + groups.index_select(0, first + group).argmin(dim=1)
 
 
 @cache
 def bfloat16_pays(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 at least twice as fast as float32: measured once, in milliseconds."""
+    """Whether the processor multiplies bfloat16 much faster than float32: measured once, in hundredths of a second."""
     if device.type != "cpu":
         return False
     m, n, k = PROBE_SHAPE
@@ -79,4 +119,4 @@ def bfloat16_pays(device: torch.device) -> bool:
             a @ b
             times.append(time.perf_counter() - started)
         seconds[kind] = min(times)
-    return 2 * seconds[torch.bfloat16] < seconds[torch.float32]
+    return WORTH_WHILE * seconds[torch.bfloat16] < seconds[torch.float32]

@@ -24,7 +24,7 @@ from patchcore_core.baselines.config import PadimConfig, SpadeConfig
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_core.coreset import coreset_size
 from patchcore_core.neighbours import CELLS, EXACT, IN_VIEW, LINKS, MOST_CODES, PROBES, ROWS_A_CELL
-from patchcore_core.patchcore import SELECTION_NUMBERS
+from patchcore_core.patchcore import selection_numbers
 from patchcore_core.proxies import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 
 FLOAT = 4  # bytes of a float32
@@ -263,10 +263,9 @@ def cell_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, t
         n, q = nominal * h * w, test * h * w
         if isinstance(member, PatchCoreConfig):
             kept, _ = memory_bank(member, (h, w, d), nominal)
-            p = min(d, member.projection_dimension or d)
             bank = 0 if kept == n else kept * d
             selected = {
-                "greedy": n * (p + SELECTION_NUMBERS),
+                "greedy": n * selection_numbers(d, member.projection_dimension),
                 "random": 0,
                 "kmeans": 3 * n * d,
                 "proxies": 4 * kept * d,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from patchcore_core import gaps
+from patchcore_core import gaps, products, screening
 from patchcore_core.coreset import greedy_coreset
 from patchcore_core.gaps import Gaps
 
@@ -29,16 +29,22 @@ def brute_force(features, picks):
     return distances.min(dim=1)
 
 
-@pytest.fixture(params=[False, True], ids=["in full", "screened"])
-def screening(request, monkeypatch):
-    monkeypatch.setattr(gaps, "bfloat16_pays", lambda device: request.param)
-    monkeypatch.setattr(gaps, "FEWEST_TO_SCREEN", 1)
-    monkeypatch.setattr(gaps, "MOST_TO_SCREEN", 1.0)
+def force_screening(monkeypatch, way):
+    """Let gaps be computed in full, or be screened first whatever it costs."""
+    monkeypatch.setattr(gaps, "FEWEST_TO_SCREEN", 10**9 if way == "in full" else 1)
+    monkeypatch.setattr(screening, "bfloat16_pays", lambda device: way == "bfloat16")
+    monkeypatch.setattr(screening, "DEAREST", 10)
+    monkeypatch.setattr(screening, "MOST_TO_PASS", 1.0)
+
+
+@pytest.fixture(params=["in full", "bfloat16", "float32"])
+def way(request, monkeypatch):
+    force_screening(monkeypatch, request.param)
     return request.param
 
 
 @pytest.mark.parametrize("make", [noise, heaps, unequal, large])
-def test_gaps_are_distances_to_the_nearest_pick(make, screening):
+def test_gaps_are_distances_to_the_nearest_pick(make, way):
     features = make()
     draw = torch.randperm(len(features), generator=torch.Generator().manual_seed(3))
     state = Gaps(features)
@@ -54,34 +60,20 @@ def test_gaps_are_distances_to_the_nearest_pick(make, screening):
     assert torch.allclose(state.squared[others].double(), exact, rtol=1e-3, atol=state.rounding)
 
 
-def test_screening_passes_every_row_that_a_pick_comes_nearer_to():
-    features = heaps()
-    state = Gaps(features)
-    for picks in torch.randperm(len(features), generator=torch.Generator().manual_seed(4))[:400].split(100):
-        centres, offsets = state._centred(features[picks]), state._half_norms[picks]
-        x = state._centred(features)
-        low = 2 * (gaps._lower_products(x, state._half_norms, gaps._bounds(centres, offsets)) + state._half_norms)
-        true = brute_force(features, picks).values
-        assert (low.double() - state.rounding <= true).all()
-        assert (low.double() > 0.5 * true - 0.1 * state._half_norms.max()).all()  # and it is no empty promise
-        state.add(picks)
-
-
 @pytest.mark.parametrize("make", [noise, heaps, unequal])
-def test_screening_leaves_the_picks_as_they_are(make, monkeypatch):
-    monkeypatch.setattr(gaps, "FEWEST_TO_SCREEN", 1)
-    picks = []
-    for screens in (False, True):
-        monkeypatch.setattr(gaps, "bfloat16_pays", lambda device, screens=screens: screens)
-        picks.append(greedy_coreset(make(), 900, start=7))
-    assert torch.equal(*picks)
+@pytest.mark.parametrize("way", ["bfloat16", "float32"])
+def test_screening_leaves_the_picks_as_they_are(make, way, monkeypatch):
+    force_screening(monkeypatch, "in full")
+    expected = greedy_coreset(make(), 900, start=7)
+    force_screening(monkeypatch, way)
+    assert torch.equal(greedy_coreset(make(), 900, start=7), expected)
 
 
-def test_many_blocks_give_what_one_gives(screening, monkeypatch):
+def test_many_blocks_give_what_one_gives(way, monkeypatch):
     features, picks = noise(), torch.arange(0, 3000, 11)
-    whole, parts = Gaps(features), None
+    whole = Gaps(features)
     whole.add(picks)
-    monkeypatch.setattr(gaps, "BLOCK_VALUES", 9000)
+    monkeypatch.setattr(products, "BLOCK_VALUES", 9000)
     parts = Gaps(features)
     parts.add(picks)
     assert torch.allclose(whole.squared, parts.squared, rtol=1e-4, atol=whole.rounding)
@@ -94,6 +86,25 @@ def test_what_is_covered_from_the_outset_stays_so():
     state.add(torch.tensor([0]))
     assert state.exact(torch.tensor([1, 2])).tolist() == [1, 100]
     assert state.nearest.tolist() == [0, -1, 0]
+
+
+def test_what_is_covered_from_the_outset_is_not_changed_by_picks():
+    features = noise(50).double()
+    outset = torch.full((50,), 30.0, dtype=torch.float64)
+    state = Gaps(features, outset=outset)
+    state.add(torch.arange(10))
+    assert (outset == 30).all()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_equal_rows_have_equal_gaps_wherever_they_stand(precision):
+    features = noise(60).to(precision)[torch.randint(60, (999,), generator=torch.Generator().manual_seed(5))]
+    state = Gaps(features)
+    state.add(torch.tensor([3]))
+    rows = torch.arange(4, 999)
+    exact = state.exact(rows)
+    kinds = features[rows].unique(dim=0, return_inverse=True)[1]
+    assert all(len(exact[kinds == kind].unique()) == 1 for kind in range(60) if (kinds == kind).any())
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

@@ -2,7 +2,7 @@ import faiss
 import pytest
 import torch
 
-from patchcore_core import neighbours
+from patchcore_core import neighbours, products
 from patchcore_core.errors import InputError
 from patchcore_core.neighbours import Index, nearest, recall
 
@@ -75,7 +75,7 @@ def test_it_equals_brute_force_where_products_cannot_rank(search, k):
 def test_many_blocks_give_what_one_gives(search, monkeypatch):
     queries, bank = noise(500), noise(64, seed=1)
     whole = nearest(queries, bank, 3, search=search)
-    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 1000)
+    monkeypatch.setattr(products, "BLOCK_VALUES", 1000)
     in_blocks = nearest(queries, bank, 3, search=search)
     assert torch.equal(whole[1], in_blocks[1])
     assert torch.allclose(whole[0], in_blocks[0])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from patchcore_core import products
-from patchcore_core.products import in_blocks, smallest
+from patchcore_core.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
 
 
 def noise(n, m, seed=0):
@@ -28,6 +28,47 @@ def test_of_equal_values_the_first_column_is_named(m):
 def test_columns_of_a_larger_buffer_can_be_searched():
     values = noise(30, 256)[:, :200]
     assert torch.equal(smallest(values)[1], values.argmin(dim=1))
+
+
+def test_half_squared_distances_are_a_product_by_hand():
+    centre = torch.tensor([1.0, 0.0])
+    factors = half_distance_factors(torch.tensor([[4.0, 4.0], [1.0, 0.0]]), centre)
+    assert factors.tolist() == [[-3, -4, 12.5], [0, 0, 0]]
+    rows = shifted(torch.tensor([[1.0, 4.0]]), centre)
+    assert rows.tolist() == [[0, 4, 1]]
+    # (1, 4) is 3 and 4 away; half its squared norm about the centre is 8.
+    assert (rows @ factors.T + 8).tolist() == [[4.5, 8]]
+
+
+@pytest.mark.parametrize(("m", "columns"), [(1, 1), (127, 127), (128, 128), (129, 192), (192, 192)])
+def test_factors_are_filled_up_to_whole_groups_with_the_last_row(m, columns):
+    factors = half_distance_factors(noise(m, 5), torch.zeros(5))
+    assert factors.shape == (columns, 6)
+    assert torch.equal(factors[m:], factors[m - 1 : m].expand(columns - m, -1))
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.float64])
+def test_what_is_shifted_has_the_precision_of_the_centre(precision):
+    rows = noise(7, 3).to(precision)
+    longer = shifted(rows, torch.ones(3, dtype=torch.float64))
+    assert longer.dtype == torch.float64
+    assert torch.equal(longer, torch.cat([rows.double() - 1, torch.ones(7, 1)], dim=1))
+
+
+def test_products_use_one_room_again():
+    product, right = Product(), noise(3, 4)
+    first = product(noise(10, 3), right)
+    assert torch.equal(first, noise(10, 3) @ right)
+    second = product(noise(6, 3, seed=1), right)
+    assert second.data_ptr() == first.data_ptr()
+    assert torch.equal(second, noise(6, 3, seed=1) @ right)
+    assert torch.equal(product(noise(20, 3), right), noise(20, 3) @ right)
+
+
+def test_a_block_has_at_least_one_row_and_more_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(products, "BLOCK_VALUES", 1000)
+    assert [block_rows(values, torch.device("cpu")) for values in (10, 1000, 1001, 0)] == [100, 1, 1, 1000]
+    assert block_rows(1000, torch.device("cuda")) > 1000
 
 
 @pytest.mark.parametrize(("n", "rows"), [(0, 4), (1, 4), (8, 4), (9, 4), (10, 100)])
