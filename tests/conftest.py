@@ -5,6 +5,7 @@ from contextlib import chdir
 from functools import cache
 from pathlib import Path
 
+import faiss
 import huggingface_hub
 import pytest
 import torch
@@ -18,7 +19,9 @@ from patchcore_core.datasets import DatasetSpec, build_manifest
 from patchcore_core.params import Params, load_params
 from patchcore_core.results import ScoreIndex
 
-torch.set_num_threads(1)  # the tensors are small, and threads that wait for each other cost most of the time
+# What tests compute is small, and threads that wait for each other cost most of the time.
+torch.set_num_threads(1)
+faiss.omp_set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
