@@ -10,7 +10,7 @@ from torch import Tensor
 
 from patchcore_core import PatchCore, PatchCoreConfig, datasets
 from patchcore_core.coreset import coreset_size, random_coreset, random_projection
-from patchcore_core.datasets.images import Preprocessing, batches, mask_array, read_mask
+from patchcore_core.datasets.images import Batches, Preprocessing, mask_array, read_mask
 from patchcore_core.detector import generator
 from patchcore_core.neighbours import nearest
 from patchcore_core.progress import progress_bar
@@ -63,7 +63,7 @@ def _described(mtd: Path, share: float) -> tuple[Tensor, Tensor, NDArray[np.bool
     for split in ("train", "test"):
         records = list(datasets.load(mtd, split=split))
         records = records[:: round(1 / share)]
-        images = batches(records, PREPROCESSING, BATCH, workers=WORKERS, description=f"inputs: {split} images")
+        images = Batches(records, PREPROCESSING, BATCH, workers=WORKERS, description=f"inputs: {split} images")
         found.append(torch.cat([model.describe_images(batch)[0] for batch in images]))
     masks = np.stack([mask_array(read_mask(record), PREPROCESSING) for record in records])
     return *found, masks

@@ -8,7 +8,7 @@ from benchmarks.clock import Row, Table, interleaved
 from benchmarks.inputs import BATCH, PREPROCESSING, SIDE, WORKERS
 from patchcore_core import datasets
 from patchcore_core.backbones import Backbone, feature_maps, load_backbone
-from patchcore_core.datasets.images import batches
+from patchcore_core.datasets.images import Batches
 
 NETWORKS = ("tf_efficientnet_lite0", "untrained/wide_resnet50_2")
 HIERARCHIES = (2, 3)
@@ -60,11 +60,11 @@ def reading(folder: Path, *, repeats: int, device: str) -> Table:
     network = load_backbone(NETWORKS[0], HIERARCHIES).to(device)
 
     def extract(workers: int) -> None:
-        for batch in batches(records, PREPROCESSING, BATCH, workers=workers):
+        for batch in Batches(records, PREPROCESSING, BATCH, workers=workers):
             feature_maps(network, batch.to(device))
 
     def read() -> None:
-        for _ in batches(records, PREPROCESSING, BATCH, workers=WORKERS):
+        for _ in Batches(records, PREPROCESSING, BATCH, workers=WORKERS):
             pass
 
     seconds = interleaved(

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.inputs import BATCH, PREPROCESSING, WORKERS
 from patchcore_core import PatchCore, PatchCoreConfig, datasets, metrics
-from patchcore_core.datasets.images import batches, mask_array, read_mask
+from patchcore_core.datasets.images import Batches, mask_array, read_mask
 from patchcore_core.datasets.records import Record
 from patchcore_core.stamp import peak_memory
 
@@ -37,7 +37,7 @@ def run(folder: Path, *, share: float, size: int | None, device: str) -> dict[st
         seconds[name] = time.perf_counter() - started
 
     def read(records: list[Record]) -> list:
-        return batches(records, PREPROCESSING, BATCH, workers=WORKERS)
+        return Batches(records, PREPROCESSING, BATCH, workers=WORKERS)
 
     with lap("start"):
         model = PatchCore(PatchCoreConfig(coreset_fraction=fraction), device=device)

@@ -21,7 +21,7 @@ from patchcore_core.weights import Weights, WeightsMissing
 
 # The modules whose behaviour the raw results of a method depend on, besides those of the feature maps.
 SHARED_MODULES = (*FEATURE_MODULES, "benchmark", "detector", "neighbours", "products")
-PATCHCORE_MODULES = ("patchcore", "patches", "coreset", "gaps", "proxies", "scoring")
+PATCHCORE_MODULES = ("patchcore", "patches", "coreset", "gaps", "screening", "proxies", "scoring")
 METHOD_MODULES = {
     "patchcore": PATCHCORE_MODULES,
     "spade": ("baselines.spade", "baselines.nearest_images", "baselines.description", "patches", "scoring"),

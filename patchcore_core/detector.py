@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import length_hint
 from typing import Self
 
 import torch
@@ -118,11 +119,15 @@ class Detector(ABC):
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
         """What is kept of all images, and the images' size (H, W).
 
-        Where it is known how many images there are, room for them is made once.
+        Room is made once for as many as there are, where that is known: for a tensor or a list, or where
+        `operator.length_hint` tells how many batches there are, as large as the first.
         """
         batches = images.split(BATCH) if isinstance(images, Tensor) else images
-        total = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else None
-        described, sizes, count = [], set(), 0
+        total = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else 0
+        hint = length_hint(batches)
+        rooms: list[Tensor] = []
+        more: list[list[Tensor]] = []  # what there was no room for
+        sizes, count = set(), 0
         for batch in batches:
             if not len(batch):
                 continue
@@ -130,18 +135,19 @@ class Detector(ABC):
             if len(sizes) > 1:
                 raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
             parts = self.describe_images(batch)
-            if total is None:
-                described.append(parts)
+            if hint and not rooms:
+                rooms = [self._room(total or hint * len(batch), part) for part in parts]
+            if more or not rooms or count + len(batch) > len(rooms[0]):
+                more.append(parts)
                 continue
-            if not described:
-                described = [self._room(total, part) for part in parts]
-            for whole, part in zip(described, parts, strict=True):
-                whole[count : count + len(batch)] = part
+            for room, part in zip(rooms, parts, strict=True):
+                room[count : count + len(batch)] = part
             count += len(batch)
-        if not described:
+        if not sizes:
             raise InputError("there are no images", remedy="give at least one image")
-        if total is None:
-            described = [torch.cat(parts) for parts in zip(*described, strict=True)]
+        described = [room[:count] for room in rooms]
+        if more:
+            described = [torch.cat(parts) for parts in zip(*([described] if described else []), *more, strict=True)]
         return described, sizes.pop()
 
     def _room(self, n: int, part: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from patchcore_core.backbones import feature_maps, load_backbone
-from patchcore_core.datasets.images import Preprocessing, batches
+from patchcore_core.datasets.images import Batches, Preprocessing
 from patchcore_core.datasets.records import Record
 from patchcore_core.errors import InputError
 from patchcore_core.files import atomic_path, sha256_json
@@ -105,7 +105,7 @@ class FeatureCache:
                 network = torch.compile(network)
         if isinstance(network, nn.Module):
             network = network.to(self.execution.device)
-        images = batches(
+        images = Batches(
             records,
             preprocessing,
             self.execution.batch_size,

@@ -69,7 +69,7 @@ class Index:
         self._precision = torch.promote_types(bank.dtype, torch.float32)
         self._centre = bank.to(self._precision).mean(dim=0)  # distances stay; smaller norms lose less to rounding
         self._rank = _SEARCHES[search](self._near(bank))
-        self._block = block_rows(max(bank.shape), bank.device) if search == "torch" else LIBRARY_BLOCK
+        self._block = block_rows(bank.shape[1], bank.device) if search == "torch" else LIBRARY_BLOCK
 
     def nearest(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         """Find the k rows of the memory bank nearest to each query.

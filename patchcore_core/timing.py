@@ -14,7 +14,7 @@ from patchcore_core import paper, tables
 from patchcore_core.backbones import feature_maps
 from patchcore_core.comparison import HEADINGS, SYSTEMS
 from patchcore_core.config import MethodConfig, PatchCoreConfig
-from patchcore_core.datasets.images import Preprocessing, batches
+from patchcore_core.datasets.images import Batches, Preprocessing
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import Record
 from patchcore_core.detector import Detector
@@ -147,7 +147,7 @@ def fit_systems(
         key = repr((preprocessing, config.description(model.seed)))
         try:
             if key not in described:
-                images = batches(nominal, preprocessing, execution.batch_size, workers=execution.workers)
+                images = Batches(nominal, preprocessing, execution.batch_size, workers=execution.workers)
                 parts = zip(*(model.describe_images(batch) for batch in images), strict=True)
                 described[key] = [torch.cat(part) for part in parts]
         except WeightsMissing:
@@ -309,7 +309,7 @@ def _time_batch(
     """Seconds for a batch, by part in order."""
     network = detector.network  # built on first use, which is no part of inference
     watch = _Stopwatch(detector.device, clock)
-    (images,) = batches(records, preprocessing, len(records))
+    (images,) = Batches(records, preprocessing, len(records))
     images = images.to(detector.device)
     watch.lap(LOAD)
     maps = feature_maps(network, images)

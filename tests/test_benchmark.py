@@ -12,7 +12,7 @@ from toy_folders import mvtec_folder, save_image
 from patchcore_core import InputError, PatchCore, benchmark, cells, features
 from patchcore_core.benchmark import collect
 from patchcore_core.cells import plan
-from patchcore_core.datasets import batches
+from patchcore_core.datasets import Batches
 from patchcore_core.results import RawResult, ScoreIndex
 from patchcore_core.stamp import versions
 
@@ -89,7 +89,7 @@ def test_a_result_is_what_patchcore_says_of_the_test_images(finished):
     params = finished.params
     work, toy = plan("toy", params), params.dataset("toy")
     cell = next(cell for cell in work.cells if (cell.category, cell.variant, cell.seed) == ("nut", "tenth", 1))
-    train, test = (list(batches(work.manifest.records("nut", s), toy.preprocessing, 2)) for s in ("train", "test"))
+    train, test = (list(Batches(work.manifest.records("nut", s), toy.preprocessing, 2)) for s in ("train", "test"))
     model = PatchCore(params.config("toy", "tenth"), seed=1).fit(train)
     prediction = model.predict(test)
     result = RawResult.read(work.path(cell))
@@ -111,7 +111,7 @@ def test_variants_that_describe_patches_differently_do_not_get_each_others_featu
     finished.dataset["seeds"] = [0]
     index, params = run(finished), finished.params
     manifest, preprocessing = plan("toy", params).manifest, params.dataset("toy").preprocessing
-    train, test = (list(batches(manifest.records("bolt", split), preprocessing, 4)) for split in ("train", "test"))
+    train, test = (list(Batches(manifest.records("bolt", split), preprocessing, 4)) for split in ("train", "test"))
     for cell, result in index.results(finished.root / "reports/scores/toy", category="bolt"):
         expected = PatchCore(params.config("toy", cell["variant"])).fit(train).predict(test).distances
         np.testing.assert_allclose(result.distances, expected, rtol=1e-4)

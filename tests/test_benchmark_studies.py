@@ -15,7 +15,7 @@ from patchcore_core.baselines.config import METHODS, EnsembleConfig
 from patchcore_core.baselines.ensemble import Ensemble
 from patchcore_core.benchmark import score_dataset, shot_rows
 from patchcore_core.cells import plan
-from patchcore_core.datasets import batches
+from patchcore_core.datasets import Batches
 from patchcore_core.evaluation import evaluate_dataset
 from patchcore_core.methods import detector
 from patchcore_core.results import ScoreIndex
@@ -35,7 +35,7 @@ def images(project, category, variant, split):
     """Images as a variant has them prepared, in one batch."""
     params = project.params
     records = plan("toy", params).manifest.records(category, split)
-    return next(batches(records, params.preprocessing("toy", variant), len(records)))
+    return next(Batches(records, params.preprocessing("toy", variant), len(records)))
 
 
 @cache
@@ -287,7 +287,7 @@ def test_a_network_given_to_the_benchmark_scores_as_the_one_given_to_the_method(
 def images_of(project, category, split):
     params = project.params
     records = plan("toy", params, networks={"mine": network()}).manifest.records(category, split)
-    return next(batches(records, params.dataset("toy").preprocessing, len(records)))
+    return next(Batches(records, params.dataset("toy").preprocessing, len(records)))
 
 
 def test_a_second_run_with_an_equal_network_computes_nothing(mine, monkeypatch):

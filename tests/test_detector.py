@@ -52,13 +52,24 @@ def test_a_prediction_holds_what_every_method_gives_and_nothing_else():
     assert (prediction.maps, prediction.distances, prediction.reweighted_scores, prediction.indices) == (None,) * 4
 
 
-def test_what_is_kept_of_batches_is_put_together_in_order():
+@pytest.mark.parametrize("sizes", [[2, 1, 2], [1, 2, 2], [1, 1, 1, 2], [5]])
+@pytest.mark.parametrize("kind", [list, iter, lambda batches: (batch for batch in batches)])
+def test_what_is_kept_of_batches_is_put_together_in_order(sizes, kind):
     images = pictures(5)
     whole = brightness(SmallPyramid()).fit(images).fitted
-    in_parts = brightness(SmallPyramid()).fit(iter(images.split([2, 1, 2]))).fitted
+    in_parts = brightness(SmallPyramid()).fit(kind(images.split(sizes))).fitted
     assert [part.shape for part in whole] == [(5,), (5, 5, 2, 3)]
     for part, same in zip(whole, in_parts, strict=True):
         assert torch.allclose(part, same, rtol=1e-5)
+
+
+def test_room_is_made_once_where_the_number_of_batches_is_known(monkeypatch):
+    rooms, made = [], Detector._room
+    monkeypatch.setattr(Detector, "_room", lambda self, n, part: rooms.append(n) or made(self, n, part))
+    monkeypatch.setattr(torch, "cat", lambda *_: pytest.fail("a second copy was made"))
+    kept = brightness().fit(iter(pictures(7).split(3))).fitted
+    assert rooms == [9, 9]  # three batches of the first one's size, for each of two parts
+    assert [len(part) for part in kept] == [7, 7]
 
 
 def test_empty_batches_are_passed_over():

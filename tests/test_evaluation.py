@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, evaluation, metrics
 from patchcore_core.baselines.config import SpadeConfig
-from patchcore_core.datasets import Manifest, batches, mask_array, read_mask
+from patchcore_core.datasets import Batches, Manifest, mask_array, read_mask
 from patchcore_core.datasets.images import Preprocessing
 from patchcore_core.datasets.records import Record
 from patchcore_core.evaluation import (
@@ -213,8 +213,8 @@ def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
     preprocessing = params.dataset("toy").preprocessing
     for category in ("bolt", "nut"):
         train, test = (manifest.records(category, split) for split in ("train", "test"))
-        model = PatchCore(params.config("toy", "tenth"), seed=1).fit(batches(train, preprocessing, 4))
-        prediction = model.predict(batches(test, preprocessing, 4))
+        model = PatchCore(params.config("toy", "tenth"), seed=1).fit(Batches(train, preprocessing, 4))
+        prediction = model.predict(Batches(test, preprocessing, 4))
         labels = [record.label for record in test]
         masks = np.stack([mask_array(read_mask(record), preprocessing) for record in test])
         expected = {
@@ -345,8 +345,8 @@ def test_variants_are_evaluated_at_the_size_that_they_prepare_images_at(mixed):
     train, test = (manifest.records("nut", split) for split in ("train", "test"))
     for variant, size in (("small", (48, 64)), ("cropped", (40, 40)), ("shrunk", (64, 64))):
         preprocessing = params.preprocessing("toy", variant)
-        model = PatchCore(params.config("toy", variant)).fit(batches(train, preprocessing, 4))
-        maps = model.predict(batches(test, preprocessing, 4)).maps.numpy()
+        model = PatchCore(params.config("toy", variant)).fit(Batches(train, preprocessing, 4))
+        maps = model.predict(Batches(test, preprocessing, 4)).maps.numpy()
         masks = ground_truth(test, preprocessing)
         assert maps.shape[1:] == masks.shape[1:] == size
         chosen = rows[(rows["variant"] == variant) & (rows["metric"] == "pixel_auroc")]

@@ -9,7 +9,7 @@ from torch import nn
 
 from patchcore_core import InputError, features
 from patchcore_core.backbones import feature_maps, load_backbone
-from patchcore_core.datasets import Manifest, batches
+from patchcore_core.datasets import Batches, Manifest
 from patchcore_core.datasets.images import Preprocessing
 from patchcore_core.features import FeatureCache, network_weights
 from patchcore_core.params import Execution
@@ -51,7 +51,7 @@ def files(folder):
 
 def test_maps_are_those_of_the_network_in_the_order_of_the_records(records, tmp_path):
     found = maps(cache(tmp_path), records)
-    (images,) = batches(records, PREPROCESSING, len(records))
+    (images,) = Batches(records, PREPROCESSING, len(records))
     expected = feature_maps(load_backbone(LITE0, (2, 3)), images)
     assert [fmap.shape for fmap in found] == [(7, 40, 4, 6), (7, 112, 2, 3)]
     for fmap, wanted in zip(found, expected, strict=True):
@@ -179,7 +179,7 @@ def test_a_network_of_the_callers_is_asked_for_all_of_its_maps(records, tmp_path
     own = cache(tmp_path, networks={"mine": network})
     sha256 = network_weights(network).sha256
     found = maps(own, records, (1, 2, 3), backbone="mine", weights_sha256=sha256, wanted_later=(4,))
-    (images,) = batches(records, PREPROCESSING, len(records))
+    (images,) = Batches(records, PREPROCESSING, len(records))
     for fmap, wanted in zip(found, feature_maps(network, images), strict=True):
         np.testing.assert_allclose(fmap, wanted, rtol=1e-4, atol=1e-6)
     sorted((tmp_path / "features").iterdir())[0].unlink()

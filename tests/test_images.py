@@ -1,4 +1,5 @@
 import warnings
+from operator import length_hint
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from torchvision import transforms
 from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image
 
-from patchcore_core.datasets import Preprocessing, batches, image_tensor, load, mask_array, read_image, read_mask
+from patchcore_core.datasets import Batches, Preprocessing, image_tensor, load, mask_array, read_image, read_mask
 from patchcore_core.datasets.records import Record
 from patchcore_core.errors import InputError
 
@@ -270,16 +271,25 @@ def test_the_mask_of_a_frame_comes_from_its_place_in_the_stack(tmp_path):
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_batches_come_in_the_order_of_the_records(tmp_path, workers):
     training = load(mvtec_folder(tmp_path, training=7), "part", "train")
-    found = list(batches(training, Preprocessing(16), 3, workers=workers))
+    found = list(Batches(training, Preprocessing(16), 3, workers=workers))
     assert [len(batch) for batch in found] == [3, 3, 1]
     expected = torch.stack([image_tensor(read_image(record), Preprocessing(16)) for record in training])
     assert torch.equal(torch.cat(found), expected)
 
 
+def test_batches_tell_how_many_are_left(tmp_path):
+    read = Batches(load(mvtec_folder(tmp_path, training=7), "part", "train"), Preprocessing(16), 3)
+    assert length_hint(read) == 3
+    next(read)
+    assert length_hint(read) == 2
+    assert len(list(read)) == 2
+    assert length_hint(read) == 0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_of_video_frames_are_the_same_with_threads(tmp_path, workers):
     training = load(mstc_folder(tmp_path), "01", "train")
-    means = torch.cat([batch.mean(dim=(1, 2, 3)) for batch in batches(training, Preprocessing(16), 1, workers=workers)])
+    means = torch.cat([batch.mean(dim=(1, 2, 3)) for batch in Batches(training, Preprocessing(16), 1, workers=workers)])
     assert means.tolist() == pytest.approx([0, 100 / 255, 200 / 255], abs=0.02)
 
 
@@ -287,11 +297,11 @@ def test_batches_of_video_frames_are_the_same_with_threads(tmp_path, workers):
 def test_images_of_different_sizes_are_named_with_the_remedy(tmp_path, workers):
     tiles = load(mtd_folder(tmp_path), "mtd", "train")
     with pytest.raises(InputError) as caught:
-        list(batches(tiles, Preprocessing(16), 2, workers=workers))
+        list(Batches(tiles, Preprocessing(16), 2, workers=workers))
     assert str(caught.value).count("MT_Free/Imgs/exp1_num_") == 2
     assert "give resize as [height, width], or add a crop" in str(caught.value)
     for preprocessing in (Preprocessing((16, 16)), Preprocessing(16, 16)):
-        assert sum(len(batch) for batch in batches(tiles, preprocessing, 2, workers=workers)) == len(tiles)
+        assert sum(len(batch) for batch in Batches(tiles, preprocessing, 2, workers=workers)) == len(tiles)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -299,12 +309,12 @@ def test_an_unreadable_image_stops_the_batches(tmp_path, workers):
     training = load(mvtec_folder(tmp_path), "part", "train")
     training[1].image.write_bytes(b"")
     with pytest.raises(InputError, match=r"unreadable image: .*001\.png"):
-        list(batches(training, Preprocessing(16), 1, workers=workers))
+        list(Batches(training, Preprocessing(16), 1, workers=workers))
 
 
 def test_batches_show_progress_when_described(tmp_path, capsys):
     training = load(mvtec_folder(tmp_path), "part", "train")
-    list(batches(training, Preprocessing(16), 2))
+    list(Batches(training, Preprocessing(16), 2))
     assert capsys.readouterr().err == ""
-    list(batches(training, Preprocessing(16), 2, description="part: read"))
+    list(Batches(training, Preprocessing(16), 2, description="part: read"))
     assert "part: read: 100%" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from toy_folders import save_image
 
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, timing
 from patchcore_core.baselines.config import MeanImageConfig
-from patchcore_core.datasets.images import Preprocessing, batches
+from patchcore_core.datasets.images import Batches, Preprocessing
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import Record
 from patchcore_core.detector import Detector, Prediction
@@ -55,13 +55,13 @@ def records(tmp_path_factory):
 
 @pytest.fixture
 def patchcore(records):
-    images = next(batches(records, PREPROCESSING, len(records)))
+    images = next(Batches(records, PREPROCESSING, len(records)))
     return PatchCore(PatchCoreConfig(coreset_fraction=0.5), network=network).fit(images)
 
 
 @pytest.fixture
 def brightness(records):
-    images = next(batches(records, PREPROCESSING, len(records)))
+    images = next(Batches(records, PREPROCESSING, len(records)))
     return Brightness(MeanImageConfig(), network=network).fit(images)
 
 
@@ -111,9 +111,9 @@ def test_every_batch_is_full_and_every_image_is_seen(patchcore, records, batch_s
 
     def spy(part, *arguments):
         seen.append([int(record.image.stem) for record in part])
-        return batches(part, *arguments)
+        return Batches(part, *arguments)
 
-    monkeypatch.setattr(timing, "batches", spy)
+    monkeypatch.setattr(timing, "Batches", spy)
     times = measure(patchcore, records, batch_size=batch_size)
     assert times["batch"].nunique() == len(seen) == count
     assert {len(part) for part in seen} == {batch_size}
@@ -142,7 +142,7 @@ def test_the_network_is_built_before_the_clock_starts(records, monkeypatch):
             events.append("network")
             return network
 
-    images = next(batches(records, PREPROCESSING, 5))
+    images = next(Batches(records, PREPROCESSING, 5))
     model = Clocked(PatchCoreConfig(), network=network).fit(images)
     events.clear()
     measure(model, records[:1], batch_size=1, clock=lambda: events.append("clock") or 0.0)
@@ -150,7 +150,7 @@ def test_the_network_is_built_before_the_clock_starts(records, monkeypatch):
 
 
 def test_the_detector_predicts_as_before(patchcore, records):
-    images = next(batches(records, PREPROCESSING, 5))
+    images = next(Batches(records, PREPROCESSING, 5))
     before = patchcore.predict(images)
     measure(patchcore, records)
     assert "nearest_patches" not in vars(patchcore)
@@ -250,7 +250,7 @@ def test_every_system_of_a_study_is_fitted_on_all_nominal_images(studied):
 def test_a_fitted_system_is_the_variant_fitted_alone(studied):
     params = studied.params
     records = Manifest.read(studied.root / "data/toy/manifest.json", base=studied.root).records("nut", "train")
-    nominal = next(batches(records, params.preprocessing("toy", "tenth"), len(records)))
+    nominal = next(Batches(records, params.preprocessing("toy", "tenth"), len(records)))
     alone = PatchCore(params.config("toy", "tenth"), seed=0).fit(nominal)
     systems, _ = fit_systems("toy", params, study="search", category="nut")
     torch.testing.assert_close(systems["tenth"].detector.memory_bank, alone.memory_bank)

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchcore_core.datasets.images import Preprocessing, batches, image_tensor, mask_array, read_image, read_mask
+from patchcore_core.datasets.images import Batches, Preprocessing, image_tensor, mask_array, read_image, read_mask
 from patchcore_core.datasets.layouts import DatasetSpec, recognise, scan
 from patchcore_core.datasets.manifest import Manifest, build_manifest
 from patchcore_core.datasets.records import Record
 from patchcore_core.errors import InputError
 
 __all__ = [
+    "Batches",
     "Dataset",
     "DatasetSpec",
     "Manifest",
     "Preprocessing",
     "Record",
-    "batches",
     "build_manifest",
     "image_tensor",
     "load",

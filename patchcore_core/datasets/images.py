@@ -158,17 +158,11 @@ def foreground(values: np.ndarray) -> np.ndarray:
     return values >= (half if values.max() >= half else 1)
 
 
-def batches(
-    records: Sequence[Record],
-    preprocessing: Preprocessing,
-    batch_size: int,
-    *,
-    workers: int = 0,
-    description: str | None = None,
-) -> Iterator[Tensor]:
-    """Read images in order, `batch_size` at a time.
+class Batches(Iterator[Tensor]):
+    """Images read in order, some at a time; `operator.length_hint` says how many batches are left.
 
     Args:
+        batch_size: images of a batch.
         workers: threads that read ahead.
         description: shows a progress bar of this name.
 
@@ -178,6 +172,31 @@ def batches(
     Raises:
         InputError: an image cannot be read, or comes out in another size than the first.
     """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        description: str | None = None,
+    ) -> None:
+        self._left = -(-len(records) // batch_size)
+        self._read = _read_batches(records, preprocessing, batch_size, workers, description)
+
+    def __next__(self) -> Tensor:
+        batch = next(self._read)
+        self._left -= 1
+        return batch
+
+    def __length_hint__(self) -> int:
+        return self._left
+
+
+def _read_batches(
+    records: Sequence[Record], preprocessing: Preprocessing, batch_size: int, workers: int, description: str | None
+) -> Iterator[Tensor]:
     parts = [records[start : start + batch_size] for start in range(0, len(records), batch_size)]
 
     def read(part: Sequence[Record]) -> list[Tensor]:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from patchcore_core.config import MethodConfig, PatchCoreConfig
-from patchcore_core.datasets.images import Preprocessing, batches, image_tensor, mask_array, read_image, read_mask
+from patchcore_core.datasets.images import Batches, Preprocessing, image_tensor, mask_array, read_image, read_mask
 from patchcore_core.datasets.manifest import Manifest
 from patchcore_core.datasets.records import NOMINAL, Record
 from patchcore_core.errors import InputError
@@ -224,7 +224,7 @@ class Category:
         """
         if self._nominal is None:
             parts, size = [], 8  # images at a time
-            for done, batch in enumerate(batches(self.train, self.preprocessing, size)):
+            for done, batch in enumerate(Batches(self.train, self.preprocessing, size)):
                 parts.append(self._network.describe_images(batch)[0].flatten(0, 2))
                 if report is not None:
                     report(min((done + 1) * size, len(self.train)), len(self.train))
