@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from patchcore_core.datasets.synthetic import mstc, mtd, mvtec
 from patchcore_core.errors import InputError
+from patchcore_core.progress import progress_bar
 
 Job = Callable[[Path], None]  # writes a few files below the root it is given
 
@@ -42,8 +41,11 @@ def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
     try:
-        for job in tqdm(list(DATASETS[dataset](seed)), desc=f"drawing synthetic {dataset}", unit="job"):
-            job(scratch)
+        jobs = list(DATASETS[dataset](seed))
+        with progress_bar(len(jobs), f"drawing synthetic {dataset}", unit="job") as bar:
+            for job in jobs:
+                job(scratch)
+                bar.update(1)
         scratch.chmod(0o755)  # mkdtemp makes it readable by its owner alone
         scratch.replace(root)
     finally:
