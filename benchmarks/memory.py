@@ -1,12 +1,14 @@
-"""What a selection takes beside its features, in a process of its own: `python -m benchmarks.memory N D SIZE`.
+"""What a selection takes beside its features, in a process of its own: `python -m benchmarks.memory FILE SIZE`.
 
-Prints bytes: the largest resident memory during the selection, less what was resident before it. Linux only.
+The file is a NumPy array (n, d). Prints bytes: the largest resident memory during the selection, less what was
+resident before it. Linux only.
 """
 
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from patchcore_core.coreset import greedy_coreset
@@ -18,10 +20,10 @@ def resident(kind: str) -> int:
 
 
 if __name__ == "__main__":
-    n, d, size = map(int, sys.argv[1:])
-    features = torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+    file, size = sys.argv[1:]
+    features = torch.from_numpy(np.load(file))
     greedy_coreset(features[:4096], 512, start=0)  # what is loaded on first use
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = resident("VmRSS")
-    greedy_coreset(features, size, start=0)
+    greedy_coreset(features, int(size), start=0)
     print(resident("VmHWM") - before)

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.clock import Row, Table, exponent, interleaved, once, product
@@ -12,10 +14,12 @@ from benchmarks.peers import Peer
 from benchmarks.reference import sequential_picks
 from patchcore_core.coreset import coreset_size, covering_radius, greedy_coreset, random_projection
 from patchcore_core.detector import generator
+from patchcore_core.products import bfloat16_pays
 
 LOOP_PICKS = 20  # of a loop whose time for a pick is measured
 FRACTIONS = (0.01, 0.1)
 AT_ONCE = 1024  # picks of the product that is timed
+MEASURED_PICKS = 2560  # of the selection whose memory is measured
 
 
 def selection(inputs: Inputs, *, repeats: int, same_picks: int, peer: Peer | None, device: str) -> list[Table]:
@@ -27,6 +31,8 @@ def selection(inputs: Inputs, *, repeats: int, same_picks: int, peer: Peer | Non
     x = inputs.projected
     n, d = x.shape
     centres = x[:AT_ONCE].contiguous()
+    fast = "bfloat16" if bfloat16_pays(x.device) else "float32"
+    screening = "not screened on a GPU" if x.is_cuda else f"screened in {fast}"
     tables = []
     for fraction in FRACTIONS:
         size = coreset_size(n, fraction)
@@ -46,7 +52,8 @@ def selection(inputs: Inputs, *, repeats: int, same_picks: int, peer: Peer | Non
         ]
         findings = [
             f"{100 * fraction:g} %: **{seconds['ours'] / products:.2f}** times its products; "
-            f"**{rows[2].seconds / seconds['ours']:.0f}** times as fast a pick as the sequential loop."
+            f"**{rows[2].seconds / seconds['ours']:.0f}** times as fast a pick as the sequential loop.",
+            f"Rows are {screening}.",
         ]
         if peer is not None:
             few = once(lambda: peer.ask("coreset", picks=2))
@@ -55,17 +62,20 @@ def selection(inputs: Inputs, *, repeats: int, same_picks: int, peer: Peer | Non
             findings.append(f"**{a_pick * size / seconds['ours']:.0f}** times as fast a pick as {peer.name}.")
         tables.append(Table(f"Coreset, {100 * fraction:g} % of {n} x {d}", "", rows, findings))
     tables.append(_equality(inputs, same_picks))
-    tables.append(_memory(n, d, peer))
+    tables.append(_memory(x, peer))
     return tables
 
 
-def _memory(n: int, d: int, peer: Peer | None) -> Table:
+def _memory(features: torch.Tensor, peer: Peer | None) -> Table:
     """What a selection takes beside its features, in processes of their own."""
-    command = [sys.executable, "-m", "benchmarks.memory", str(n), str(d), str(LOOP_PICKS * AT_ONCE // 8)]
-    root = Path(__file__).parents[1]
-    ours = int(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
-    features = 4 * n * d
-    findings = [f"Ours: {ours / 2**20:.0f} MiB, {ours / features:.2f} times the features' {features / 2**20:.0f} MiB."]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "features.npy")
+        np.save(file, features.cpu().numpy())
+        command = [sys.executable, "-m", "benchmarks.memory", file, str(min(MEASURED_PICKS, len(features)))]
+        root = Path(__file__).parents[1]
+        ours = int(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
+    taken, held = ours / 2**20, features.nbytes / 2**20
+    findings = [f"Ours: {taken:.0f} MiB, {taken / held:.2f} times the features' {held:.0f} MiB."]
     if peer is not None:
         theirs = peer.ask("coreset", picks=2)["grown_bytes"]
         findings.append(f"{peer.name}, from features before projection: {theirs / 2**20:.0f} MiB.")

@@ -1,6 +1,7 @@
 """The benchmarks run, their loops are the definitions, and their report reads."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_a_selection_is_timed_and_compared(small, monkeypatch):
     tables = selection.selection(small, repeats=1, same_picks=20, peer=None, device="cpu")
     assert "**20 of 20** picks" in tables[2].findings[0]
     assert all(row.seconds > 0 for table in tables for row in table.rows)
+
+
+def test_the_memory_of_a_selection_is_what_it_holds_beside_its_features():
+    features = torch.randn(60_000, 64, generator=torch.Generator().manual_seed(0))  # 15 MB
+    (finding,) = selection._memory(features, None).findings
+    share = float(re.search(r"([\d.]+) times the features' 15 MiB", finding)[1])
+    assert 0.05 < share < 4  # a few numbers a row at least; screening and blocks of products at most
 
 
 def test_a_report_has_every_table(small, monkeypatch, tmp_path):
