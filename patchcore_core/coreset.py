@@ -166,13 +166,16 @@ def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | N
 def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
     """Largest distance from any row to its nearest kept row: the objective of Eq. 5.
 
+    The row is found in the precision of the features, its distance computed in double.
+
     Args:
         features: (n, d).
         coreset_indices: (size,) kept rows.
     """
     state = Gaps(features)
     state.add(coreset_indices)
-    return float(state.squared.max().clamp_min(0).sqrt())
+    farthest = state.squared.argmax(dim=0, keepdim=True)
+    return float(state.exact(farthest).sqrt())
 
 
 def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
