@@ -2,6 +2,7 @@ import ast
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -193,3 +194,14 @@ def test_the_machine_can_be_written_down():
 
 def test_peak_memory_is_in_bytes():
     assert psutil.Process().memory_info().rss <= peak_memory() * 1.01 < psutil.virtual_memory().total
+
+
+def test_the_memory_of_the_process_that_started_this_one_does_not_count():
+    asks = "from patchcore_core.stamp import peak_memory; print(peak_memory())"
+    large = f"""
+import subprocess, sys
+held = b"x" * 2**30
+print(subprocess.run([sys.executable, "-c", {asks!r}], capture_output=True, text=True, check=True).stdout)
+"""
+    run = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True)
+    assert 2**20 < int(run.stdout) < 2**30
