@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 
-repro: setup ## run the whole pipeline (about 12 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 12 minutes by default, nothing if fresh"
+repro: setup ## run the whole pipeline (12 to 14 minutes on 2 cores with the default, synthetic images)
+	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 12 to 14 minutes by default, nothing if fresh"
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "repro: done; open reports/index.html"
@@ -59,7 +59,7 @@ results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (
 	@$(BIN)/python -m patchcore_core.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_core.measured --run --to $(CURDIR)/docs/results.md
 
-bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 10 minutes)
+bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
 	@$(BIN)/python -m benchmarks $(if $(MTD),--mtd '$(MTD)') $(if $(DEVICE),--device $(DEVICE)) $(if $(QUICK),--quick) \
 		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
 
@@ -67,8 +67,8 @@ bench-peers: ## build an environment with anomalib in .venv-peers/, for `make be
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
 
-test: setup ## run all tests (5 minutes)
-	@echo "test: all tests, about 5 minutes; 'make test-fast' leaves the slow ones out"
+test: setup ## run all tests (5 to 7 minutes)
+	@echo "test: all tests, 5 to 7 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q
 
 test-fast: setup ## run the tests that take seconds
