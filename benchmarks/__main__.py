@@ -18,6 +18,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.clock import Row, Table, ceilings, exponent
+from benchmarks.explorers import exploration, report_page
 from benchmarks.inputs import Inputs, make_inputs
 from benchmarks.networks import networks, reading
 from benchmarks.peers import Peer
@@ -26,6 +27,7 @@ from benchmarks.search import search
 from benchmarks.selection import scaling, selection
 from patchcore_core.errors import InputError, exit_on_input_error
 from patchcore_core.files import write_text
+from patchcore_core.params import load_params
 from patchcore_core.progress import progress_bar
 from patchcore_core.stamp import commit, machine, peak_memory, versions
 
@@ -44,6 +46,8 @@ def sections(inputs: Inputs, given: argparse.Namespace, peer: Peer | None) -> It
     yield search(inputs, repeats=repeats, device=device)
     yield networks(repeats=repeats, device=device)
     yield pixels(inputs, repeats=repeats, peer=peer)
+    yield exploration(load_params(ROOT / "params.yaml"), repeats=repeats)
+    yield report_page(ROOT / "reports/index.html", repeats=repeats)
     if given.mtd is not None:
         yield reading(given.mtd, repeats=repeats, device=device)
         yield whole(given.mtd, share=1 / 16 if given.quick else 1, device=device)
@@ -95,7 +99,7 @@ def main() -> None:
     tables = []
     with (
         Peer(given.peer, inputs) if given.peer else nullcontext() as peer,
-        progress_bar(10 if given.mtd else 8, "benchmarks", unit="table") as bar,
+        progress_bar(13 if given.mtd else 11, "benchmarks", unit="table") as bar,
     ):
         for table in sections(inputs, given, peer):
             tables.append(table)

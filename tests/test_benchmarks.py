@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import clock, inputs, selection
+from benchmarks import clock, explorers, inputs, selection
 from benchmarks.clock import Row, Table, exponent, interleaved
 from benchmarks.reference import pro_by_loops, sequential_picks
 from patchcore_core import metrics
@@ -85,6 +85,31 @@ def test_a_report_has_every_table(small, monkeypatch, tmp_path):
     assert "## Some title\n\nSome text.\n\n| case | seconds | rate | |\n" in text
     assert "| case | 0.5 | 2 GFLOP/s | note |\n\n- a finding\n\n## No rows\n\n- another\n" in text
     assert "processor" in text
+
+
+def test_limits_stand_beside_what_was_measured():
+    table = explorers._promised("A title", {"slider": 0.1, "list": 0.4, "more": 9}, {"slider": 0.3, "list": 0.3})
+    assert [(row.seconds, row.note) for row in table.rows] == [(0.1, "limit 0.3 s"), (0.4, "limit 0.3 s"), (9, "")]
+    assert table.findings == ["**Beyond the limit: list.**"]
+    assert explorers._promised("A title", {"slider": 0.1}, {"slider": 0.3}).findings == ["All are within their limits."]
+
+
+def test_without_a_report_or_a_browser_a_sentence_says_so(tmp_path, monkeypatch):
+    (without_report,) = explorers.report_page(tmp_path / "index.html", repeats=1).findings
+    assert "`make repro` makes it" in without_report
+    (tmp_path / "index.html").write_text("<p>A report</p>")
+    monkeypatch.setattr(explorers, "BROWSERS", ())
+    (without_browser,) = explorers.report_page(tmp_path / "index.html", repeats=1).findings
+    assert "no Chromium" in without_browser
+
+
+def test_every_widget_is_timed(monkeypatch):
+    turns = {"slider": [], "list": []}
+    monkeypatch.setattr(explorers, "open_panels", lambda params, folder: ())
+    monkeypatch.setattr(explorers, "answers", lambda: {name: asked.append for name, asked in turns.items()})
+    table = explorers.exploration(None, repeats=3)
+    assert turns == {"slider": [0, 1, 2], "list": [0, 1, 2]}
+    assert [row.case for row in table.rows] == ["slider", "list"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchcore_core"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+CLOCKS = re.compile(r"\b(perf_counter|monotonic|process_time|thread_time)(_ns)?\b|\btime\.time(_ns)?\(|\btimeit\b")
+CLOCKS_OF_PAGES = re.compile(r"performance\.(now|timing|getEntries)|domInteractive|loadEventEnd|Date\.now")
+ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension
+TOLD_SECONDS = re.compile(r"\b(seconds|elapsed|duration|wall_s)\b")
 
 
 def tracked():
@@ -102,3 +106,80 @@ def test_the_changelog_has_a_section_for_what_is_not_released():
 
 def test_dvc_sends_no_statistics():
     assert re.search(r"^\s*analytics = false$", (ROOT / ".dvc" / "config").read_text(), flags=re.MULTILINE)
+
+
+def stopwatches(text):
+    """Lines of a test that compare a clock's reading, or seconds that something took, with a limit.
+
+    Names that a reading is assigned to count as readings, wherever in the file they are compared.
+    """
+    tree, readings = ast.parse(text), set()
+
+    def is_reading(node):
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        return bool(CLOCKS.search(ast.unparse(node)) or names & readings)
+
+    before = None
+    while before != len(readings):
+        before = len(readings)
+        for node in ast.walk(tree):
+            source = getattr(node, "iter", None) or getattr(node, "value", None)  # of loops, or of assignments
+            if isinstance(node, ASSIGNING) and source is not None and is_reading(source):
+                targets = getattr(node, "targets", None) or [node.target]
+                readings |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".append") and is_reading(node.args[0]):
+                readings |= {part.id for part in ast.walk(node.func) if isinstance(part, ast.Name)}
+            elif isinstance(node, ast.FunctionDef):
+                returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+                readings |= {node.name} if any(map(is_reading, returned)) else set()
+
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CLOCKS_OF_PAGES.search(node.value):
+            found.append(node.lineno)
+        ordered = isinstance(node, ast.Compare) and any(
+            isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for operator in node.ops
+        )
+        if ordered:
+            limits = [part for part in [node.left, *node.comparators] if isinstance(part, ast.Constant) and part.value]
+            if is_reading(node) or (limits and TOLD_SECONDS.search(ast.unparse(node))):
+                found.append(node.lineno)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.name)
+def test_no_test_holds_a_stopwatch(path):
+    """A busy machine is no fault of the code: tests count what is done, and `make bench` measures seconds."""
+    if path != Path(__file__):
+        assert stopwatches(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "assert time.perf_counter() - started < 3",
+        "end = time.monotonic() + 5\nwhile time.monotonic() < end: pass",
+        "taken = process_time()\ntotal = taken - 1\nassert LIMIT >= total",
+        "def took(): return perf_counter_ns()\nslow = {n: v for n, v in x if took() > LIMIT}",
+        "found = []\nfound.append(time.time())\nleast = min(found)\nassert least <= 2",
+        "taken = {n: perf_counter() for n in x}\nassert not [n for n, value in taken.items() if value > LIMIT]",
+        "assert times['seconds'].sum() < 60",
+        "assert page.evaluate('() => performance.now()') < 2000",
+    ],
+)
+def test_a_stopwatch_is_found(text):
+    assert stopwatches(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "old = time.time() - 3600\nos.utime(path, (old, old))",
+        "assert (times['seconds'] > 0).all()",
+        "assert work.seconds(UNIT) == 5",
+        "server.wait(timeout=30)",
+        "assert len(rows) < 60",
+    ],
+)
+def test_what_is_no_stopwatch_is_left_alone(text):
+    assert stopwatches(text) == []

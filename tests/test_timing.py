@@ -180,7 +180,6 @@ def test_a_processor_is_not_waited_for(brightness, records, monkeypatch):
 def test_real_times_are_positive(patchcore, records):
     times = inference_times(patchcore, records, PREPROCESSING, batch_size=2, repeats=1, warm_up=1)
     assert (times["seconds"] > 0).all()
-    assert times["seconds"].sum() < 60
 
 
 def test_what_cannot_be_timed_is_said_at_once(brightness):
