@@ -41,10 +41,10 @@ repro: setup ## run the whole pipeline (12 to 14 minutes on 2 cores with the def
 	@echo "repro: done; open reports/index.html"
 
 preflight: setup ## what the run of params.yaml takes, and all that would fail
-	@$(BIN)/python -m patchcore_core.preflight
+	@$(BIN)/python -m patchcore_suite.preflight.messages
 
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
-	@$(BIN)/python -m patchcore_core.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
+	@$(BIN)/python -m patchcore_suite.preflight.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
 ifdef GO
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
@@ -56,8 +56,8 @@ else
 endif
 
 results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (about an hour on 2 cores)
-	@$(BIN)/python -m patchcore_core.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
-	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_core.measured --run --to $(CURDIR)/docs/results.md
+	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
+	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
 
 bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
 	@$(BIN)/python -m benchmarks $(if $(MTD),--mtd '$(MTD)') $(if $(DEVICE),--device $(DEVICE)) $(if $(QUICK),--quick) \

@@ -25,11 +25,11 @@ from benchmarks.peers import Peer
 from benchmarks.pixels import pixels
 from benchmarks.search import search
 from benchmarks.selection import scaling, selection
-from patchcore_core.errors import InputError, exit_on_input_error
-from patchcore_core.files import write_text
-from patchcore_core.params import load_params
-from patchcore_core.progress import progress_bar
-from patchcore_core.stamp import commit, machine, peak_memory, versions
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import write_text
+from patchcore_core.common.progress import progress_bar
+from patchcore_suite.run.environment import commit, machine, peak_memory, versions
+from patchcore_suite.settings.params import load_params
 
 ROOT = Path(__file__).parents[1]
 SHARES = (0.25, 0.5, 1)

@@ -16,12 +16,12 @@ from PIL import Image
 
 from benchmarks.clock import Row, Table, interleaved
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.datasets.records import Record
-from patchcore_core.explore.anomaly_panels import AnomalyExplorer
-from patchcore_core.explore.categories import Category
-from patchcore_core.explore.coreset_panels import BankPanels, ToyPanels
-from patchcore_core.params import Params
-from patchcore_core.results import RawResult
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.explore.anomaly_panels import AnomalyExplorer
+from patchcore_suite.explore.categories import Category
+from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
+from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.settings.params import Params
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

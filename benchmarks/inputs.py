@@ -8,13 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from patchcore_core import PatchCore, PatchCoreConfig, datasets
+from patchcore_core import PatchCore, PatchCoreConfig
+from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, random_coreset, random_projection
-from patchcore_core.datasets.images import Batches, Preprocessing, mask_array, read_mask
 from patchcore_core.detector import generator
 from patchcore_core.neighbours import nearest
-from patchcore_core.progress import progress_bar
 from patchcore_core.scoring import anomaly_maps
+from patchcore_suite import datasets
+from patchcore_suite.datasets.images import Batches, mask_array, read_mask
+from patchcore_suite.datasets.preprocessing import Preprocessing
 
 GRID, DIMENSION = 28, 152  # of MTD's images at 224 pixels with EfficientNet-Lite0
 TRAIN, TEST, SIDE = 762, 582, 224

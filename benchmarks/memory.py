@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from patchcore_core.coreset import greedy_coreset
-from patchcore_core.stamp import peak_memory
+from patchcore_suite.run.environment import peak_memory
 
 if __name__ == "__main__":
     file, size = sys.argv[1:]

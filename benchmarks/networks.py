@@ -6,9 +6,9 @@ import torch
 
 from benchmarks.clock import Row, Table, interleaved
 from benchmarks.inputs import BATCH, PREPROCESSING, SIDE, WORKERS
-from patchcore_core import datasets
 from patchcore_core.backbones import Backbone, feature_maps, load_backbone
-from patchcore_core.datasets.images import Batches
+from patchcore_suite import datasets
+from patchcore_suite.datasets.images import Batches
 
 NETWORKS = ("tf_efficientnet_lite0", "untrained/wide_resnet50_2")
 HIERARCHIES = (2, 3)

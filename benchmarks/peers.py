@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from benchmarks.inputs import Inputs
-from patchcore_core.errors import InputError
+from patchcore_core.common.errors import InputError
 
 WORKER = Path(__file__).with_name("anomalib_worker.py")
 

@@ -4,7 +4,8 @@ import torch
 
 from benchmarks.clock import Row, Table, interleaved, product
 from benchmarks.inputs import Inputs
-from patchcore_core.neighbours import Index, recall, unusable
+from patchcore_core.neighbours import Index, recall
+from patchcore_core.searches import unusable
 
 SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
 FEW = 50_000  # queries of the approximate searches

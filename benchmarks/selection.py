@@ -14,7 +14,7 @@ from benchmarks.peers import Peer
 from benchmarks.reference import sequential_picks
 from patchcore_core.coreset import coreset_size, covering_radius, greedy_coreset, random_projection
 from patchcore_core.detector import generator
-from patchcore_core.products import bfloat16_pays
+from patchcore_core.fast.products import bfloat16_pays
 
 LOOP_PICKS = 20  # of a loop whose time for a pick is measured
 FRACTIONS = (0.01, 0.1)

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.inputs import BATCH, PREPROCESSING, WORKERS
-from patchcore_core import PatchCore, PatchCoreConfig, datasets, metrics
-from patchcore_core.datasets.images import Batches, mask_array, read_mask
-from patchcore_core.datasets.records import Record
-from patchcore_core.stamp import peak_memory
+from patchcore_core import PatchCore, PatchCoreConfig, metrics
+from patchcore_suite import datasets
+from patchcore_suite.datasets.images import Batches, mask_array, read_mask
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.run.environment import peak_memory
 
 
 def run(folder: Path, *, share: float, size: int | None, device: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ def without_announcements(handler, page_config):
 
 
 # Notebooks are dependencies of stages: running and saving one must leave its bytes as they were.
-c.ContentsManager.pre_save_hook = "patchcore_core.explore.saving.strip_on_save"
+c.ContentsManager.pre_save_hook = "patchcore_suite.explore.stripped_saving.strip_on_save"
 c.LabApp.default_url = "/lab/tree/notebooks/welcome.ipynb"
 c.ServerApp.tornado_settings = {
     "websocket_max_message_size": 64 * 2**20,  # bytes; images are uploaded into notebooks through the web socket

@@ -1,4 +1,4 @@
-"""PatchCore (Roth et al., CVPR 2022), and what a reproducible benchmark of it needs."""
+"""PatchCore (Roth et al., CVPR 2022), from its equations."""
 
 import importlib
 
@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 __all__ = ["InputError", "PatchCore", "PatchCoreConfig", "Prediction"]
 
 _HOMES = {
-    "InputError": "patchcore_core.errors",
+    "InputError": "patchcore_core.common.errors",
     "PatchCore": "patchcore_core.patchcore",
     "PatchCoreConfig": "patchcore_core.config",
     "Prediction": "patchcore_core.detector",

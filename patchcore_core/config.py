@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import ClassVar, get_args, get_origin
 
-from patchcore_core.errors import InputError
+from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 SAMPLERS = ("greedy", "random", "kmeans", "proxies")

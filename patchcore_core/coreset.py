@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from patchcore_core.errors import InputError
-from patchcore_core.gaps import Gaps
-from patchcore_core.products import block_rows, in_blocks
-from patchcore_core.progress import progress_bar
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.progress import progress_bar
+from patchcore_core.fast.nearest_picks import Gaps
+from patchcore_core.fast.products import block_rows, in_blocks
 
 SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
 TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision

@@ -12,9 +12,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
-from patchcore_core.errors import InputError
-from patchcore_core.memory import check_free
 
 Images = Tensor | Iterable[Tensor]  # (n, 3, H, W), or batches of it
 BATCH = 32  # images that are described at once when all come in one tensor

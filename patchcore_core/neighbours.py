@@ -1,30 +1,15 @@
 """Nearest neighbours of patch features in a memory bank: exact, or approximate and faster on large banks."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
-from patchcore_core.errors import InputError
-from patchcore_core.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
+from patchcore_core.common.errors import InputError
+from patchcore_core.fast.products import block_rows, in_blocks
+from patchcore_core.searches import SEARCHES, by_torch, unusable
 
 LOST_TO_ROUNDING = 1e-3  # squared distance over squared norms below which float32 products cannot rank
 EXACT = ("torch", "faiss", "faiss-gpu")
 LIBRARY_BLOCK = 2**16  # queries that a library's search gets at once
-
-# Inverted files: the bank in cells around centroids, of which a query visits the nearest few.
-CELLS = 4  # times the square root of the bank's rows: what faiss recommends below a million rows
-ROWS_A_CELL = 39  # at least, for k-means to find the centroids: faiss's own limit
-PROBES = 16  # cells that a query visits
-# Product quantisation: a row's difference from its centroid in parts of few dimensions, one code each.
-CODE_BITS = 8
-MOST_CODES = 64  # a row
-ROWS_A_CODE, ROUNDS = 64, 10  # of the codes' k-means; with 256 and 25, as faiss has it, recall is the same
-# A graph of neighbours (HNSW): links a row, and how many rows are kept in view while it is built and searched.
-LINKS, IN_VIEW = 32, 128
-
-Ranking = Callable[[Tensor, int], Tensor]  # queries (n, d) and k to rows of the bank (n, k); -1 where there is none
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, *, search: str = "torch") -> tuple[Tensor, Tensor]:
@@ -68,7 +53,7 @@ class Index:
         self.search = search
         self._precision = torch.promote_types(bank.dtype, torch.float32)
         self._centre = bank.to(self._precision).mean(dim=0)  # distances stay; smaller norms lose less to rounding
-        self._rank = _SEARCHES[search](self._near(bank))
+        self._rank = SEARCHES[search](self._near(bank))
         self._block = block_rows(bank.shape[1], bank.device) if search == "torch" else LIBRARY_BLOCK
 
     def nearest(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
@@ -111,7 +96,7 @@ class Index:
         if self.search not in EXACT:
             short = (indices < 0).any(dim=1).nonzero()[:, 0]
             if len(short):
-                indices[short] = _by_torch(self._near(self.bank))(near[short], k)
+                indices[short] = by_torch(self._near(self.bank))(near[short], k)
         distances = _distances(queries, self.bank, indices)
         if self.search in EXACT:
             self._repair(queries, near, distances, indices)
@@ -129,22 +114,8 @@ class Index:
         lost = (distances[:, 0].square() < LOST_TO_ROUNDING * norms).nonzero()[:, 0]
         if len(lost):
             precise, precise_bank = queries[lost].double() - self._centre, self.bank.double() - self._centre
-            indices[lost] = _by_torch(precise_bank)(precise, indices.shape[1])
+            indices[lost] = by_torch(precise_bank)(precise, indices.shape[1])
             distances[lost] = _distances(precise, precise_bank, indices[lost]).to(distances)
-
-
-def unusable(search: str) -> str | None:
-    """Why a search cannot be used here, with the remedy; None if it can."""
-    if search not in _SEARCHES:
-        return f"search={search!r} must be one of {', '.join(_SEARCHES)}"
-    if search == "faiss-gpu":
-        import faiss  # slow to import
-
-        if not hasattr(faiss, "StandardGpuResources"):
-            return "search='faiss-gpu' needs faiss built for GPUs: install the extra `gpu`, or choose torch or faiss"
-        if faiss.get_num_gpus() == 0:
-            return "search='faiss-gpu' found no GPU: choose torch or faiss"
-    return None
 
 
 def recall(found: Tensor, exact: Tensor) -> float:
@@ -160,130 +131,6 @@ def recall(found: Tensor, exact: Tensor) -> float:
     if found.shape != exact.shape or found.ndim != 2 or not found.numel():
         raise InputError(f"found {tuple(found.shape)} and exact {tuple(exact.shape)} must be (n, k), and not empty")
     return float((found[:, :, None] == exact[:, None, :]).any(dim=1).double().mean())
-
-
-def _by_torch(bank: Tensor) -> Ranking:
-    """Rank by matrix products, in blocks; |q|^2 is the same for all rows and is left out."""
-    origin = bank.new_zeros(bank.shape[1])
-    factors = half_distance_factors(bank, origin).T
-
-    def rank(queries: Tensor, k: int) -> Tensor:
-        indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
-        product = Product()
-
-        def rank_block(block: slice) -> None:
-            products = product(shifted(queries[block], origin), factors)
-            if k == 1:  # the last row stands in several columns
-                indices[block] = smallest(products)[1].clamp_max_(len(bank) - 1)[:, None]
-            else:
-                indices[block] = products[:, : len(bank)].topk(k, dim=1, largest=False).indices
-
-        in_blocks(len(queries), block_rows(factors.shape[1], bank.device), rank_block)
-        return indices
-
-    return rank
-
-
-def _by_faiss(bank: Tensor) -> Ranking:
-    """Rank by a faiss Flat index."""
-    import faiss  # slow to import, and not needed by the default search
-
-    return _filled(faiss.IndexFlatL2(bank.shape[1]), bank)
-
-
-def _by_faiss_gpu(bank: Tensor) -> Ranking:
-    """Rank by a faiss Flat index on the first GPU."""
-    import faiss
-
-    resources = faiss.StandardGpuResources()
-    index = faiss.index_cpu_to_gpu(resources, 0, faiss.IndexFlatL2(bank.shape[1]))
-    index.resources = resources  # must live as long as the index
-    return _filled(index, bank)
-
-
-def _by_hnsw(bank: Tensor) -> Ranking:
-    """Rank the rows that a walk over a graph of neighbours meets."""
-    import faiss
-
-    index = faiss.IndexHNSWFlat(bank.shape[1], LINKS)
-    index.hnsw.efConstruction = index.hnsw.efSearch = IN_VIEW
-    with _one_thread():  # with several, links depend on which thread comes first
-        return _filled(index, bank)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def _by_ivf(bank: Tensor) -> Ranking:
-    """Rank the rows of the nearest cells."""
-    import faiss
-
-    _check_trainable("ivf", bank, ROWS_A_CELL)
-    d = bank.shape[1]
-    return _filled(faiss.IndexIVFFlat(faiss.IndexFlatL2(d), d, _cells(bank)), bank)
-
-
-def _by_ivfpq(bank: Tensor) -> Ranking:
-    """Rank the rows of the nearest cells by their codes."""
-    import faiss
-
-    _check_trainable("ivfpq", bank, 2**CODE_BITS)
-    d = bank.shape[1]
-    codes = max(m for m in range(1, min(d, MOST_CODES) + 1) if d % m == 0)
-    index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, _cells(bank), codes, CODE_BITS)
-    index.pq.cp.min_points_per_centroid = 1  # a small bank gets codes all the same, without a warning
-    index.pq.cp.max_points_per_centroid, index.pq.cp.niter = ROWS_A_CODE, ROUNDS
-    return _filled(index, bank)
-
-
-_SEARCHES = {
-    "torch": _by_torch,
-    "faiss": _by_faiss,
-    "faiss-gpu": _by_faiss_gpu,
-    "ivf": _by_ivf,
-    "ivfpq": _by_ivfpq,
-    "hnsw": _by_hnsw,
-}
-
-
-def _check_trainable(search: str, bank: Tensor, rows: int) -> None:
-    if len(bank) < rows:
-        raise InputError(
-            f"search={search!r} needs at least {rows} rows in the memory bank to be trained, and there are {len(bank)}",
-            remedy="search: torch, or a larger coreset_fraction",
-        )
-
-
-def _cells(bank: Tensor) -> int:
-    """Number of cells of an inverted file."""
-    return min(round(CELLS * len(bank) ** 0.5), len(bank) // ROWS_A_CELL)
-
-
-def _filled(index: "faiss.Index", bank: Tensor) -> Ranking:  # noqa: F821
-    """Ranking by a faiss index, which is trained on the bank, where it has to be, and gets its rows.
-
-    What faiss draws in training comes from its own fixed seeds.
-    """
-    rows = bank.float().cpu().numpy()
-    if not index.is_trained:
-        index.train(rows)
-        index.nprobe = PROBES
-    index.add(rows)
-
-    def rank(queries: Tensor, k: int) -> Tensor:
-        _, found = index.search(queries.float().cpu().numpy(), k)
-        return torch.from_numpy(found).to(queries.device)
-
-    return rank
 
 
 def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:

@@ -10,27 +10,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from patchcore_core import scoring
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import atomic_path, sha256_file, write_json
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.coreset import (
-    anchor_gaps,
-    check_features,
-    coreset_size,
-    greedy_coreset,
-    random_coreset,
-    random_projection,
-)
-from patchcore_core.detector import Detector, Prediction, generator
-from patchcore_core.errors import InputError
-from patchcore_core.files import atomic_path, sha256_file, write_json
-from patchcore_core.memory import check_free
+from patchcore_core.detector import Detector, Prediction
+from patchcore_core.memory_bank import fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import patch_features
-from patchcore_core.products import block_rows
-from patchcore_core.proxies import kmeans_centroids, learned_proxies
-from patchcore_core.screening import DEAREST
 
 MODEL_FORMAT = 1
-KEPT_NUMBERS = 8  # for each patch feature, beside its screening and its projection
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
 
 
@@ -196,51 +184,3 @@ class PatchCore(Detector):
     def _require_memory_bank(self) -> None:
         if self.memory_bank is None:
             raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
-
-
-def fill_memory_bank(
-    rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
-
-    The rows are None for a bank of centroids or proxies, which are no patches of any image.
-    """
-    size = coreset_size(len(rows), config.coreset_fraction)
-    if size < len(rows) and config.sampler in ("kmeans", "proxies"):
-        learn = kmeans_centroids if config.sampler == "kmeans" else learned_proxies
-        return learn(rows, size, generator=generator(seed, config.sampler), progress=progress), None
-    kept = select_coreset(rows, config, seed=seed, progress=progress)
-    # A coreset of everything needs no second copy of the rows.
-    return (rows if size == len(rows) else rows[kept]), kept
-
-
-def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
-    """Numbers in single precision that the greedy coreset keeps, at most, for each patch feature beside it."""
-    projected = min(dimensions, projection_dimension or dimensions)
-    return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
-
-
-def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
-    """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
-    size = coreset_size(len(rows), config.coreset_fraction)
-    check_features(rows, size)
-    if len(rows) > 1 and all((part == rows[0]).all() for part in rows.split(block_rows(rows.shape[1], rows.device))):
-        raise InputError(
-            f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
-            remedy="check that the images are not blank and that the network is trained",
-        )
-    if size == len(rows):
-        return torch.arange(size, device=rows.device)
-    if config.sampler == "random":
-        return random_coreset(rows, size, generator=generator(seed, "random coreset"))
-    check_free(
-        len(rows) * selection_numbers(rows.shape[1], config.projection_dimension) * 4,
-        f"the selection among {len(rows)} patch features",
-        device=rows.device,
-        remedy="use a smaller projection_dimension, a larger stride, smaller images or fewer of them",
-    )
-    if config.projection_dimension is not None:
-        rows = random_projection(rows, config.projection_dimension, generator=generator(seed, "projection"))
-    draw = generator(seed, "first pick")
-    gaps = anchor_gaps(rows, generator=draw) if config.first_pick == "anchors" else None
-    return greedy_coreset(rows, size, gaps=gaps, generator=draw, progress=progress)

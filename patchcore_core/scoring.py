@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from patchcore_core.errors import InputError
+from patchcore_core.common.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_core.patches import rescale
 

@@ -2,7 +2,6 @@
 
 import shutil
 from contextlib import chdir
-from functools import cache
 from pathlib import Path
 
 import faiss
@@ -13,11 +12,12 @@ import yaml
 from PIL import Image
 from toy_folders import mvtec_folder, save_image
 
-from patchcore_core import cells, features, stamp, weights
-from patchcore_core.benchmark import collect, score_dataset
-from patchcore_core.datasets import DatasetSpec, build_manifest
-from patchcore_core.params import Params, load_params
-from patchcore_core.results import ScoreIndex
+from patchcore_core.backbones import weights
+from patchcore_suite.datasets.manifest import build_manifest
+from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.run.score import collect, score_dataset
+from patchcore_suite.settings.params import Params, load_params
 
 # What tests compute is small, and threads that wait for each other cost most of the time.
 torch.set_num_threads(1)
@@ -31,17 +31,7 @@ def nothing_from_outside(tmp_path_factory):
         patch.delenv(weights.WEIGHTS_VARIABLE, raising=False)
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
         patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
-        patch.setattr(weights, "_reachable", lambda url: False)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def fingerprints_once():
-    """The code of this package does not change while tests run, and to read it takes longer than most of them do."""
-    once = cache(stamp.code_fingerprint)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (cells, features):
-            patch.setattr(module, "code_fingerprint", lambda modules: once(tuple(modules)))
+        patch.setattr(weights, "reachable", lambda url: False)
         yield
 
 

@@ -3,9 +3,10 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from patchcore_core import benchmark, figures
-from patchcore_core.contents import PAPER_SECTIONS, TIMED
-from patchcore_core.tables import Table
+from patchcore_suite import figures
+from patchcore_suite.report.sections import PAPER_SECTIONS, TIMED
+from patchcore_suite.results.table import Table
+from patchcore_suite.run import score
 
 TOY_FIGURES = ("score_histograms_toy", "anomaly_maps_toy")
 SHEETS = "anomaly_maps"  # the toy figure that stands for those of images
@@ -32,7 +33,7 @@ CURVES = {
 def make_everything(project):
     """Fill reports/ of a toy project: real results, small tables and figures, empty notebooks."""
     project.tables = {"t1_image_auroc": {"dataset": "toy"}, "s5_low_shot": {"dataset": "toy"}}
-    benchmark.collect(benchmark.score_dataset("toy", project.params, show_progress=False), project.params)
+    score.collect(score.score_dataset("toy", project.params, show_progress=False), project.params)
     reports = project.root / "reports"
     sections = [*PAPER_SECTIONS, ("dataset_results@toy", "", ("results_toy",), TOY_FIGURES)]
     for notebook, _, tables, pictures in sections:

@@ -15,9 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from patchcore_core import benchmark, evaluation
-from patchcore_core.datasets import prepare
-from patchcore_core.params import load_params
+from patchcore_suite.run import evaluate, prepare, score
+from patchcore_suite.settings.params import load_params
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -80,8 +79,8 @@ def score_project(folder: Path) -> None:
     with chdir(folder):
         params = load_params()
         for name in params.datasets:
-            benchmark.collect(benchmark.score_dataset(name, params, show_progress=False), params)
-            run_main(evaluation, name)
+            score.collect(score.score_dataset(name, params, show_progress=False), params)
+            run_main(evaluate, name)
 
 
 def run_main(module: ModuleType, *arguments: str) -> None:

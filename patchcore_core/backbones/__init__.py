@@ -1,0 +1,25 @@
+"""Frozen ImageNet networks that turn images into feature maps, by name and hierarchy."""
+
+from patchcore_core.backbones.architectures import PIXELS, UNTRAINED
+from patchcore_core.backbones.networks import (
+    Backbone,
+    backbone_weights,
+    check_hierarchies,
+    feature_maps,
+    load_backbone,
+    map_shapes,
+)
+from patchcore_core.backbones.weights import Weights, WeightsMissing
+
+__all__ = [
+    "PIXELS",
+    "UNTRAINED",
+    "Backbone",
+    "Weights",
+    "WeightsMissing",
+    "backbone_weights",
+    "check_hierarchies",
+    "feature_maps",
+    "load_backbone",
+    "map_shapes",
+]

@@ -1,0 +1,177 @@
+"""Frozen ImageNet networks that turn images into feature maps, by name and hierarchy.
+
+Hierarchy j is the last feature map of stride 2^(j+1), before any classifier: `layer2` and `layer3` of a ResNet are
+hierarchies 2 and 3, as in the paper, and timm's `out_indices` count alike.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from patchcore_core.backbones.architectures import (
+    PIXELS,
+    UNTRAINED,
+    build_architecture,
+    hierarchies_of,
+    library_of,
+    refuse_unknown,
+    without_values,
+)
+from patchcore_core.backbones.weights import Weights, find_weights, no_weights
+from patchcore_core.common.errors import InputError
+
+UNTRAINED_SEED = 0
+
+
+class Backbone(nn.Module):
+    """A frozen network: images in [0, 1] in, feature maps of the asked hierarchies out.
+
+    Attributes:
+        name: torchvision's or timm's.
+        hierarchies: j, ascending; one feature map each.
+        weights: where its weights came from and their SHA-256.
+        precision: in which it computes; its maps are float32 in any case.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Sequence[Tensor]],
+        *,
+        name: str,
+        hierarchies: tuple[int, ...],
+        weights: Weights,
+        mean: Sequence[float],
+        std: Sequence[float],
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.name, self.hierarchies, self.weights, self.precision = name, hierarchies, weights, precision
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps (n, c_j, h_j, w_j), finest first, of images (n, 3, H, W) with values in [0, 1]."""
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            return list(self.network(normalised))
+
+
+@torch.inference_mode()
+def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
+    """Run a frozen network on a batch, in evaluation mode and without gradients.
+
+    Args:
+        network: a `Backbone`, or any `nn.Module` that maps (n, 3, H, W) to a sequence of feature maps.
+        images: (n, 3, H, W).
+
+    Returns:
+        Feature maps (n, c_j, h_j, w_j), finest first.
+
+    Raises:
+        InputError: the network returned something else.
+    """
+    if isinstance(network, nn.Module):
+        network.eval()
+    maps = network(images)
+    fits = isinstance(maps, list | tuple) and len(maps) > 0
+    if not fits or not all(isinstance(fmap, Tensor) and fmap.ndim == 4 and len(fmap) == len(images) for fmap in maps):
+        raise InputError(
+            f"the network returned {_describe(maps)} for images {tuple(images.shape)}",
+            remedy="let it return a list of feature maps (n, c, h, w), finest first",
+        )
+    return sorted((fmap.float() for fmap in maps), key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
+
+
+def load_backbone(
+    name: str, hierarchies: Sequence[int], *, weights: str | None = None, precision: str = "float32"
+) -> Backbone:
+    """Build a torchvision or timm network with its ImageNet weights, cut after the last hierarchy needed.
+
+    Names that both libraries know are torchvision's, with its IMAGENET1K_V1 weights, the paper's; a tag
+    (`wide_resnet50_2.racm_in1k`) or the prefix `timm/` asks for timm's. Two controls need no weights: `pixels`, whose
+    hierarchy j is the image averaged over squares of 2^(j+1) pixels, and `untrained/NAME`, the network NAME as it is
+    initialised under a fixed seed.
+
+    Args:
+        name: the backbone's name.
+        hierarchies: j, ascending.
+        weights: a weights file, or a folder of files called NAME.safetensors or NAME.pth; None looks them up.
+        precision: "float32", or "bfloat16" for processors that multiply it faster: maps then differ by some percent.
+
+    Raises:
+        InputError: unknown name or hierarchy, or weights that do not fit.
+        WeightsMissing: the weights cannot be had; the message names the remedies.
+    """
+    hierarchies = tuple(hierarchies)
+    with torch.random.fork_rng(devices=[]):  # the initialisation is drawn, and the caller's generator is not ours
+        torch.manual_seed(UNTRAINED_SEED)
+        architecture = build_architecture(name, hierarchies)
+    if name == PIXELS or name.startswith(UNTRAINED):
+        found = backbone_weights(name)
+    else:
+        found = backbone_weights(name, weights=weights)
+        needed = set(architecture.whole_name.values())
+        found.load_into(architecture.whole, needed=needed, name=name)
+    whole = architecture.whole.state_dict()
+    architecture.extractor.load_state_dict({key: whole[name] for key, name in architecture.whole_name.items()})
+    backbone = Backbone(
+        architecture.extractor,
+        name=name,
+        hierarchies=hierarchies,
+        weights=found,
+        mean=architecture.mean,
+        std=architecture.std,
+        precision=getattr(torch, precision),
+    )
+    # Channels last: processors convolve several channels of a pixel at once.
+    return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def backbone_weights(name: str, *, weights: str | None = None) -> Weights:
+    """The weights that `load_backbone` would use, without building the network; errors as there.
+
+    Those of the controls are no file (`path` is None); their SHA-256 is that of the name and the seed.
+    """
+    library = library_of(name)
+    if library == PIXELS:
+        return no_weights(PIXELS)
+    if name.startswith(UNTRAINED):
+        return no_weights(f"{name} seed {UNTRAINED_SEED}")
+    return find_weights(name.removeprefix("timm/"), library=library, weights=weights)
+
+
+def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
+    """Refuse what `load_backbone` would refuse, without any weights.
+
+    Raises:
+        InputError: unknown name, or a hierarchy that the backbone lacks.
+    """
+    refuse_unknown(name, tuple(hierarchies), hierarchies_of(name))
+
+
+def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Shapes (c_j, h_j, w_j) of the feature maps of an image of `size` (H, W), finest first, without any weights.
+
+    Raises:
+        InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
+    """
+
+    def run() -> list[Tensor]:
+        extractor = build_architecture(name, tuple(hierarchies)).extractor
+        return feature_maps(extractor, torch.zeros(1, 3, *size))
+
+    try:
+        return [tuple(fmap.shape[1:]) for fmap in without_values(run)]
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"backbone={name!r} takes no images of {size[0]} x {size[1]} pixels: {error}",
+            remedy="choose another size, or a convolutional network",
+        ) from None
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of [{', '.join(_describe(item) for item in value)}]"
+    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

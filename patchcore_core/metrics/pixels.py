@@ -1,0 +1,206 @@
+"""Image AUROC, pixel AUROC, PRO and the F1-optimal threshold: exact, with ties counted as they should be.
+
+Every metric is a fraction in [0, 1]. None of them bins, samples or rescales scores, so that any strictly
+increasing transformation of the scores leaves them unchanged.
+
+Each costs one sort of the scores, O(n log n). Pixel metrics hold a sorted copy of the nominal pixels and, for each
+anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import label as label_regions
+
+from patchcore_core.metrics.images import checked, truth_values
+
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+MEMORY_FACTOR = 3
+PART = 2**21  # pixels that are worth a thread
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Ground-truth masks with their 8-connected regions, labelled once for all maps that are compared with them.
+
+    Attributes:
+        masks: (n, H, W), True where anomalous.
+        shares: for each anomalous pixel, in the order of `masks`, one over the size of its region.
+    """
+
+    masks: NDArray[np.bool_]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def label(cls, masks: ArrayLike) -> "Regions":
+        """Find the regions of masks (n, H, W).
+
+        Raises:
+            ValueError: they are no stack of masks, or hold something else than 0 and 1.
+        """
+        masks = np.asarray(masks)
+        if masks.ndim != 3:
+            raise ValueError(f"masks {masks.shape} must be (n, H, W)")
+        masks = truth_values(masks, "masks")
+        shares = [np.empty(0)]
+        for mask in masks[masks.any(axis=(1, 2))]:
+            of_pixels = label_regions(mask, structure=EIGHT_CONNECTED)[0][mask]
+            shares.append(1 / np.bincount(of_pixels)[of_pixels])
+        return cls(masks, np.concatenate(shares))
+
+
+def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
+    """Image AUROC's definition over all pixels of all test images, nominal images included.
+
+    Args:
+        masks: (n, H, W) ground truth, True where anomalous.
+        maps: (n, H, W) anomaly maps.
+
+    Raises:
+        ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
+    """
+    regions, maps = _regions_and_maps(masks, maps)
+    return _pixel_auroc(_curve(regions.masks, regions.shares, maps))
+
+
+def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+    """Per-region overlap, averaged over false-positive rates up to `max_fpr`.
+
+    Bergmann et al. (2021), section 5.2, as MVTec's evaluation computes it. At a threshold, PRO is the mean over all
+    8-connected ground-truth regions of the share that is found; the false-positive rate is taken over all pixels
+    outside any region, of all images. The curve over all thresholds is integrated to `max_fpr`, linearly between
+    its points, and divided by `max_fpr`.
+
+    Args:
+        masks: (n, H, W) ground truth, True where anomalous.
+        maps: (n, H, W) anomaly maps.
+        max_fpr: limit of the integral, in (0, 1].
+
+    Raises:
+        ValueError: as `pixel_auroc`, or `max_fpr` is out of range.
+    """
+    regions, maps = _regions_and_maps(masks, maps)
+    return _pro(_curve(regions.masks, regions.shares, maps), max_fpr)
+
+
+def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
+    """`pixel_auroc` and `pro` together, for one sort of the pixels instead of two."""
+    regions, maps = _regions_and_maps(masks, maps)
+    curve = _curve(regions.masks, regions.shares, maps)
+    return {"pixel_auroc": _pixel_auroc(curve), "pro": _pro(curve, max_fpr)}
+
+
+def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+    """`pro` of each anomalous image by itself, averaged over these images.
+
+    What the PRO columns of the authors' repository imply: it has no code for them, but its two columns differ by the
+    share of images with a visible defect. An image's regions are compared with its own nominal pixels only, so that
+    neither nominal images nor differences of level between images have a say.
+
+    Args:
+        masks: (n, H, W) ground truth, True where anomalous. An image without a defect, or with nothing but one,
+            which has no false-positive rate, is left out.
+        maps: (n, H, W) anomaly maps.
+        max_fpr: limit of the integral, in (0, 1].
+
+    Raises:
+        ValueError: as `pro`, or no image has both nominal and anomalous pixels.
+    """
+    regions, maps = _regions_and_maps(masks, maps)
+    pixels = regions.masks.sum(axis=(1, 2))
+    both = (pixels > 0) & (pixels < regions.masks[0].size)
+    if not both.any():
+        raise ValueError("no image has both nominal and anomalous pixels")
+    ends = np.cumsum(pixels)
+    return float(
+        np.mean(
+            [
+                _pro(_curve(regions.masks[i], regions.shares[ends[i] - pixels[i] : ends[i]], maps[i]), max_fpr)
+                for i in np.flatnonzero(both)
+            ]
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """All that pixel metrics need, at each of the t distinct scores of anomalous pixels, from the highest down."""
+
+    nominal: int  # pixels
+    above: NDArray[np.int64]  # (t,) nominal pixels with a higher score
+    reached: NDArray[np.int64]  # (t,) those with a score as high
+    pixels: NDArray[np.int64]  # (t,) anomalous pixels of this very score
+    covered: NDArray[np.float64]  # (t,) mean share of the regions' pixels that score as high
+
+
+def _curve(masks: NDArray, shares: NDArray, maps: NDArray) -> _Curve:
+    # Nominal pixels are most of the test set: parts of them are sorted side by side, meanwhile thresholds are found.
+    parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
+    with ThreadPoolExecutor(parts) as pool:
+        sorting = pool.map(_sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
+        scores = maps[masks]
+        order = np.argsort(-scores)
+        ranked = scores[order]
+        first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        covered = np.cumsum(np.add.reduceat(shares[order], first))
+        nominal = list(sorting)
+        ranks = pool.map(partial(_ranks, nominal), np.array_split(ranked[first], parts))
+        above, reached = np.concatenate(list(ranks), axis=1)
+    return _Curve(
+        nominal=masks.size - len(scores),
+        above=above,
+        reached=reached,
+        pixels=np.diff(np.append(first, len(ranked))),
+        covered=covered / covered[-1],  # all shares of a region make one: the last is the number of regions
+    )
+
+
+def _sorted_nominal(masks: NDArray, maps: NDArray) -> NDArray:
+    nominal = maps[~masks]
+    nominal.sort()  # in place: these are most pixels of the test set
+    return nominal
+
+
+def _ranks(nominal: Sequence[NDArray], thresholds: NDArray) -> NDArray[np.int64]:
+    """How many scores, sorted in parts, are above and how many reach each of (t,) falling thresholds: (2, t)."""
+    rising = thresholds[::-1]  # looked up in this order, they are found fast
+    found = np.zeros((2, len(rising)), dtype=np.int64)
+    for part in nominal:
+        below = np.searchsorted(part, rising)
+        found[1] += len(part) - below
+        tied = np.flatnonzero(below < len(part))
+        tied = tied[part[below[tied]] == rising[tied]]
+        below[tied] = np.searchsorted(part, rising[tied], side="right")
+        found[0] += len(part) - below
+    return found[:, ::-1]
+
+
+def _pixel_auroc(curve: _Curve) -> float:
+    """Each anomalous pixel beats the nominal ones below it, and half of those with the same score."""
+    lost = (curve.pixels * ((curve.above + curve.reached) / 2)).sum()
+    return float(1 - lost / (curve.nominal * curve.pixels.sum()))
+
+
+def _pro(curve: _Curve, max_fpr: float) -> float:
+    if not 0 < max_fpr <= 1:
+        raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
+    # The curve turns only at thresholds that some region pixel has. Going down through such a threshold, the
+    # nominal pixels above it come first (a level piece), then those equal to it (a straight rise).
+    before = np.append(0.0, curve.covered[:-1])
+    fpr = np.concatenate([[0.0], np.stack([curve.above, curve.reached], axis=1).ravel() / curve.nominal, [1.0]])
+    overlap = np.concatenate([[0.0], np.stack([before, curve.covered], axis=1).ravel(), [1.0]])
+
+    inside = fpr <= max_fpr
+    end = np.interp(max_fpr, fpr, overlap)
+    return float(np.trapezoid(np.append(overlap[inside], end), np.append(fpr[inside], max_fpr)) / max_fpr)
+
+
+def _regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray]:
+    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
+    _, maps = checked(regions.masks, maps, "masks", "maps")
+    return regions, maps

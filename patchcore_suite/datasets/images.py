@@ -1,0 +1,202 @@
+"""Image files become tensors, and masks become arrays, in the same way everywhere."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, open_stack, read_frame
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def read_image(record: Record) -> Image.Image:
+    """Read an image or a frame as RGB: upright, without alpha, of 16 bits the upper 8.
+
+    Raises:
+        InputError: the file is missing, damaged, or of a kind whose full range is not known.
+    """
+    if record.image.suffix.lower() in VIDEO_SUFFIXES:
+        return Image.fromarray(read_frame(record.image, record.frame))
+    image = _decode(record.image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f"unsuitable image: {record.image}: 32 bits a pixel, of unknown range",
+            remedy="save it with 8 or 16 bits",
+        )
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """Bring an RGB image to size; bilinear and antialiased, as torchvision does.
+
+    Returns:
+        (3, h, w) float32 in [0, 1].
+    """
+    return transforms.to_tensor(_fit(image, preprocessing, InterpolationMode.BILINEAR))
+
+
+def read_mask(record: Record) -> np.ndarray:
+    """Read the ground truth at the image's own size.
+
+    Returns:
+        (h, w) bool, True on the defect; all False for a nominal image.
+
+    Raises:
+        InputError: the image is anomalous and has no mask, or the mask cannot be read.
+    """
+    if record.label == 0:
+        image = read_image(record)
+        return np.zeros((image.height, image.width), dtype=bool)
+    return foreground(mask_values(record))
+
+
+def mask_array(mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Bring a (h, w) bool mask to the size of its image by the rule `preprocessing.masks`, with the same crop."""
+    if preprocessing.masks == "bilinear":
+        grey = Image.fromarray(mask.astype(np.uint8) * 255)
+        return np.asarray(_fit(grey, preprocessing, InterpolationMode.BILINEAR)) == 255
+    return np.asarray(_fit(Image.fromarray(mask), preprocessing, InterpolationMode.NEAREST))
+
+
+def mask_values(record: Record) -> np.ndarray:
+    """The mask as it is stored: (h, w) whole numbers or bool; of a coloured mask the largest channel."""
+    if record.mask is None:
+        raise InputError(f"no mask: {record.name}", remedy="add its mask, or do without pixel metrics")
+    if record.mask.suffix.lower() == ".npy":
+        return np.asarray(open_stack(record.mask, ndim=3)[record.frame])
+    image = _decode(record.mask)
+    if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        raise InputError(f"unsuitable mask: {record.mask}: floating point", remedy="save it with 8 bits")
+    return values if values.ndim == 2 else values.max(axis=2)
+
+
+def foreground(values: np.ndarray) -> np.ndarray:
+    """Where a stored mask shows a defect: values in the upper half of its type's range, or not 0 if none is.
+
+    So 0/255 and 0/1 masks and numbered regions all work, and the soft edges of MTD's masks are cut at one half.
+    """
+    if values.dtype == bool:
+        return values
+    half = np.iinfo(values.dtype).max // 2 + 1
+    return values >= (half if values.max() >= half else 1)
+
+
+class Batches(Iterator[Tensor]):
+    """Images read in order, some at a time; `operator.length_hint` says how many batches are left.
+
+    Args:
+        batch_size: images of a batch.
+        workers: threads that read ahead.
+        description: shows a progress bar of this name.
+
+    Yields:
+        (n, 3, h, w) float32 in [0, 1].
+
+    Raises:
+        InputError: an image cannot be read, or comes out in another size than the first.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        description: str | None = None,
+    ) -> None:
+        self._left = -(-len(records) // batch_size)
+        self._read = _read_batches(records, preprocessing, batch_size, workers, description)
+
+    def __next__(self) -> Tensor:
+        batch = next(self._read)
+        self._left -= 1
+        return batch
+
+    def __length_hint__(self) -> int:
+        return self._left
+
+
+def _read_batches(
+    records: Sequence[Record], preprocessing: Preprocessing, batch_size: int, workers: int, description: str | None
+) -> Iterator[Tensor]:
+    parts = [records[start : start + batch_size] for start in range(0, len(records), batch_size)]
+
+    def read(part: Sequence[Record]) -> list[Tensor]:
+        return [image_tensor(read_image(record), preprocessing) for record in part]
+
+    size = None
+    with progress_bar(len(records), description or "", unit="image", show=description is not None) as bar:
+        for part, tensors in zip(parts, map_ahead(read, parts, workers), strict=True):
+            for record, tensor in zip(part, tensors, strict=True):
+                size = size or tensor.shape[1:]
+                if tensor.shape[1:] != size:
+                    raise InputError(
+                        f"images of different sizes cannot be used together after resize={preprocessing.resize}",
+                        offenders=[f"{records[0].name}: {tuple(size)}", f"{record.name}: {tuple(tensor.shape[1:])}"],
+                        remedy="give resize as [height, width], or add a crop",
+                    )
+            yield torch.stack(tensors)
+            bar.update(len(part))
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Like `map`, with `workers` threads that run a little ahead of the caller; 0 works in the caller's own."""
+    if workers == 0:
+        yield from map(function, items)
+        return
+    pool, waiting = ThreadPoolExecutor(workers), deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(path: Path) -> Image.Image:
+    """Open and decode an image file, and turn it upright."""
+    try:
+        with Image.open(path) as image:
+            planar = image.format == "TIFF" and image.tag_v2.get(284) == 2 and 16 in image.tag_v2.get(258, ())
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"no such image: {path}", remedy="restore the file") from None
+    except UnidentifiedImageError:
+        raise InputError(f"unreadable image: {path}: not an image, or damaged", remedy="replace the file") from None
+    except Exception as error:  # what a decoder raises on a damaged file is not defined
+        raise InputError(f"unreadable image: {path}: {error}", remedy="replace the file") from None
+    if planar:  # Pillow gets these wrong without an error
+        raise InputError(f"unsuitable image: {path}: 16 bits in planes", remedy="save its channels interleaved")
+    return upright
+
+
+def _fit(image: Image.Image, preprocessing: Preprocessing, interpolation: InterpolationMode) -> Image.Image:
+    size = preprocessing.size((image.height, image.width))
+    resize = preprocessing.resize
+    resized = transforms.resize(image, list(resize) if isinstance(resize, tuple) else resize, interpolation)
+    return transforms.center_crop(resized, size) if preprocessing.crop else resized

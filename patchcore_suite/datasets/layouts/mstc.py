@@ -1,0 +1,57 @@
+"""The layout of ShanghaiTech Campus, of which mSTC takes every fifth frame; a category is a scene SS.
+
+training/videos/SS_CCC.avi   testing/frames/SS_CCCC/NNN.jpg   testing/test_{frame,pixel}_mask/SS_CCCC.npy (frames first)
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.listing import Scan, files, folders
+from patchcore_suite.datasets.records import NOMINAL, Record
+from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, frame_count, open_stack
+
+DEFECT = "anomaly"
+
+
+def categories(root: Path) -> list[str]:
+    """The scenes with test clips. (Scene 13 of the original has training videos only, and is left out.)"""
+    return sorted({_scene(clip) for clip in folders(root / "testing" / "frames")})
+
+
+def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
+    """List every `every`-th frame of the training videos and of the test clips of the chosen scenes."""
+    records, problems = [], []
+    for video in files(root / "training" / "videos", VIDEO_SUFFIXES):
+        scene, count = _scene(video), frame_count(video)
+        if scene in chosen:
+            problems += [] if count else [f"unreadable video: {video}"]
+            records += [Record(video, scene, "train", 0, NOMINAL, frame=frame) for frame in range(0, count, every)]
+
+    testing = root / "testing"
+    clips = [clip for clip in folders(testing / "frames") if _scene(clip) in chosen]
+    masks = {file.stem: file for file in files(testing / "test_pixel_mask", [".npy"]) if _scene(file) in chosen}
+    names = {clip.name for clip in clips}
+    problems += [f"mask matches no test clip: {file}" for name, file in masks.items() if name not in names]
+    for clip in clips:
+        images, mask = files(clip), masks.get(clip.name)
+        try:
+            labels = open_stack(testing / "test_frame_mask" / f"{clip.name}.npy", ndim=1)
+            lengths = {"frames": len(images), "frame labels": len(labels)}
+            if mask:
+                lengths["masks"] = len(open_stack(mask, ndim=3))
+        except InputError as error:
+            problems.append(str(error).split("\n", 1)[0])
+            continue
+        if len(set(lengths.values())) > 1:
+            problems.append(f"lengths differ: {clip}: " + ", ".join(f"{n} {what}" for what, n in lengths.items()))
+            continue
+        for frame in range(0, len(images), every):
+            label = int(labels[frame] != 0)
+            defect = DEFECT if label else NOMINAL
+            records.append(Record(images[frame], _scene(clip), "test", label, defect, mask, frame))
+    return Scan(records, problems)
+
+
+def _scene(path: Path) -> str:
+    return path.name.split("_", 1)[0]

@@ -1,0 +1,220 @@
+"""What a dataset holds, checked once and written down: every image, mask and hash."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import sha256_file, sha256_json, write_json
+from patchcore_suite.datasets.inspection import Entry, inspect, shortages, warnings
+from patchcore_suite.datasets.layouts import scan
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.datasets.spec import DatasetSpec
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known about a dataset.
+
+    Attributes:
+        name: what the dataset is called in params.yaml.
+        layout: "mvtec", "mtd" or "mstc".
+        source: "synthetic", "download" or "folder".
+        root: the folder that holds the images.
+        division: how images were divided into train and test, and which ones were taken.
+        warnings: what is worth knowing, one sentence each.
+        entries: every image of each category, in order.
+    """
+
+    name: str
+    layout: str
+    source: str
+    root: Path
+    division: dict[str, object]
+    warnings: tuple[str, ...]
+    entries: dict[str, tuple[Entry, ...]]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are generated; such results are never compared with the paper."""
+        return self.source == "synthetic"
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories, in alphabetical order."""
+        return sorted(self.entries)
+
+    def records(self, category: str, split: str | None = None) -> list[Record]:
+        """The records of a category, of one split or of both."""
+        return [entry.record for entry in self._entries(category) if split in (None, entry.record.split)]
+
+    def counts(self, category: str) -> dict[str, dict[str, int]]:
+        """Numbers of images of a category by split and defect."""
+        counts = {"train": Counter(), "test": Counter()}
+        for record in self.records(category):
+            counts[record.split][record.defect] += 1
+        return {split: dict(counter) for split, counter in counts.items()}
+
+    def digest(self, category: str) -> str:
+        """SHA-256 of all that a category is to the benchmark; it does not depend on where the files lie."""
+        rows = []
+        for entry in self._entries(category):
+            record = entry.record
+            row = [record.split, record.label, record.defect, record.frame, entry.image_sha256, entry.mask_sha256]
+            rows.append(row)
+        return sha256_json(rows)
+
+    def check_unchanged(self, category: str) -> None:
+        """Compare the files of a category with the manifest.
+
+        Raises:
+            InputError: files are missing or hold something else than when the manifest was made; all are listed.
+        """
+        expected = {}
+        for entry in self._entries(category):
+            expected[entry.record.image] = entry.image_sha256
+            if entry.record.mask:
+                expected[entry.record.mask] = entry.mask_sha256
+        missing = [f"missing: {path}" for path in expected if not path.is_file()]
+        changed = [f"changed: {p}" for p, sha256 in expected.items() if p.is_file() and sha256_file(p) != sha256]
+        if missing or changed:
+            raise InputError(
+                f"files of {self.name}/{category} are not those of its manifest",
+                offenders=missing + changed,
+                remedy=f"restore them, or take them as they are now with `dvc repro -f data@{self.name}`",
+            )
+
+    def write(self, path: str | Path) -> None:
+        """Write the manifest as JSON."""
+        sizes = {entry.size for category in self.categories for entry in self.entries[category]}
+        by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        value = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "layout": self.layout,
+            "source": self.source,
+            "synthetic": self.synthetic,
+            "root": self.root.as_posix(),
+            "division": self.division,
+            "warnings": list(self.warnings),
+            "image_sizes": {"distinct": len(sizes), "smallest": by_area[0], "largest": by_area[-1]},
+            "categories": {
+                category: {
+                    "digest": self.digest(category),
+                    "counts": self.counts(category),
+                    "records": [self._to_json(entry) for entry in self._entries(category)],
+                }
+                for category in self.categories
+            },
+        }
+        write_json(path, value)
+
+    @classmethod
+    def read(cls, path: str | Path, *, base: str | Path = "") -> "Manifest":
+        """Read a manifest that `write` wrote.
+
+        Args:
+            base: the folder that a relative `root` is relative to; the working directory unless given.
+
+        Raises:
+            InputError: there is none, or it was written by another version.
+        """
+        remedy = "run `dvc repro` on the data stage of this dataset"
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"there is no manifest {path}", remedy=remedy) from None
+        except ValueError as error:
+            raise InputError(f"the manifest {path} is damaged: {error}", remedy=remedy) from None
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise InputError(f"the manifest {path} was not written by this version (schema {SCHEMA})", remedy=remedy)
+        root = Path(base, value["root"])
+        return cls(
+            name=value["name"],
+            layout=value["layout"],
+            source=value["source"],
+            root=root,
+            division=value["division"],
+            warnings=tuple(value["warnings"]),
+            entries={
+                category: tuple(_from_json(root, category, item) for item in described["records"])
+                for category, described in value["categories"].items()
+            },
+        )
+
+    def _entries(self, category: str) -> tuple[Entry, ...]:
+        if category not in self.entries:
+            known = ", ".join(self.categories)
+            raise InputError(f"dataset {self.name} has no category {category!r}", remedy=f"choose from {known}")
+        return self.entries[category]
+
+    def _to_json(self, entry: Entry) -> dict[str, object]:
+        record = entry.record
+        return {
+            "image": record.image.relative_to(self.root).as_posix(),
+            "image_sha256": entry.image_sha256,
+            "size": entry.size,
+            "split": record.split,
+            "label": record.label,
+            "defect": record.defect,
+            "mask": record.mask and record.mask.relative_to(self.root).as_posix(),
+            "mask_sha256": entry.mask_sha256,
+            "frame": record.frame,
+        }
+
+
+def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
+    """Decode every image and mask of the folder `root`, and describe what is there.
+
+    Raises:
+        InputError: anything is wrong with the files or with their numbers; one message lists it all.
+    """
+    records, problems = scan(root, spec)
+    findings = inspect(records, f"{name}: check")
+    problems += shortages(records) + [finding.problem for finding in findings if finding.problem]
+    if problems:
+        raise InputError(
+            f"the dataset {name} in {root} cannot be used as it is",
+            offenders=sorted(problems),
+            remedy="repair, add or remove these; data/README.md describes the layouts",
+        )
+    entries = defaultdict(list)
+    for finding in findings:
+        entries[finding.entry.record.category].append(finding.entry)
+    return Manifest(
+        name=name,
+        layout=spec.layout,
+        source=spec.source if spec.source in ("synthetic", "download") else "folder",
+        root=root,
+        division=_division(spec),
+        warnings=tuple(warnings(findings, root)),
+        entries={category: tuple(group) for category, group in entries.items()},
+    )
+
+
+def _division(spec: DatasetSpec) -> dict[str, object]:
+    match spec.layout:
+        case "mtd" if spec.train_list:
+            return {"train_list": Path(spec.train_list).name, "train_list_sha256": sha256_file(spec.train_list)}
+        case "mtd":
+            return {"seed": spec.seed, "held_out": spec.held_out}
+        case "mstc":
+            return {"every": spec.every}
+        case _:
+            return {}
+
+
+def _from_json(root: Path, category: str, item: dict[str, object]) -> Entry:
+    record = Record(
+        image=root / item["image"],
+        category=category,
+        split=item["split"],
+        label=item["label"],
+        defect=item["defect"],
+        mask=item["mask"] and root / item["mask"],
+        frame=item["frame"],
+    )
+    return Entry(record, tuple(item["size"]), item["image_sha256"], item["mask_sha256"])

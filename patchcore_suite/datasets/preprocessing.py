@@ -1,0 +1,62 @@
+"""How images of a dataset are brought to one size."""
+
+from dataclasses import dataclass
+
+from patchcore_core.common.errors import InputError
+
+MASK_RULES = ("nearest", "bilinear")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are brought to one size: resized, then cropped at the centre.
+
+    Attributes:
+        resize: length of the shorter side, or (height, width).
+        crop: side of the square that is kept, or its (height, width), or None for no crop.
+        masks: how ground truth is resized: "nearest", or "bilinear" as the authors' code, which counts a pixel only
+            where the resized mask is still 1 throughout, so that defects shrink a little.
+
+    Raises:
+        InputError: a length is not a whole number of at least 1, or there is no such rule for masks.
+    """
+
+    resize: int | tuple[int, int]
+    crop: int | tuple[int, int] | None = None
+    masks: str = "nearest"
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # YAML gives lists
+                object.__setattr__(self, name, tuple(value))
+            pair = isinstance(value, (list, tuple)) and len(value) == 2
+            sides = value if pair else [value]
+            fits = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+            if not fits and (name, value) != ("crop", None):
+                raise InputError(f"{name}={value!r} is not a size", remedy="give a whole number, or [height, width]")
+        if self.masks not in MASK_RULES:
+            raise InputError(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
+
+    def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that an image of (height, width) `image_size` is brought to.
+
+        Raises:
+            InputError: the crop is larger than the resized image.
+        """
+        height, width = image_size
+        if isinstance(self.resize, tuple):
+            resized = self.resize
+        elif height <= width:
+            resized = (self.resize, int(self.resize * width / height))
+        else:
+            resized = (int(self.resize * height / width), self.resize)
+        if self.crop is None:
+            return resized
+        crop = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if crop[0] > resized[0] or crop[1] > resized[1]:
+            raise InputError(
+                f"crop={self.crop} does not fit: resize={self.resize} makes {resized} of an image of {image_size}",
+                remedy="choose a smaller crop or a larger resize",
+            )
+        return crop

@@ -1,0 +1,52 @@
+"""Stand-ins for MVTec AD, MTD and mSTC: drawn from a seed, in the layouts of the originals.
+
+They let the whole suite run, and be tested, where no dataset can be downloaded. They are no substitute for the real
+ones: a score on them says that the code works, not how well the method does.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.synthetic import mstc, mtd, mvtec
+
+Job = Callable[[Path], None]  # writes a few files below the root it is given
+
+DATASETS: Mapping[str, Callable[[int], Iterator[Job]]] = {"mvtec": mvtec.jobs, "mtd": mtd.jobs, "mstc": mstc.jobs}
+
+
+def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
+    """Draw a whole stand-in dataset: the same bytes for the same seed, on every machine.
+
+    The files are written beside `root` and moved there in one step: a killed run leaves nothing at `root`.
+
+    Args:
+        dataset: "mvtec", "mtd" or "mstc".
+        root: the folder to make; it may exist, if it is empty.
+        seed: another seed gives other images of the same kind.
+
+    Raises:
+        InputError: there is no stand-in of that name, or `root` holds something.
+    """
+    if dataset not in DATASETS:
+        raise InputError(
+            f"There is no synthetic dataset {dataset!r}", offenders=[f"known: {name}" for name in sorted(DATASETS)]
+        )
+    root = Path(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root} is in the way of the synthetic dataset", remedy="delete it or name another folder")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
+    try:
+        jobs = list(DATASETS[dataset](seed))
+        with progress_bar(len(jobs), f"drawing synthetic {dataset}", unit="job") as bar:
+            for job in jobs:
+                job(scratch)
+                bar.update(1)
+        scratch.chmod(0o755)  # mkdtemp makes it readable by its owner alone
+        scratch.replace(root)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

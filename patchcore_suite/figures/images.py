@@ -1,0 +1,75 @@
+"""Figures of test images: score histograms, sheets of anomaly maps."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from patchcore_suite.figures.style import (
+    ANOMALOUS_COLOUR,
+    HEAT,
+    MASK_COLOUR,
+    NOMINAL_COLOUR,
+    finish,
+    nothing_to_draw,
+    panel_grid,
+)
+
+
+def score_histograms(scores: Mapping[str, tuple[NDArray, NDArray]], *, columns: int = 3, title: str = "") -> Figure:
+    """Image scores of nominal against anomalous test images, one panel a category.
+
+    Args:
+        scores: for each category, labels (n,) and scores (n,).
+    """
+    if not scores:
+        return nothing_to_draw(title)
+    figure, axes = panel_grid(len(scores), columns, width=4.2, height=2.7)
+    for axis, (category, (labels, values)) in zip(axes, scores.items(), strict=True):
+        bins = np.histogram_bin_edges(values, bins=24)
+        for label, name, colour in ((0, "nominal", NOMINAL_COLOUR), (1, "anomalous", ANOMALOUS_COLOUR)):
+            axis.hist(values[labels == label], bins=bins, color=colour, alpha=0.65, label=name, density=True)
+        axis.set(title=category, xlabel="image score", ylabel="density")
+    axes[0].legend(frameon=False)
+    return finish(figure, title)
+
+
+def anomaly_sheet(
+    examples: Mapping[str, Sequence[tuple[str, NDArray, NDArray | None, NDArray]]], *, title: str = ""
+) -> Figure:
+    """Images with the outline of their ground truth, and their anomaly maps below, one pair of rows a category.
+
+    All maps of a category share one colour scale, so that a nominal image does not light up.
+
+    Args:
+        examples: for each category a list of (caption, image (H, W, 3), mask (H, W) or None, map (H, W)).
+    """
+    if not examples:
+        return nothing_to_draw(title)
+    columns = max(len(row) for row in examples.values())
+    figure, axes = plt.subplots(
+        2 * len(examples), columns, figsize=(1.55 * columns, 3.3 * len(examples)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for row, (category, shown) in enumerate(examples.items()):
+        low = min(np.percentile(anomaly_map, 2) for *_, anomaly_map in shown)
+        high = max(anomaly_map.max() for *_, anomaly_map in shown)
+        for column, (caption, image, mask, anomaly_map) in enumerate(shown):
+            above, below = axes[2 * row, column], axes[2 * row + 1, column]
+            above.imshow(image)
+            below.imshow(anomaly_map, cmap=HEAT, vmin=low, vmax=high)
+            above.set_title(caption, fontsize=7.5, pad=3)
+            if mask is not None and mask.any():
+                for axis in (above, below):
+                    axis.contour(mask, levels=[0.5], colors=MASK_COLOUR, linewidths=1)
+        axes[2 * row, 0].text(
+            -0.12, 0, category, rotation=90, va="center", ha="right", transform=axes[2 * row, 0].transAxes, fontsize=9
+        )
+    figure.subplots_adjust(0, 0, 1, 1, wspace=0.04, hspace=0.12)
+    if title:
+        figure.suptitle(title, y=1 + 0.3 / figure.get_figheight(), va="bottom", fontsize=11)
+    plt.close(figure)
+    return figure

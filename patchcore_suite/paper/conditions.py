@@ -1,0 +1,92 @@
+"""What a number was obtained under, in the terms that the paper uses, and where two numbers differ in it."""
+
+from dataclasses import dataclass, field, fields
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.results.sources import images_of
+from patchcore_suite.settings.params import Params
+
+IMAGES = ("complete", "reduced", "synthetic")
+SYNTHETIC = "data synthetic"
+PAPER_WEIGHTS = "torchvision ImageNet V1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a number was obtained under. In the paper's, None means that it does not say, and is not compared."""
+
+    images: str  # one of IMAGES; reduced: some left out
+    categories: int | None  # that the number is a mean over
+    backbone: str | None  # its name in the suite; those of an ensemble in alphabetical order, joined by "+"
+    weights: str | None  # such as PAPER_WEIGHTS
+    hierarchies: tuple[int, ...] | None = None
+    neighbourhood_size: int | None = None
+    stride: int | None = None
+    dimension: int | None = field(default=None, metadata={"none": "native"})  # None: one mean per channel
+    coreset_fraction: float | None = None
+    resize: int | tuple[int, int] | None = None  # shorter side, or height and width, in pixels
+    crop: int | None = None  # side in pixels
+    shots: int | None = field(default=None, metadata={"none": "all"})  # nominal images a category
+    metric: str | None = None  # its definition by name: `pro` is not `pro_per_image`
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # YAML and JSON give lists, which equal no tuple
+            if isinstance(getattr(self, item.name), list):
+                object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
+        if self.images not in IMAGES:  # a misspelt "synthetic" would be judged as real
+            raise InputError(f"images={self.images!r} must be one of {', '.join(IMAGES)}")
+
+
+def differences(ours: Conditions, theirs: Conditions) -> tuple[str, ...]:
+    """What keeps a comparison from being one of equals, each as a short phrase; empty if nothing does."""
+    found = []
+    if ours.images != theirs.images:
+        found.append(f"data {ours.images}")
+    if theirs.categories not in (None, ours.categories):
+        found.append(f"categories differ: {ours.categories} of {theirs.categories}")
+    for item in fields(Conditions):
+        mine, printed = getattr(ours, item.name), getattr(theirs, item.name)
+        if item.name in ("images", "categories") or mine == printed:
+            continue
+        if item.name == "weights" and theirs.backbone not in (None, ours.backbone):
+            continue  # another backbone has other weights
+        if printed is not None or item.name == "shots":  # a table that names no shots uses all images
+            none, verb = item.metadata.get("none", "none"), "differ" if item.name.endswith("s") else "differs"
+            found.append(f"{item.name.replace('_', ' ')} {verb}: {_show(mine, none)}, not {_show(printed, none)}")
+    return tuple(found)
+
+
+def _show(value: object, none: str) -> str:
+    if value is None:
+        return none
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+TORCHVISION = ("resnet", "wide_resnet", "resnext", "densenet")  # whose weights here are the paper's
+
+
+def conditions_of(dataset: str, variant: str, params: Params, *, categories: int, metric: str) -> Conditions:
+    """What the numbers of a variant are obtained under, as far as a table of the paper says the same of its own."""
+    config, images = params.config(dataset, variant), params.preprocessing(dataset, variant)
+    first = config.members[0]
+    backbones = sorted(member.backbone for member in config.members)
+    patchcore = isinstance(first, PatchCoreConfig)
+    return Conditions(
+        images=images_of(dataset, params),
+        categories=categories,
+        backbone="+".join(backbones),
+        weights=PAPER_WEIGHTS if all(map(_is_torchvision, backbones)) else None,
+        hierarchies=first.hierarchies,
+        neighbourhood_size=first.neighbourhood_size if patchcore else None,
+        stride=first.stride if patchcore else None,
+        dimension=first.dimension if patchcore else None,
+        coreset_fraction=first.coreset_fraction if patchcore else None,
+        resize=images.resize,
+        crop=images.crop,
+        metric=metric,
+    )
+
+
+def _is_torchvision(backbone: str) -> bool:
+    return backbone.startswith(TORCHVISION) and "." not in backbone  # a tag asks for timm's weights

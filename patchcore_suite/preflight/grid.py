@@ -1,0 +1,224 @@
+"""A grid laid over `params.yaml`: mappings are merged key by key, lists and values are replaced.
+
+    python -m patchcore_suite.preflight.grid grids/paper.yaml
+        [--set datasets.mvtec.source=PATH ...] [--dry-run | --write [FILE]]
+
+`--dry-run`, the default, says what the grid would take, without any image of it: where a dataset has no path, the
+counts of the paper's dataset stand in. `--write` writes the merged file, unless something would fail on the way.
+
+A dataset of the grid whose source is null and is not set has no images. `without_source` in the grid says what is
+written then: `demonstration` keeps the dataset of `params.yaml` as it is there, synthetic, small and called SYNTHETIC
+in every caption, so that no table lacks it; `drop` leaves it out.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import yaml
+
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import write_text
+from patchcore_suite.preflight import machine_speed
+from patchcore_suite.preflight.messages import report
+from patchcore_suite.preflight.requirements import check
+from patchcore_suite.settings.params import PARAMS_FILE, Params, find_params, load_params
+
+HEADER = "# Written by patchcore_suite.preflight.grid from "
+ORIGINAL = ".cache/params.demonstration.yaml"
+WITHOUT_SOURCE = ("demonstration", "drop")
+NOT_GIVEN = "path not given"
+OBTAINED = {  # by layout; data/README.md says more
+    "mvtec": "MVTEC=folder of its 15 categories; by hand from https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    "mtd": "MTD=download, or a folder; https://github.com/abin24/Magnetic-tile-defect-datasets.",
+    "mstc": "MSTC=folder of training/ and testing/; by hand from https://svip-lab.github.io/dataset/campus_dataset.html",
+}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A grid on top of params.yaml.
+
+    Attributes:
+        values: the merged mapping; datasets without a source have the one of the demonstration.
+        without: the datasets of the grid that have no source of their own.
+        rule: what is done with them, one of `WITHOUT_SOURCE`.
+        base: what was merged into.
+    """
+
+    values: Mapping[str, object]
+    without: tuple[str, ...]
+    rule: str
+    base: Mapping[str, object]
+
+    def to_write(self) -> dict[str, object]:
+        """The mapping as it is written: what has no source is as in the demonstration, or not there."""
+        values = deepcopy(dict(self.values))
+        for name in self.without:
+            if self.rule == "drop":
+                del values["datasets"][name]
+            else:
+                values["datasets"][name] = deepcopy(self.base["datasets"][name])
+        return values
+
+
+def merge(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
+    """Lay one mapping over another: mappings key by key, everything else replaces what was there."""
+    merged = deepcopy(dict(base))
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else deepcopy(value)
+    return merged
+
+
+def with_settings(values: Mapping[str, object], settings: Sequence[str]) -> dict[str, object]:
+    """Set values by their path: "datasets.mtd.source=PATH", the value read as YAML.
+
+    Raises:
+        InputError: a setting has no "=", or its path leads through something that is no mapping or is not there.
+    """
+    changed = deepcopy(dict(values))
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *parents, key = path.split(".")
+        place = changed
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not equals or not isinstance(place, dict):
+            raise InputError(f"--set {setting} cannot be used", remedy="write KEY.KEY=VALUE, with keys that are there")
+        place[key] = yaml.safe_load(text)
+    return changed
+
+
+def read_grid(path: Path, base: Mapping[str, object], settings: Sequence[str] = ()) -> Merged:
+    """Read a grid and lay it over `base`, with settings on top.
+
+    Raises:
+        InputError: the grid cannot be read, or a setting does not fit.
+    """
+    overlay = _read(path)
+    rule = overlay.pop("without_source", WITHOUT_SOURCE[0])
+    if rule not in WITHOUT_SOURCE:
+        raise InputError(f"{path}: without_source={rule!r} must be one of {', '.join(WITHOUT_SOURCE)}")
+    values = with_settings(merge(base, overlay), settings)
+    without = tuple(name for name, block in values["datasets"].items() if block.get("source") is None)
+    for name in without:
+        if name not in base["datasets"] and rule != "drop":
+            raise InputError(f"dataset {name} of {path} has no source", remedy=f"--set datasets.{name}.source=PATH")
+        values["datasets"][name]["source"] = NOT_GIVEN
+    return Merged(values, without, rule, base)
+
+
+def read_base(root: Path) -> tuple[Mapping[str, object], str]:
+    """The params.yaml that grids are laid over, and its text: the demonstration's, even while a grid is in its place.
+
+    Raises:
+        InputError: a grid is in its place, and what was there before is gone.
+    """
+    path = root / PARAMS_FILE
+    if path.read_text(encoding="utf-8").startswith(HEADER):
+        path = root / ORIGINAL
+        if not path.is_file():
+            raise InputError(
+                f"{root / PARAMS_FILE} was written by a grid, and {ORIGINAL} is gone",
+                remedy=f"restore it: git checkout {PARAMS_FILE} dvc.lock",
+            )
+    return _read(path), path.read_text(encoding="utf-8")
+
+
+def typed(values: Mapping[str, object], root: Path) -> Params:
+    """Merged values, checked like any params.yaml."""
+    path = root / ".cache" / "params.grid.yaml"
+    write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120))
+    try:
+        return replace(load_params(path), root=root)
+    finally:
+        path.unlink()
+
+
+def describe(merged: Merged, root: Path, *, names: Sequence[str]) -> tuple[str, bool]:
+    """What some datasets of a grid would take, as text, and whether something would fail."""
+    params = typed(merged.values, root)
+    checked = [check(name, params, known=name in merged.without, all_weights=True) for name in names]
+    device = params.execution.device if torch.cuda.is_available() else "cpu"
+    lines = [report(checked, params, machine_speed.calibrate(device))]
+    if merged.without:
+        lines += ["", "Datasets without a path:"]
+        kept = "stays synthetic, as in params.yaml; its tables say SYNTHETIC, and are compared with nothing"
+        then = "left out" if merged.rule == "drop" else kept
+        for name in merged.without:
+            lines.append(f"- {name}: {then}. {OBTAINED[params.dataset(name).spec.layout]}")
+    return "\n".join(lines), any(found.problems for found in checked)
+
+
+def write(merged: Merged, grid: Path, root: Path, target: Path, original: str) -> None:
+    """Write the merged params.yaml to `target`; what is in its place is kept in `ORIGINAL`.
+
+    Paths of sources that are relative stay so: to the folder of params.yaml, wherever `target` lies they are resolved.
+    """
+    values = merged.to_write()
+    elsewhere = target.resolve().parent != root.resolve()
+    for block in values["datasets"].values():
+        if elsewhere and block["source"] not in ("synthetic", "download"):
+            block["source"] = str((root / block["source"]).resolve())
+    if elsewhere:  # the same cells, wherever they are asked for
+        values["execution"]["cache_dir"] = str((root / values["execution"]["cache_dir"]).resolve())
+    else:
+        write_text(root / ORIGINAL, original)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    write_text(target, f"{HEADER}{grid.name}; comments are lost. What it was laid over: {ORIGINAL}\n{text}")
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", remedy="give the path of a grid") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}", remedy="correct the line named above") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must be a mapping of names to values")
+    return values
+
+
+def main() -> None:
+    """Say what a grid takes; or write it, and exit with 1 if something would fail."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_suite.preflight.grid", description=__doc__)
+    parser.add_argument("grid", type=Path)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing (the default)")
+    parser.add_argument("--write", nargs="?", const=PARAMS_FILE, metavar="FILE", help=f"by default {PARAMS_FILE}")
+    arguments = parser.parse_args()
+    root = find_params().resolve().parent
+    base, original = read_base(root)
+    merged = read_grid(arguments.grid, base, arguments.settings)
+    if arguments.write is None or arguments.dry_run:
+        print(describe(merged, root, names=list(merged.values["datasets"]))[0])
+        return
+
+    names = [name for name in merged.values["datasets"] if name not in merged.without]
+    if not names:
+        raise InputError(
+            "no dataset of the grid has a path, so that there is nothing to run",
+            offenders=[OBTAINED[merged.values["datasets"][name]["layout"]] for name in merged.without],
+            remedy="give at least one",
+        )
+    text, fails = describe(merged, root, names=names)
+    print(text)
+    if fails:
+        print("\nNothing was written.", file=sys.stderr)
+        sys.exit(1)
+    target = root / arguments.write
+    write(merged, arguments.grid, root, target, original)
+    print(f"\nwritten: {target}")
+    if target.resolve() == (root / PARAMS_FILE).resolve():
+        print(f"the way back: git checkout {PARAMS_FILE} dvc.lock (what it was is in {ORIGINAL} too)")
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

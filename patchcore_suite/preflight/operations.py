@@ -1,0 +1,74 @@
+"""How many operations and bytes a network needs for an image."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from patchcore_core.backbones import PIXELS, UNTRAINED, feature_maps, load_backbone
+
+FLOAT = 4  # bytes of a float32
+
+
+@dataclass(frozen=True)
+class Work:
+    """Numbers of operations by kind; each kind has a rate of its own on a machine."""
+
+    products: float = 0  # floating-point operations of float32 matrix products
+    convolutions: float = 0  # those of convolutions
+    grouped: float = 0  # those of convolutions in groups, down to one channel each, which are slower
+    solves: float = 0  # those of float64 triangular systems and factorisations, many small ones
+    traffic: float = 0  # bytes read or written by everything elementwise
+    decoded: float = 0  # pixels of image files
+    ranked: float = 0  # pixels of anomaly maps whose metrics are computed
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
+
+    def __mul__(self, times: float) -> "Work":
+        return Work(*(getattr(self, item.name) * times for item in fields(self)))
+
+    def seconds(self, rates: "Work") -> float:
+        """How long this takes where each kind has such a rate per second, one thing after the other."""
+        return sum(getattr(self, item.name) / getattr(rates, item.name) for item in fields(self))
+
+
+class _Traffic(TorchDispatchMode):
+    """Counts the bytes of all results, each written once and read once, and the operations of grouped convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.grouped = 0
+
+    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.bytes += 2 * FLOAT * result.numel()
+        if func is torch.ops.aten.convolution.default and args[8] > 1:
+            self.grouped += 2 * result.numel() * args[1][0].numel()
+        return result
+
+
+@cache
+def backbone_work(name: str, hierarchies: tuple[int, ...], size: tuple[int, int]) -> Work:
+    """One image of `size` (H, W) through a network: the convolutions as torch counts them, and the traffic.
+
+    No weights are needed, and where the network allows it, no values are computed.
+    """
+    architecture = name if name == PIXELS or name.startswith(UNTRAINED) else UNTRAINED + name
+
+    def run() -> Work:
+        network = load_backbone(architecture, hierarchies)
+        with _Traffic() as traffic, FlopCounterMode(display=False) as operations:
+            feature_maps(network, torch.zeros(1, 3, *size))
+        dense = operations.get_total_flops() - traffic.grouped
+        return Work(convolutions=dense, grouped=traffic.grouped, traffic=traffic.bytes)
+
+    try:
+        with torch.device("meta"):
+            return run()
+    except RuntimeError:  # the network looks at values while it is built, and the meta device has none
+        return run()

@@ -1,0 +1,338 @@
+"""What a dataset and all that is to be run on it need, and everything that would fail; see `preflight`."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+
+from patchcore_core import searches
+from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hierarchies, map_shapes, weights
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import sha256_json
+from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.datasets import synthetic
+from patchcore_suite.datasets.manifest import Manifest, build_manifest
+from patchcore_suite.datasets.paper_counts import known_manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.preflight import operations
+from patchcore_suite.preflight.operations import Work
+from patchcore_suite.preflight.work import (
+    Shape,
+    cell_work,
+    described_shape,
+    describing_work,
+    memory_bank,
+    peak_bytes,
+    result_bytes,
+)
+from patchcore_suite.run.cells import plan, wanted_cells
+from patchcore_suite.settings.params import Params
+
+Wanted = tuple[str, str, int | None, int]  # category, variant, shots, seed
+
+
+@dataclass
+class Needs:
+    """What a category of a dataset takes: numbers, bytes, and operations that are still to do."""
+
+    category: str
+    train: int
+    test: int
+    todo: int = 0
+    done: int = 0
+    patches: set[int] = field(default_factory=set)  # an image, of methods that look at patches
+    bank: tuple[int, int] = (0, 0)  # the largest: rows, dimensions
+    memory: float = 0
+    maps: float = 0  # bytes of feature maps
+    results: float = 0  # bytes
+    work: Work = field(default_factory=Work)
+    by_variant: dict[str, Work] = field(default_factory=dict)
+
+
+@dataclass
+class Checked:
+    """What was found of a dataset."""
+
+    name: str
+    images: str  # what they are and where the counts come from
+    needs: list[Needs] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # each would end the run
+    warnings: list[str] = field(default_factory=list)
+    # By backbone whose weights are missing: the message with its remedies, and the variants that need it.
+    weights: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+
+
+def check(name: str, params: Params, *, known: bool = False, all_weights: bool = False) -> Checked:
+    """Check a dataset of `params` and all that is to be run on it.
+
+    Args:
+        known: take the counts of the paper's dataset, for want of its images.
+        all_weights: count the variants too whose weights are missing here.
+    """
+    checked = Checked(name, "")
+    manifest = _manifest(name, params, checked, known=known)
+    usable = _check_variants(name, params, checked, all_weights=all_weights)
+    if manifest is None:
+        return checked
+    checked.warnings += manifest.warnings
+    try:
+        wanted = wanted_cells(name, params, manifest, available=usable)
+    except InputError as error:
+        checked.problems.append(str(error))
+        return checked
+    done = _done(name, params) if not checked.problems and not known else set()
+    for category in manifest.categories:
+        cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}
+        checked.needs.append(_needs(category, cells, done, name, params, manifest, checked))
+    _check_machine(params, checked)
+    return checked
+
+
+@contextmanager
+def offline_weights() -> Iterator[None]:
+    """Look weights up on this machine only: a check downloads nothing."""
+    reachable = weights.reachable
+    weights.reachable = lambda url: False
+    try:
+        yield
+    finally:
+        weights.reachable = reachable
+
+
+def _manifest(name: str, params: Params, checked: Checked, *, known: bool) -> Manifest | None:
+    """What the dataset holds, by the cheapest way that finds all that is wrong with it."""
+    spec = params.dataset(name).spec
+    if known or spec.source == "download":
+        found = known_manifest(name, spec.layout, categories=spec.categories)
+        checked.images = "images not here; counts are those of the paper's dataset"
+        if found is None:
+            checked.images = "images not here, and their numbers are not published: nothing can be estimated"
+        if known:
+            return found
+    path = params.path(f"data/{name}/manifest.json")
+    try:
+        if path.is_file():
+            manifest = Manifest.read(path, base=params.root)
+            if _is_of(manifest, params, name):
+                for category in manifest.categories:
+                    manifest.check_unchanged(category)
+                checked.images = f"{'SYNTHETIC images' if manifest.synthetic else 'images'} in {manifest.root}"
+                return manifest
+        if spec.source == "download":
+            checked.images = f"not downloaded yet; {checked.images}"
+            return found
+        with chdir(params.root), tempfile.TemporaryDirectory() as folder:
+            root = Path(spec.source)
+            if spec.source == "synthetic":
+                root = Path(folder)
+                synthetic.generate(spec.layout, root, seed=spec.seed)
+            manifest = build_manifest(name, root, spec)
+        kind = "SYNTHETIC images, to be drawn" if spec.source == "synthetic" else f"images in {root}, not prepared yet"
+        checked.images = kind
+        return manifest
+    except InputError as error:
+        checked.images = checked.images or f"the images of {spec.source} cannot be used"
+        checked.problems.append(f"{error}\n(where each dataset is had, and how it must lie: data/README.md)")
+        return None
+
+
+def _is_of(manifest: Manifest, params: Params, name: str) -> bool:
+    """Whether a manifest describes what params.yaml asks for, as far as can be told without opening an image."""
+    spec = params.dataset(name).spec
+    source = spec.source if spec.source in ("synthetic", "download") else "folder"
+    same_root = source != "folder" or manifest.root.resolve() == params.path(spec.source).resolve()
+    same_categories = spec.categories is None or sorted(spec.categories) == manifest.categories
+    return manifest.layout == spec.layout and manifest.source == source and same_root and same_categories
+
+
+def _check_variants(name: str, params: Params, checked: Checked, *, all_weights: bool) -> list[str]:
+    """The variants that can run; what is wrong with others becomes a problem, weights that are missing a warning."""
+    usable = []
+    for variant in dict.fromkeys(v for study in params.dataset(name).studies.values() for v in study.variants):
+        try:
+            members = params.config(name, variant).members
+            for member in members:
+                check_hierarchies(member.backbone, member.map_hierarchies)
+            absent = {m.backbone: text for m in members if (text := _missing_weights(m.backbone, params))}
+        except InputError as error:
+            checked.problems.append(f"variants.{variant}: {error}")
+            continue
+        for backbone, text in absent.items():
+            checked.weights.setdefault(backbone, (text, []))[1].append(variant)
+        if all_weights or not absent:
+            usable.append(variant)
+    return usable
+
+
+def _missing_weights(backbone: str, params: Params) -> str:
+    """Why a backbone's weights cannot be had on this machine, with the remedies; an empty text if they can."""
+    try:
+        with offline_weights():
+            backbone_weights(backbone, weights=params.execution.weights)
+    except WeightsMissing as error:
+        return str(error)
+    return ""
+
+
+def _done(name: str, params: Params) -> set[Wanted]:
+    """The cells whose results are in the store."""
+    try:
+        with offline_weights():
+            work = plan(name, params)
+    except InputError:  # not prepared yet
+        return set()
+    return {(c.category, c.variant, c.shots, c.seed) for c in work.cells if work.path(c).is_file()}
+
+
+def _needs(
+    category: str,
+    cells: Mapping[Wanted, bool],
+    done: set[Wanted],
+    name: str,
+    params: Params,
+    manifest: Manifest,
+    checked: Checked,
+) -> Needs:
+    """What the cells of a category take."""
+    splits = Counter(record.split for record in manifest.records(category))
+    train, test = splits["train"], splits["test"]
+    needs = Needs(category, train, test)
+    extracted: dict[tuple, float] = {}  # feature maps that are there by then, by what determines them
+    described: set[str] = set()
+    refused: set[str] = set()
+    for cell, radius in cells.items():
+        _, variant, shots, seed = cell
+        config, preprocessing = params.config(name, variant), params.preprocessing(name, variant)
+        try:
+            size = _size(category, manifest, preprocessing)
+            maps = [_maps(member.backbone, member.map_hierarchies, size) for member in config.members]
+        except InputError as error:
+            if variant not in refused:
+                checked.problems.append(f"{category}: variants.{variant}: {error}")
+                refused.add(variant)
+            continue
+        shapes = [described_shape(m, of) for m, of in zip(config.members, maps, strict=True)]
+        nominal = train if shots is None else shots
+        problem = _misfit(config, shapes, nominal)
+        if problem and variant not in refused:
+            checked.problems.append(f"{category}: variants.{variant}: {problem}")
+            refused.add(variant)
+        _note_sizes(needs, config, shapes, nominal=nominal, test=test)
+        if cell in done:
+            needs.done += 1
+            continue
+        needs.todo += 1
+        work = cell_work(config, shapes, nominal=nominal, test=test, size=size, radius=radius)
+        for member, of in zip(config.members, maps, strict=True):
+            key = sha256_json([repr(preprocessing), member.description(seed)])
+            if key not in described:
+                described.add(key)
+                work += describing_work(member, of) * (train + test)
+            fresh = {}
+            for j, shape in zip(member.map_hierarchies, of, strict=True):
+                file = (preprocessing.resize, preprocessing.crop, member.backbone, j)
+                if file not in extracted:
+                    fresh[j] = extracted[file] = operations.FLOAT * (train + test) * shape[0] * shape[1] * shape[2]
+            if fresh:
+                of_image = operations.backbone_work(member.backbone, tuple(fresh), size)
+                height, width = manifest.entries[category][0].size
+                work += (of_image + Work(decoded=height * width)) * (train + test)
+        needs.work += work
+        needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
+    needs.maps = sum(extracted.values())
+    return needs
+
+
+def _note_sizes(needs: Needs, config: object, shapes: Sequence[Shape], *, nominal: int, test: int) -> None:
+    if shapes[0][0] * shapes[0][1] > 1:
+        needs.patches.add(shapes[0][0] * shapes[0][1])
+    if isinstance(config, PatchCoreConfig):
+        needs.bank = max(needs.bank, memory_bank(config, shapes[0], nominal))
+    peak = peak_bytes(config, shapes, described=needs.train + needs.test, nominal=nominal, test=test)
+    needs.memory = max(needs.memory, peak)
+    needs.results += result_bytes(config, shapes, nominal=nominal, test=test)
+
+
+def _size(category: str, manifest: Manifest, preprocessing: Preprocessing) -> tuple[int, int]:
+    """The size (H, W) that a category's images are brought to, which must be one."""
+    sizes = Counter(preprocessing.size(size) for size in {entry.size for entry in manifest.entries[category]})
+    if len(sizes) > 1:
+        shown = ", ".join(f"{h} x {w}" for h, w in list(sizes)[:3])
+        raise InputError(
+            f"images come out in {len(sizes)} sizes ({shown}, ...) after resize={preprocessing.resize}",
+            remedy="give resize as [height, width], or add a crop",
+        )
+    return next(iter(sizes))
+
+
+_SHAPES: dict[tuple, list[Shape]] = {}
+
+
+def _maps(backbone: str, hierarchies: tuple[int, ...], size: tuple[int, int]) -> list[Shape]:
+    key = (backbone, hierarchies, size)
+    if key not in _SHAPES:
+        _SHAPES[key] = map_shapes(*key)
+    return _SHAPES[key]
+
+
+def _misfit(config: object, shapes: Sequence[Shape], nominal: int) -> str:
+    """What keeps a method from running on such features, or an empty text."""
+    grids = {(h, w) for h, w, _ in shapes}
+    if len(grids) > 1:
+        shown = ", ".join(f"{h} x {w}" for h, w in sorted(grids))
+        return f"the models of an ensemble see different grids: {shown}; choose hierarchies and strides that give one"
+    if len(shapes) > 1 and nominal < 2:
+        return "an ensemble needs at least two nominal images"
+    least = {"ivf": searches.ROWS_A_CELL, "ivfpq": 256}.get(getattr(config, "search", ""), 0)
+    if least and memory_bank(config, shapes[0], nominal)[0] < least:
+        return f"search={config.search!r} needs at least {least} rows in the memory bank; use search: torch"
+    return ""
+
+
+def _check_machine(params: Params, checked: Checked) -> None:
+    """Compare what is needed with what is there."""
+    execution = params.execution
+    memory = max((needs.memory for needs in checked.needs), default=0)
+    there, unit = psutil.virtual_memory().total, "memory"
+    if execution.device != "cpu":
+        if not torch.cuda.is_available():
+            checked.problems.append(f"execution.device={execution.device}, but no GPU can be used here; set it to cpu")
+        else:
+            there, unit = torch.cuda.mem_get_info(execution.device)[1], "GPU memory"
+    if memory > there:
+        checked.problems.append(
+            f"about {gigabytes(memory)} GB of {unit} are needed, this machine has {gigabytes(there)}; leave out the "
+            "variants with the most patches (SPADE with hierarchy 1, stride 1 on large images), or use a larger machine"
+        )
+    elif execution.device == "cpu" and memory > psutil.virtual_memory().available:
+        free = psutil.virtual_memory().available
+        checked.warnings.append(
+            f"about {gigabytes(memory)} GB of memory are needed, {gigabytes(free)} are free now; end other programs"
+        )
+    limit = execution.cache_size_gb * 2**30
+    largest = max((needs.maps for needs in checked.needs), default=0)
+    if largest > limit:
+        checked.warnings.append(
+            f"feature maps of one category take up to {gigabytes(largest)} GB, execution.cache_size_gb is "
+            f"{execution.cache_size_gb}: some would be computed more than once; raise it if there is room"
+        )
+    maps = sum(needs.maps for needs in checked.needs)
+    needed = min(maps, limit) + sum(needs.results for needs in checked.needs)
+    folder = params.path(execution.cache_dir)
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    if needed > free:
+        checked.problems.append(
+            f"about {gigabytes(needed)} GB of disk are needed (feature maps, results), {gigabytes(free)} are free at "
+            f"{folder}; lower execution.cache_size_gb, or set execution.cache_dir to another disk"
+        )
+
+
+def gigabytes(count: float) -> str:
+    """A number of bytes, as text without its unit."""
+    return f"{count / 2**30:.1f}"

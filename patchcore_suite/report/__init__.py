@@ -1,0 +1,1 @@
+"""One page with every table and figure, and the page of measured results."""

@@ -1,0 +1,116 @@
+"""What made the report: results by variant, images, weights, versions and times; and where each number leads."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from patchcore_suite.run.environment import versions
+from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.settings.params import Params
+
+
+@dataclass(frozen=True)
+class VariantResults:
+    """The raw results of one variant on one dataset."""
+
+    variant: str
+    anchor: str
+    seeds: str  # "0, 1, 2"
+    shots: str  # "all", "1, 5, all"
+    folders: Mapping[str, str]  # by category, relative to reports/
+
+
+class Links:
+    """Where the cells of a table lead: a variant to its row among the raw results, a number to its files."""
+
+    def __init__(self, params: Params) -> None:
+        self._datasets = params.datasets
+        self._tables = params.tables
+        indices = {name: ScoreIndex.read(params.path(f"reports/scores/{name}")) for name in params.datasets}
+        self.results = {name: list(_by_variant(index)) for name, index in indices.items()}
+        self._known = {(name, row.variant): row for name, rows in self.results.items() for row in rows}
+        self._missing = {(name, entry["variant"]) for name, index in indices.items() for entry in index.weights_missing}
+
+    def dataset(self, key: str, row: Mapping[str, str]) -> str | None:
+        """The dataset that a row of a section's table is about."""
+        if key.startswith("results_"):
+            return key.removeprefix("results_")
+        given = self._tables.get(key, {})
+        return given.get("dataset") or given.get(row.get("dataset", "").lower())  # Table 6 names one in each row
+
+    def variant(self, dataset: str | None, variant: str) -> str:
+        """The row of a variant among the raw results, or what to do for its weights; empty where it has neither."""
+        found = self._known.get((dataset, variant))
+        if found:
+            return f"#{found.anchor}"
+        return f"#missing-{dataset}-{variant}" if (dataset, variant) in self._missing else ""
+
+    def files(self, dataset: str | None, variant: str, category: str) -> str:
+        """The folder of a variant's raw results on a category; empty where there is none."""
+        found = self._known.get((dataset, variant))
+        return found.folders.get(category, "") if found else ""
+
+
+def describe_dataset(name: str, params: Params) -> Mapping[str, object]:
+    """What a dataset's results were made from, and how long they took."""
+    folder = params.path(f"reports/scores/{name}")
+    index = ScoreIndex.read(folder)
+    stamps = [RawResult.read(folder / cell["file"]).stamp for cell in index.cells]
+    timings_file = params.path(f"reports/timings/{name}.json")
+    timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
+    shots = sorted({stamp["shots"] for stamp in stamps} - {None})
+    return {
+        "name": name,
+        "source": index.source,
+        "images": {stamp["category"]: stamp["images_sha256"] for stamp in stamps},
+        "preprocessing": Counter(_preparation(stamp["preprocessing"]) for stamp in stamps),
+        "weights": {used["backbone"]: used["sha256"] for stamp in stamps for used in stamp["weights"]},
+        "weights_missing": index.weights_missing,
+        "results": len(index.cells),
+        "methods": Counter(stamp["method"].replace("_", " ") for stamp in stamps),
+        "shots": ", ".join(map(str, shots)),
+        "timed": bool(timings),
+        "coreset_s": sum(timing["coreset_s"] for timing in timings.values()),
+        "scoring_s": sum(timing["scoring_s"] for timing in timings.values()),
+        "peak_memory_gb": max((timing["peak_memory_bytes"] for timing in timings.values()), default=0) / 2**30,
+        "other_versions": other_versions(stamps),
+    }
+
+
+def other_versions(stamps: Sequence[Mapping[str, object]]) -> list[str]:
+    """The libraries of which results were made with another version than is installed: "torch 2.5.0, here 2.6.0"."""
+    here = versions()
+    used = {(library, version) for stamp in stamps for library, version in stamp["versions"].items()}
+    return [
+        f"{library} {version}, here {here.get(library, 'not installed')}"
+        for library, version in sorted(used)
+        if here.get(library) != version
+    ]
+
+
+def _by_variant(index: ScoreIndex) -> Iterator[VariantResults]:
+    """The cells of an index, variant by variant, in its order."""
+    for variant in dict.fromkeys(cell["variant"] for cell in index.cells):
+        cells = [cell for cell in index.cells if cell["variant"] == variant]
+        shots = sorted({cell["shots"] for cell in cells} - {None})
+        whole = ["all"] if any(cell["shots"] is None for cell in cells) else []
+        yield VariantResults(
+            variant,
+            anchor=f"raw-{index.dataset}-{variant}",
+            seeds=", ".join(map(str, sorted({cell["seed"] for cell in cells}))),
+            shots=", ".join([*map(str, shots), *whole]),
+            folders={cell["category"]: _folder(index.dataset, cell["file"]) for cell in cells},
+        )
+
+
+def _folder(dataset: str, file: str) -> str:
+    """The folder CATEGORY/VARIANT of a result, which holds those of all shots and seeds."""
+    return str(PurePosixPath("scores", dataset, *PurePosixPath(file).parts[:2]))
+
+
+def _preparation(preprocessing: Mapping[str, object]) -> str:
+    """How images were prepared: "resize 256, crop 224"."""
+    masks = "" if preprocessing["masks"] == "nearest" else f", masks {preprocessing['masks']}"
+    return f"resize {preprocessing['resize']}, crop {preprocessing['crop'] or 'none'}{masks}"

@@ -1,0 +1,57 @@
+"""Pictures inside the report: small copies that load late, beside links to the files for papers."""
+
+import io
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.report.sections import ALTERNATIVE_TEXTS
+
+WIDEST = 1600  # pixels of a copy: the page's column on a screen of twice its density shows no more
+QUALITY = 80  # of copies of photographs; drawings are copied without loss
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture inside the page."""
+
+    folder: str  # in reports/
+    name: str
+    alternative_text: str
+    size: tuple[int, int]
+    data: str  # base64 of the copy, as WebP
+    formats: tuple[str, ...]  # of the files beside the page
+    chart: dict[str, object] | None = None
+
+
+def read_figure(reports: Path, folder: str, name: str, chart: dict[str, object] | None = None) -> Figure:
+    """A figure that a notebook saved.
+
+    Raises:
+        InputError: there is none, or it is no picture.
+    """
+    path = reports / folder / f"{name}.png"
+    described = max((prefix for prefix in ALTERNATIVE_TEXTS if name.startswith(prefix)), key=len)
+    if not path.is_file():
+        raise InputError(f"there is no figure {path}", remedy="run `dvc repro`")
+    drawing = path.with_suffix(".svg").is_file()
+    try:
+        size, data = _copy(path, lossless=drawing)
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"the figure {path} cannot be read: {error}", remedy="run `dvc repro`") from None
+    formats = ("png", "svg") if drawing else ("png",)
+    return Figure(folder, name, ALTERNATIVE_TEXTS[described], size, data, formats, chart)
+
+
+def _copy(path: Path, *, lossless: bool) -> tuple[tuple[int, int], str]:
+    """Size and base64 of a copy that is no wider than the page shows it."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    if picture.width > WIDEST:
+        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, format="WEBP", lossless=lossless, quality=QUALITY, method=4)
+    return picture.size, b64encode(file.getvalue()).decode()

@@ -1,0 +1,297 @@
+"""docs/results.md: what the suite measured on real images, in numbers, beside the paper's.
+
+    python -m patchcore_suite.report.results_page [--run] [--to FILE]
+
+It is rendered from reports/metrics, reports/scores and reports/timings of the nearest params.yaml; `--run` computes
+them first: each dataset is prepared, scored and evaluated by what the stages of the pipeline call. Synthetic images
+are refused.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import write_text
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.paper_counts import MVTEC
+from patchcore_suite.paper import beside
+from patchcore_suite.results import formats, study_metrics
+from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
+from patchcore_suite.results.sources import PAPER_NAMES, index_of
+from patchcore_suite.run.prepare import prepare
+from patchcore_suite.run.score import collect, score_dataset
+from patchcore_suite.settings.params import MAIN_STUDY, Params, load_params
+
+TEMPLATE = "results.md"
+METRICS = {
+    "image_auroc": "image AUROC",
+    "image_auroc_reweighted": "image AUROC, Eq. 7",
+    "pixel_auroc": "pixel AUROC",
+    "pro": "PRO",
+}
+# Tables of the paper by layout: number, that of its categories, metric.
+PAPER_TABLES = {
+    "mvtec": (("T1", "S1", "image_auroc"), ("T2", "S2", "pixel_auroc"), ("T3", "S3", "pro")),
+    "mtd": (("T6", None, "image_auroc"),),
+    "mstc": (("T6", None, "pixel_auroc"),),
+}
+STUDIES = {
+    "subsampling": "Subsampling (Figure 5)",
+    "covering": "Covering radius (Eq. 5)",
+    "locality": "Locality, hierarchies and switches of the method (Figure 4)",
+    "backbones": "Backbones (Table S6)",
+    "larger": "Larger images, ensemble (Table 4)",
+    "resolution": "Image size",
+    "search": "Approximate search (Table 5)",
+    "profiles": "Compatibility profiles",
+    "score": "Image score: Eq. 6 and Eq. 7",
+    "low_shot": "Few nominal images (Figure 6, Table S5)",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table with its heading and what is claimed of it."""
+
+    heading: str
+    note: str
+    frame: pd.DataFrame
+    claims: tuple[str, ...] = ()
+
+
+def run(params: Params) -> None:
+    """Prepare, score and evaluate every dataset; what was computed before is used again.
+
+    Raises:
+        InputError: an image or a study cannot be used, or the metrics were refused.
+    """
+    with chdir(params.root):
+        for name in params.datasets:
+            _require_real(name, params.dataset(name).spec.source == "synthetic")
+        for name in params.datasets:
+            prepare(name, params.dataset(name).spec, "data")
+            collect(score_dataset(name, params), params)
+            # The metrics' files have one writer, which is a program.
+            done = subprocess.run([sys.executable, "-m", "patchcore_suite.run.evaluate", name], check=False)
+            if done.returncode:
+                raise InputError(f"the metrics of {name} were refused", remedy="see the message above")
+
+
+def build(params: Params) -> str:
+    """The page as Markdown.
+
+    Raises:
+        InputError: results or metrics are missing, or images are synthetic.
+    """
+    for name in params.datasets:
+        _require_real(name, index_of(name, params).synthetic)
+    environment = Environment(
+        loader=PackageLoader("patchcore_suite.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["table"] = markdown_table
+    datasets = [
+        {
+            "name": name,
+            "title": PAPER_NAMES[params.dataset(name).spec.layout],
+            "counts": _counts(name, params),
+            "blocks": [*_main_blocks(name, params), *_study_blocks(name, params), _times(name, params)],
+            "missing": [entry["variant"] for entry in index_of(name, params).weights_missing],
+        }
+        for name in params.datasets
+    ]
+    return environment.get_template(TEMPLATE).render(datasets=datasets, stamp=_stamp(params))
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """A table in Markdown, its first column aligned left and the others right."""
+    rows = [list(map(str, frame.columns)), *([str(value) for value in row] for row in frame.itertuples(index=False))]
+    cells = [[text.replace("|", "\\|") for text in row] for row in rows]
+    rule = ["---"] + ["---:"] * (len(frame.columns) - 1)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]])
+
+
+def _require_real(name: str, synthetic: bool) -> None:
+    if synthetic:
+        raise InputError(
+            f"the images of {name} are synthetic, and docs/results.md reports real ones only",
+            remedy=f"set datasets.{name}.source to a folder of real images, or take the dataset out",
+        )
+
+
+def _main_blocks(name: str, params: Params) -> Iterator[Block]:
+    """The main study: each table of the paper, then all metrics."""
+    rows = study_metrics.read_metrics(name, params)
+    categories = list(rows["category"].unique())
+    single = all(category in MVTEC for category in categories) and len(categories) < len(MVTEC)
+    for whole, by_category, metric in PAPER_TABLES[params.dataset(name).spec.layout]:
+        for category in categories if by_category and single else ["mean"]:
+            table = by_category if category != "mean" else whole
+            frame = beside.beside_paper(table, metric, name, params, category=category)
+            note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
+            of = "" if category == "mean" else f", {category}"
+            yield Block(f"{_number(whole, by_category, category)}: {METRICS[metric]}{of}", note, frame)
+    yield Block("All metrics of these variants", study_metrics.describe_seeds(rows), _metrics_frame(rows))
+
+
+def _study_blocks(name: str, params: Params) -> Iterator[Block]:
+    for study, chosen in params.dataset(name).studies.items():
+        if study == MAIN_STUDY:
+            continue
+        rows = study_metrics.read_metrics(name, params, study=study)
+        rows = rows[rows["variant"].isin(chosen.variants)]
+        if rows.empty:
+            continue
+        heading, note = STUDIES.get(study, study), study_metrics.describe_seeds(rows)
+        if chosen.shots != (None,):
+            few = rows[rows["shots"].notna()]
+            for metric in ("image_auroc", "pixel_auroc"):
+                claims = ()
+                if metric == "image_auroc":
+                    claims = tuple(low_shot_claims(_means(few, metric), name, params))
+                yield Block(f"{heading}: {METRICS[metric]}", note, _shots_frame(few, metric), claims)
+            continue
+        claims = ()
+        if study in ("subsampling", "centroids"):
+            claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), name, params))
+        yield Block(heading, note, _metrics_frame(rows, radius=chosen.covering_radius), claims)
+
+
+def _metrics_frame(rows: pd.DataFrame, *, radius: bool = False) -> pd.DataFrame:
+    """One row a variant, one column a metric, as text."""
+    frame = pd.DataFrame({"variant": rows["variant"].unique()}).set_index("variant")
+    for metric, title in METRICS.items():
+        frame[title] = study_metrics.by_variant(rows, metric)
+    frame["misclassified"] = study_metrics.misclassified(rows)
+    banks = rows[rows["metric"] == "memory_bank"].groupby("variant")["value"].max()
+    frame["rows of the bank"] = [f"{banks[v]:,.0f}" if pd.notna(banks.get(v)) else "-" for v in frame.index]
+    if radius:
+        frame["covering radius"] = _plain(rows, "covering_radius")
+    return frame.fillna(formats.NOT_AVAILABLE).reset_index()
+
+
+def _plain(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """A metric that is no share, mean and spread over seeds, by variant."""
+    means = study_metrics.mean_over_categories(rows, metric).groupby("variant", sort=False)["value"]
+    return means.agg(lambda v: f"{v.mean():.3f}" + (f" ± {v.std(ddof=1):.3f}" if len(v) > 1 else ""))
+
+
+def _means(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Means over categories by variant, shots and seed."""
+    chosen = rows[rows["metric"] == metric]
+    means = chosen.groupby(["variant", "shots", "seed"], sort=False)["value"]
+    return means.agg(lambda values: values.mean(skipna=False)).reset_index()
+
+
+def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row a variant, one column a number of nominal images, as text."""
+    cells = _means(rows, metric).groupby(["variant", "shots"], sort=False)["value"].agg(formats.percent)
+    frame = cells.unstack("shots").loc[list(rows["variant"].unique())]
+    return frame[sorted(frame.columns)].rename_axis(columns=None).reset_index()
+
+
+def _times(name: str, params: Params) -> Block:
+    """How long each variant of the main study took, and the largest memory of the process until then."""
+    of_variant: dict[str, list[Mapping[str, float]]] = {}
+    for file, timing in _timings(name, params).items():
+        variant = file.split("/")[1]
+        if variant in params.dataset(name).variants and "/shots-" not in file:
+            of_variant.setdefault(variant, []).append(timing)
+    rows = [
+        {
+            "variant": variant,
+            "fit (s)": f"{_mean(found, 'coreset_s'):.1f}",
+            "score all test images (s)": f"{_mean(found, 'scoring_s'):.1f}",
+            "cells": len(found),
+        }
+        for variant in params.dataset(name).variants
+        if (found := of_variant.get(variant))
+    ]
+    note = "Means over seeds and categories, from feature maps that are there; the machine is named below."
+    return Block(
+        "Times", note, pd.DataFrame(rows, columns=["variant", "fit (s)", "score all test images (s)", "cells"])
+    )
+
+
+def _counts(name: str, params: Params) -> list[str]:
+    manifest = _manifest(name, params)
+    said = []
+    for category in manifest.categories:
+        counts = manifest.counts(category)
+        tests = ", ".join(f"{count} {defect}" for defect, count in sorted(counts["test"].items()))
+        said.append(f"`{category}`: {sum(counts['train'].values())} training images; test {tests}")
+    return said + [f"note: {warning}" for warning in manifest.warnings]
+
+
+def _stamp(params: Params) -> Mapping[str, object]:
+    """What the numbers were made with; of each only what occurs."""
+    versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
+    seconds, peak = 0.0, 0
+    for name in params.datasets:
+        for cell, result in index_of(name, params).results(params.path(f"reports/scores/{name}")):
+            versions[json.dumps(result.stamp["versions"], sort_keys=True)] = result.stamp["versions"]
+            images[f"{name}/{cell['category']}"] = result.stamp["images_sha256"]
+            weights |= {entry["backbone"]: entry["sha256"] for entry in result.stamp["weights"]}
+            timing = _timings(name, params).get(cell["file"], {})
+            if timing:
+                machines[json.dumps(timing["machine"], sort_keys=True)] = timing["machine"]
+                commits[timing["commit"]] = None
+                seconds += timing["coreset_s"] + timing["scoring_s"]
+                peak = max(peak, timing["peak_memory_bytes"])
+                if len(result.stamp["weights"]) == 1:
+                    origins[result.stamp["weights"][0]["backbone"]] = timing["weights_origin"]
+    return {
+        "commits": list(commits) or ["unknown"],
+        "versions": list(versions.values()),
+        "weights": {backbone: (sha256, origins.get(backbone, "")) for backbone, sha256 in sorted(weights.items())},
+        "images": images,
+        "machines": list(machines.values()),
+        "minutes": f"{seconds / 60:.0f}",
+        "peak": f"{peak / 2**30:.1f}",
+    }
+
+
+def _manifest(name: str, params: Params) -> Manifest:
+    return Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
+
+
+def _timings(name: str, params: Params) -> Mapping[str, Mapping]:
+    path = params.path(f"reports/timings/{name}.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _mean(timings: Sequence[Mapping[str, float]], key: str) -> float:
+    return sum(timing[key] for timing in timings) / len(timings)
+
+
+def _number(whole: str, by_category: str | None, category: str) -> str:
+    """A table's number in words: "Table 1 (Table S1)"."""
+    first = f"Table {whole.removeprefix('T')}"
+    return first if category == "mean" or by_category is None else f"{first} (Table {by_category})"
+
+
+def main() -> None:
+    """Write docs/results.md."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_suite.report.results_page", description=__doc__)
+    parser.add_argument("--run", action="store_true", help="prepare, score and evaluate first")
+    parser.add_argument("--to", type=Path, help="where the page goes; by default docs/results.md of the project")
+    arguments = parser.parse_args()
+    params = load_params()
+    if arguments.run:
+        run(params)
+    target = arguments.to or params.path("docs/results.md")
+    write_text(target, build(params))
+    print(f"results: {target}")
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

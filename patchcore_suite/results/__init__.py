@@ -1,0 +1,1 @@
+"""What a run found: metrics of studies as tables, formats and sentences."""

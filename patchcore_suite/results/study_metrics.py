@@ -1,0 +1,145 @@
+"""The metrics of a study, read and averaged over categories and seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING, percent
+from patchcore_suite.run.controls import CEILING, is_control
+from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.settings.params import MAIN_STUDY, Params
+
+
+def read_intervals(
+    dataset: str, params: Params, *, metric: str, category: str = "mean"
+) -> dict[str, tuple[float, float]]:
+    """The 95 % bootstrap interval of a metric by variant of the main study; of metrics that have none, nothing."""
+    path: Path = params.path(f"reports/metrics/{dataset}_intervals.csv")
+    if not path.is_file():
+        raise InputError(f"there are no intervals {path}", remedy=f"run `dvc repro evaluate@{dataset}`")
+    empty = {"low": [""], "high": [""]}
+    rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values=empty)
+    chosen = rows[(rows["metric"] == metric) & (rows["category"] == category)]
+    return {row.variant: (row.low, row.high) for row in chosen.itertuples()}
+
+
+def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.DataFrame:
+    """The metrics of a study on a dataset in long form, and those of the controls on the same categories.
+
+    Returns:
+        columns dataset, category, variant, shots, seed, metric, value; variants in the order of `params.yaml`, then
+        the controls.
+
+    Raises:
+        InputError: they have not been computed, or the dataset has no such study.
+    """
+    path = params.path(f"reports/metrics/{name}.csv")
+    if not path.is_file():
+        raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{name}`")
+    studies = params.dataset(name).studies
+    if study not in studies:
+        raise InputError(
+            f"dataset {name!r} has no study {study!r}",
+            remedy=f"add it under datasets.{name}.studies; there are {', '.join(studies)}",
+        )
+    chosen = studies[study]
+    rows = pd.read_csv(
+        path,
+        dtype={"category": str, "variant": str, "shots": "Int64"},
+        keep_default_na=False,
+        na_values={"shots": [""], "value": [""]},
+    )
+    rows = rows[rows["category"].isin(chosen.chosen(rows["category"].unique()))]
+    shots = rows["shots"].isin([count for count in chosen.shots if count is not None])
+    if None in chosen.shots:
+        shots |= rows["shots"].isna()
+    mine = rows[rows["variant"].isin(chosen.variants) & shots & rows["seed"].isin(chosen.seeds)]
+    controls = [variant for variant in studies[MAIN_STUDY].variants if is_control(name, variant, params)]
+    others = [variant for variant in controls if variant not in chosen.variants]
+    beside = rows[rows["variant"].isin(others) & rows["shots"].isna()]
+    order = {variant: number for number, variant in enumerate([*chosen.variants, *others])}
+    return pd.concat([mine, beside]).sort_values(
+        "variant", key=lambda column: column.map(order), kind="stable", ignore_index=True
+    )
+
+
+def read_ceiling(name: str, params: Params, metric: str, categories: Sequence[str]) -> float | None:
+    """The mean of a pixel metric over categories that the blurred ground truth reaches; None without masks."""
+    path = params.path(f"reports/metrics/{name}.csv")
+    rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values={"value": [""]})
+    chosen = rows[(rows["variant"] == CEILING) & (rows["metric"] == metric) & rows["category"].isin(categories)]
+    return None if len(chosen) < len(set(categories)) else float(chosen["value"].mean())
+
+
+def mean_over_categories(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One value a variant and seed: the mean over categories, empty if one category has none.
+
+    Args:
+        rows: metrics in long form (see `evaluation`).
+
+    Returns:
+        columns variant, seed, value.
+    """
+    chosen = rows[rows["metric"] == metric]
+    return chosen.groupby(["variant", "seed"], sort=False)["value"].agg(_mean_of_all).reset_index()
+
+
+def by_variant(rows: pd.DataFrame, metric: str, *, digits: int = 1) -> pd.Series:
+    """The mean over categories of a metric as text, by variant."""
+    means = mean_over_categories(rows, metric)
+    return means.groupby("variant", sort=False)["value"].agg(lambda values: percent(values, digits))
+
+
+def by_category(rows: pd.DataFrame, metric: str, *, digits: int = 1) -> pd.DataFrame:
+    """A metric as text: one row a category, one column a variant, and a last row with the means."""
+    chosen = rows[rows["metric"] == metric]
+    cells = chosen.groupby(["category", "variant"], sort=False)["value"].agg(lambda values: percent(values, digits))
+    table = cells.unstack("variant")[list(chosen["variant"].unique())]
+    table.loc["mean"] = by_variant(rows, metric, digits=digits)
+    return table.rename_axis(columns=None).reset_index()
+
+
+def misclassified(rows: pd.DataFrame) -> pd.Series:
+    """Images of all categories on the wrong side of their category's F1-optimal threshold, by variant, as text."""
+    errors = rows[rows["metric"].isin(["false_positives", "false_negatives"])]
+    totals = errors.groupby(["variant", "seed"], sort=False)["value"].sum().reset_index()
+    return totals.groupby("variant", sort=False)["value"].agg(_count)
+
+
+def describe_seeds(rows: pd.DataFrame) -> str:
+    """How many seeds stand behind a table: "mean ± standard deviation over 3 seeds"."""
+    count = rows["seed"].nunique()
+    return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"
+
+
+def missing_weights(index: ScoreIndex, variants: Sequence[str]) -> list[str]:
+    """Those of the variants that could not run for want of weights."""
+    without = {entry["variant"] for entry in index.weights_missing}
+    return [variant for variant in variants if variant in without]
+
+
+def with_missing_weights(
+    frame: pd.DataFrame, column: str, variants: Sequence[str], *, shown: str | None = None
+) -> pd.DataFrame:
+    """Add a row for each variant whose weights could not be had, so that no table leaves one out silently.
+
+    Args:
+        column: the one that names the variant.
+        shown: the one that says what is missing; all others if None.
+    """
+    rows = []
+    for variant in variants:
+        said = {name: WEIGHTS_MISSING if shown in (None, name) else NOTHING for name in frame.columns}
+        rows.append(said | {column: variant})
+    return pd.concat([frame, pd.DataFrame(rows, columns=frame.columns)], ignore_index=True)
+
+
+def _mean_of_all(values: pd.Series) -> float:
+    return values.mean(skipna=False)
+
+
+def _count(values: pd.Series) -> str:
+    mean = f"{values.mean():.0f}" if values.nunique() == 1 else f"{values.mean():.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):.1f}"

@@ -1,0 +1,1 @@
+"""Computing: datasets are prepared, cells become raw results, raw results become metrics."""

@@ -1,0 +1,187 @@
+"""What there is to compute: cells (dataset x category x variant x shots x seed), each named by all it depends on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from patchcore_core.backbones import Weights, WeightsMissing, backbone_weights, check_hierarchies
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import sha256_json
+from patchcore_core.config import MethodConfig
+from patchcore_core.neighbours import EXACT
+from patchcore_core.searches import unusable
+from patchcore_suite.baselines.registry import implementation
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.run.environment import versions
+from patchcore_suite.run.feature_cache import network_weights
+from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.settings.params import Params
+
+SCORING = "patchcore_suite.run.score"  # the module that computes raw results, whatever the method
+
+Network = Callable[[Tensor], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant, with one seed, on one category; `key` is the hash of all that determines its result."""
+
+    category: str
+    variant: str
+    shots: int | None  # nominal images drawn with the seed; None for all
+    seed: int
+    config: MethodConfig
+    preprocessing: Preprocessing
+    covering_radius: bool
+    weights_origin: str  # where the files were found; no part of the key
+    stamp: dict[str, object]
+
+    @property
+    def key(self) -> str:
+        return sha256_json(self.stamp)
+
+    @property
+    def file(self) -> str:
+        """Name of the result's file among those of its dataset."""
+        folder = self.variant if self.shots is None else f"{self.variant}/shots-{self.shots}"
+        return f"{self.category}/{folder}/seed-{self.seed}.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a dataset, by category, and the variants that cannot run for want of weights, with the remedy."""
+
+    dataset: str
+    manifest: Manifest
+    cells: tuple[Cell, ...]
+    weights_missing: dict[str, str]
+    store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
+
+    def pending(self) -> list[Cell]:
+        """The cells whose results are not in the store."""
+        return [cell for cell in self.cells if not self.path(cell).is_file()]
+
+    def path(self, cell: Cell) -> Path:
+        """Where the store keeps a cell's raw result."""
+        return self.store / f"{cell.key}.safetensors"
+
+
+def plan(name: str, params: Params, *, networks: Mapping[str, Network] | None = None) -> Plan:
+    """What there is to compute for a dataset: the cells of all its studies, each once.
+
+    Raises:
+        InputError: the dataset is not prepared, or a study cannot be run on it; all that is wrong is listed.
+    """
+    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
+    found, weights_missing = _weights(name, params, networks or {})
+    wanted = wanted_cells(name, params, manifest, available=found)
+    configs = {variant: params.config(name, variant) for variant in found}
+    code = {config.method: code_fingerprint(SCORING, implementation(config).__module__) for config in configs.values()}
+    libraries = versions()
+    cells = []
+    for (category, variant, shots, seed), covering_radius in wanted.items():
+        config, preprocessing = configs[variant], params.preprocessing(name, variant)
+        stamp = {
+            "dataset": name,
+            "source": manifest.source,
+            "synthetic": manifest.synthetic,
+            "category": category,
+            "images_sha256": manifest.digest(category),
+            "preprocessing": preprocessing.__dict__,
+            "variant": variant,
+            "method": config.method,
+            "config": config.to_dict(),
+            "shots": shots,
+            "seed": seed,
+            "covering_radius_wanted": covering_radius,
+            "weights": [{"backbone": backbone, "sha256": weights.sha256} for backbone, weights in found[variant]],
+            "device": torch.device(params.execution.device).type,
+            "precision": params.execution.precision,
+            "versions": libraries,
+            "code_sha256": code[config.method],
+        }
+        origin = ", ".join(weights.origin for _, weights in found[variant])
+        cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
+    store = params.path(params.execution.cache_dir) / "cells"
+    return Plan(name, manifest, tuple(cells), weights_missing, store)
+
+
+def _weights(
+    name: str, params: Params, networks: Mapping[str, Network]
+) -> tuple[dict[str, list[tuple[str, Weights]]], dict[str, str]]:
+    """Backbones and weights of each variant of a dataset; and the variants that lack some, with the remedy."""
+    looked_up: dict[str, Weights | WeightsMissing] = {name: network_weights(net) for name, net in networks.items()}
+    found: dict[str, list[tuple[str, Weights]]] = {}
+    missing: dict[str, str] = {}
+    problems = []
+    for variant in dict.fromkeys(v for study in params.dataset(name).studies.values() for v in study.variants):
+        try:
+            for member in params.config(name, variant).members:
+                backbone = member.backbone
+                if problem := unusable(getattr(member, "search", EXACT[0])):
+                    raise InputError(problem)
+                if backbone not in networks:
+                    check_hierarchies(backbone, member.map_hierarchies)
+                weights = _look_up(backbone, looked_up, weights=params.execution.weights)
+                found.setdefault(variant, []).append((backbone, weights))
+        except WeightsMissing as error:
+            found.pop(variant, None)
+            missing[variant] = str(error)
+        except InputError as error:
+            problems.append(f"variants.{variant}: {error}")
+    if problems:
+        raise InputError(f"variants cannot run on {name}", offenders=problems, remedy="correct them in params.yaml")
+    return found, missing
+
+
+def _look_up(backbone: str, looked_up: dict[str, Weights | WeightsMissing], *, weights: str | None) -> Weights:
+    """A backbone's weights; looked for once, since a download that fails takes its time."""
+    if backbone not in looked_up:
+        try:
+            looked_up[backbone] = backbone_weights(backbone, weights=weights)
+        except WeightsMissing as error:
+            looked_up[backbone] = error
+    if isinstance(looked_up[backbone], WeightsMissing):
+        raise looked_up[backbone]
+    return looked_up[backbone]
+
+
+def wanted_cells(
+    name: str, params: Params, manifest: Manifest, *, available: Mapping[str, object]
+) -> dict[tuple[str, str, int | None, int], bool]:
+    """(category, variant, shots, seed) of every cell, category by category, and whether to measure its radius."""
+    problems, wanted = [], {}
+    studies = params.dataset(name).studies
+    for study_name, study in studies.items():
+        where = f"datasets.{name}.studies.{study_name}"
+        chosen = study.chosen(manifest.categories)
+        for category in chosen:
+            if category not in manifest.categories:
+                problems.append(f"{where}.categories: {category!r}, but there are {', '.join(manifest.categories)}")
+        for category in chosen:
+            nominal = sum(manifest.counts(category)["train"].values()) if category in manifest.categories else None
+            for shots in study.shots:
+                if shots is not None and nominal is not None and shots > nominal:
+                    problems.append(f"{where}.shots: {shots}, but {category} has {nominal} nominal training images")
+    if problems:
+        raise InputError(f"studies do not suit {name}", offenders=problems, remedy="correct them in params.yaml")
+
+    for category in manifest.categories:
+        for study in studies.values():
+            if category not in study.chosen(manifest.categories):
+                continue
+            for variant in study.variants:
+                if variant not in available:
+                    continue
+                config = params.config(name, variant)
+                for shots in study.shots:
+                    # Without anything drawn all seeds would say the same.
+                    seeds = study.seeds if config.seeded or shots is not None else study.seeds[:1]
+                    for seed in seeds:
+                        cell = (category, variant, shots, seed)
+                        wanted[cell] = wanted.get(cell, False) or study.covering_radius
+    return wanted

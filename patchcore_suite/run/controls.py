@@ -1,0 +1,98 @@
+"""Controls: methods whose results are known in advance. One that is out of its range stops the run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.baselines.config import MeanImageConfig, RandomScoresConfig
+from patchcore_suite.settings.params import Params
+
+CEILING = "blurred ground truth"  # a variant of no method: what a perfect answer on the patch grid would get
+UNTRAINED = "untrained/"  # prefix of a backbone without training
+DEVIATIONS = 5  # of the AUROC of random scores from one half, in standard deviations
+RANDOM_PIXELS = (0.2, 0.8)  # pixel AUROC of random scores: neighbouring pixels share theirs, so no exact deviation
+LOWEST_CEILING = 0.85  # pixel AUROC of the blurred ground truth
+ADVANTAGE = 0.05  # that a method without a trained network may have over the best one with it
+
+
+def is_control(dataset: str, variant: str, params: Params) -> bool:
+    """Whether a variant is there to be compared with, not to detect anything."""
+    config = params.config(dataset, variant)
+    return config.method in (RandomScoresConfig.method, MeanImageConfig.method) or config.backbone.startswith(UNTRAINED)
+
+
+def check_controls(rows: pd.DataFrame, labels: dict[str, np.ndarray], params: Params) -> None:
+    """Refuse metrics whose controls are out of range: something between images and metrics is wrong then.
+
+    Args:
+        rows: metrics of one dataset in long form (see `evaluation`).
+        labels: (n,) of the test images, by category.
+
+    Raises:
+        InputError: with every control that is out of range, its value and its range.
+    """
+    if rows.empty:
+        return
+    dataset = rows["dataset"].iloc[0]
+    full = rows[rows["shots"].isna() & rows["value"].notna()]
+    problems = [*_random(full, labels, dataset, params), *_ceiling(full), *_too_good(full, dataset, params)]
+    if problems:
+        raise InputError(
+            f"controls of {dataset} are out of range, so its other metrics cannot be trusted",
+            offenders=problems,
+            remedy="check labels, masks and weights; if the images are truly so, take the control out of the variants",
+        )
+
+
+def auroc_deviation(labels: np.ndarray) -> float:
+    """Standard deviation of the AUROC of random scores: sqrt((n + m + 1) / (12 n m)), of the Mann-Whitney statistic."""
+    anomalous = int(labels.sum())
+    nominal = len(labels) - anomalous
+    return ((len(labels) + 1) / (12 * anomalous * nominal)) ** 0.5
+
+
+def _random(rows: pd.DataFrame, labels: dict[str, np.ndarray], dataset: str, params: Params) -> Iterator[str]:
+    drawn = [
+        name
+        for name in params.dataset(dataset).variants
+        if params.config(dataset, name).method == RandomScoresConfig.method
+    ]
+    for row in rows[rows["variant"].isin(drawn)].itertuples():
+        if row.metric == "image_auroc":
+            reach = DEVIATIONS * auroc_deviation(labels[row.category])
+            low, high = max(0.0, 0.5 - reach), min(1.0, 0.5 + reach)
+        elif row.metric == "pixel_auroc":
+            low, high = RANDOM_PIXELS
+        else:
+            continue
+        if not low <= row.value <= high:
+            yield _describe(row, f"random scores must lie in {low:.2f}..{high:.2f}")
+
+
+def _ceiling(rows: pd.DataFrame) -> Iterator[str]:
+    for row in rows[(rows["variant"] == CEILING) & (rows["metric"] == "pixel_auroc")].itertuples():
+        if row.value < LOWEST_CEILING:
+            yield _describe(row, f"the ground truth itself must reach {LOWEST_CEILING:.2f}")
+
+
+def _too_good(rows: pd.DataFrame, dataset: str, params: Params) -> Iterator[str]:
+    main = params.dataset(dataset)  # a study may have other seeds, on some categories only
+    mine = rows[rows["variant"].isin(main.variants) & rows["seed"].isin(main.seeds)]
+    image = mine[mine["metric"] == "image_auroc"]
+    means = image.groupby("variant")["value"].mean()
+    controls = [name for name in means.index if is_control(dataset, name, params)]
+    methods = means.drop(controls)
+    if methods.empty:
+        return
+    for name in controls:
+        if means[name] > methods.max() + ADVANTAGE:
+            yield (
+                f"{name}: image AUROC {means[name]:.3f} on average, the best method ({methods.idxmax()}) has "
+                f"{methods.max():.3f}: is its network trained?"
+            )
+
+
+def _describe(row: tuple, expected: str) -> str:
+    return f"{row.category}, {row.variant}, seed {row.seed}: {row.metric} {row.value:.3f}, but {expected}"

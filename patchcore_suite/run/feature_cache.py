@@ -1,0 +1,175 @@
+"""Feature maps on disk, named by what determines them and shared by all variants that can use them."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import CodeType
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from patchcore_core.backbones import Weights, feature_maps, load_backbone
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import atomic_path, sha256_json
+from patchcore_suite.datasets.images import Batches
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.run.environment import versions
+from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.settings.execution import Execution
+
+ORPHANED_AFTER = 24 * 3600  # seconds since the last write to a temporary file that no process will finish
+
+
+class FeatureCache:
+    """A folder of feature maps, one .npy file (n, c, h, w) a category, backbone and hierarchy.
+
+    Args:
+        folder: where the files lie.
+        execution: device, batch size, workers, weights, and the size that the folder may grow to.
+        networks: modules that stand for the backbones of these names; they return one map a hierarchy, finest first.
+    """
+
+    def __init__(
+        self, folder: Path, execution: Execution, networks: Mapping[str, Callable[[Tensor], Sequence[Tensor]]]
+    ) -> None:
+        self.folder, self.execution, self.networks = folder, execution, networks
+        self._made_by = {"versions": versions(), "code": code_fingerprint(__name__)}
+
+    def maps(
+        self,
+        records: Sequence[Record],
+        digest: str,
+        preprocessing: Preprocessing,
+        *,
+        backbone: str,
+        weights_sha256: str,
+        hierarchies: Sequence[int],
+        wanted_later: Sequence[int] = (),
+        description: str | None,
+    ) -> list[NDArray]:
+        """Feature maps (n, c_j, h_j, w_j) of all records, memory-mapped, one array a hierarchy.
+
+        Args:
+            records: the images.
+            digest: what the records' files hold, as the manifest has it.
+            weights_sha256: of the backbone's weights.
+            wanted_later: other hierarchies of a named backbone, which are made in the same run through it.
+            description: names the progress bar, where images have to be run through the network; None for no bar.
+        """
+        paths = {}
+        own = backbone in self.networks  # such a network returns all of its maps or none
+        together = sorted(hierarchies if own else {*hierarchies, *wanted_later})
+        for j in together:
+            identity = {
+                "images": digest,
+                "preprocessing": [preprocessing.resize, preprocessing.crop],
+                "backbone": [backbone, weights_sha256, j, together if own else None],
+                "device": torch.device(self.execution.device).type,
+                "precision": self.execution.precision,
+                **self._made_by,
+            }
+            paths[j] = self.folder / f"{sha256_json(identity)}.npy"
+        absent = [j for j in together if not paths[j].is_file()]
+        if not set(hierarchies).isdisjoint(absent):
+            if own:
+                absent = together
+            self._extract(records, preprocessing, backbone, {j: paths[j] for j in absent}, description)
+        for path in filter(Path.is_file, paths.values()):
+            os.utime(path)  # last used now
+        self._evict(keep=set(paths.values()))
+        return [np.load(paths[j], mmap_mode="r", allow_pickle=False) for j in hierarchies]
+
+    def _extract(
+        self,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        backbone: str,
+        paths: dict[int, Path],
+        description: str | None,
+    ) -> None:
+        network = self.networks.get(backbone)
+        if network is None:
+            network = load_backbone(
+                backbone, tuple(paths), weights=self.execution.weights, precision=self.execution.precision
+            )
+            if self.execution.compile:
+                network = torch.compile(network)
+        if isinstance(network, nn.Module):
+            network = network.to(self.execution.device)
+        images = Batches(
+            records,
+            preprocessing,
+            self.execution.batch_size,
+            workers=self.execution.workers,
+            description=description,
+        )
+        with ExitStack() as stack:
+            temporary = [stack.enter_context(atomic_path(path)) for path in paths.values()]
+            arrays: list[NDArray] = []
+            start = 0
+            for batch in images:
+                maps = feature_maps(network, batch.to(self.execution.device))
+                if len(maps) != len(paths):
+                    raise InputError(
+                        f"network {backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
+                        remedy="let it return one map for each hierarchy of the variant",
+                    )
+                if not arrays:
+                    shapes = [(len(records), *fmap.shape[1:]) for fmap in maps]
+                    arrays = [
+                        open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                        for path, shape in zip(temporary, shapes, strict=True)
+                    ]
+                for array, fmap in zip(arrays, maps, strict=True):
+                    array[start : start + len(batch)] = fmap.cpu().numpy()
+                start += len(batch)
+            for array in arrays:
+                array.flush()
+
+    def _evict(self, keep: set[Path]) -> None:
+        """Delete the files that were not used for longest, until the folder has its size; and what a kill left."""
+        for orphan in self.folder.glob(".*.npy"):
+            if time.time() - orphan.stat().st_mtime > ORPHANED_AFTER:
+                orphan.unlink(missing_ok=True)
+        limit = self.execution.cache_size_gb * 2**30
+        files = sorted(self.folder.glob("[0-9a-f]*.npy"), key=lambda path: path.stat().st_mtime)
+        total = sum(path.stat().st_size for path in files)
+        for path in files:
+            if total > limit and path not in keep:
+                total -= path.stat().st_size
+                path.unlink()
+
+
+def network_weights(network: Callable[[Tensor], Sequence[Tensor]]) -> Weights:
+    """What tells a caller's network from another: the SHA-256 of its parts, their `forward` and its parameters.
+
+    Functions that `forward` calls are not looked into: a change in them needs a network of another name.
+
+    Raises:
+        InputError: it is no `nn.Module`, so that nothing tells it from another in a later run.
+    """
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"networks: {network!r} is no nn.Module, so that its results could not be told from those of another",
+            remedy="wrap it in an nn.Module, or give it to the method itself as network=",
+        )
+    digest = hashlib.sha256(repr(network).encode())
+    for kind in dict.fromkeys(type(part) for part in network.modules()):
+        code = getattr(kind.forward, "__code__", None)
+        digest.update(kind.__qualname__.encode() + (b"" if code is None else _instructions(code)))
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return Weights(path=None, origin="given by the caller", sha256=digest.hexdigest())
+
+
+def _instructions(code: CodeType) -> bytes:
+    """What a function does; where it stands does not count."""
+    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts]
+    return b" ".join([code.co_code, repr(code.co_names).encode(), *constants])

@@ -1,0 +1,200 @@
+"""Runs a notebook with papermill, strictly.
+
+Papermill itself only warns of a misspelt parameter, writes its output before anything has succeeded, and puts times
+and random ids into it. Here every parameter must be known and given, the output appears only when all cells have run,
+and two runs that compute the same give the same file.
+"""
+
+import argparse
+import ast
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import atomic_path, write_text
+from patchcore_core.common.progress import RUNNER_VARIABLE
+from patchcore_suite.settings.params import load_params
+
+KERNEL = "python3"
+# The kernel's own log says nothing about the notebook; progress bars belong in the terminal, not in the notebook.
+KERNEL_ARGUMENTS = ["--log-level=CRITICAL", "--IPKernelApp.capture_fd_output=False"]
+USER_ERRORS = ("InputError", "WeightsMissing")  # their messages need no traceback
+
+
+def run_notebook(
+    notebook: Path, parameters: Mapping[str, object], output: Path, *, failed: Path, cwd: Path
+) -> NotebookNode:
+    """Execute a notebook and write it to `output` (.ipynb) and beside that as a page (.html).
+
+    Args:
+        notebook: the notebook; not changed.
+        parameters: a value for each name in its parameters cell.
+        output: where the executed notebook goes.
+        failed: where it goes instead if a cell fails, for a look at what happened.
+        cwd: the working directory of its cells.
+
+    Raises:
+        InputError: the parameters do not match, or a cell failed; the message holds that cell's error.
+    """
+    source = read_notebook(notebook)
+    check_parameters(notebook, literal_parameters(notebook, source), parameters)
+    os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel, as is the next one
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # no bar is meant for the notebook
+    failed.unlink(missing_ok=True)
+    with atomic_path(output) as temporary:
+        try:
+            executed = papermill.execute_notebook(
+                _no_format(notebook),
+                _no_format(temporary),
+                parameters=dict(parameters),
+                kernel_name=KERNEL,
+                cwd=str(cwd),
+                extra_arguments=KERNEL_ARGUMENTS,
+            )
+        except papermill.PapermillExecutionError as error:
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            failed.write_bytes(temporary.read_bytes())
+            raise InputError(_describe(notebook, error, failed)) from None
+        except DeadKernelError:
+            raise InputError(
+                f"the kernel that ran {notebook} died, most often for want of memory",
+                remedy="use smaller images or a machine with more memory; what was finished is kept",
+            ) from None
+        print(take_messages(executed), end="", file=sys.stderr)
+        normalise(executed)
+        nbformat.write(executed, temporary)
+    write_text(output.with_suffix(".html"), to_html(executed, title=output.stem))
+    return executed
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook; InputError if there is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+        raise InputError(f"the notebook {path} cannot be read: {error}") from None
+
+
+def literal_parameters(path: Path, notebook: NotebookNode) -> dict[str, object]:
+    """Names and defaults in the notebook's parameters cell.
+
+    Raises:
+        InputError: there is not one such cell, or it holds anything but `name = literal`.
+    """
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise InputError(f"{path} has {len(cells)} cells tagged 'parameters'", remedy="tag exactly one")
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise InputError(
+            f"{path}: the parameters cell is not Python: {error}", remedy="write `name = literal` there"
+        ) from None
+    found = {}
+    for statement in statements:
+        try:
+            (target,) = statement.targets
+            found[target.id] = ast.literal_eval(statement.value)
+        except (AttributeError, ValueError):
+            raise InputError(
+                f"{path}: the parameters cell holds `{ast.unparse(statement)}`",
+                remedy="write `name = literal` there, and derive values in the next cell",
+            ) from None
+    return found
+
+
+def check_parameters(path: Path, known: Mapping[str, object], given: Mapping[str, object]) -> None:
+    """Refuse parameters that the notebook does not have, and demand those that it has."""
+    problems = [f"unknown: {name}={value!r}" for name, value in given.items() if name not in known]
+    problems += [f"not given: {name}" for name in known if name not in given]
+    if problems:
+        raise InputError(
+            f"parameters of {path} do not match",
+            offenders=problems,
+            remedy=f"its parameters are {', '.join(known) or 'none'}; set them under tables.{path.stem} in params.yaml",
+        )
+
+
+def take_messages(notebook: NotebookNode) -> str:
+    """Remove what cells wrote to standard error, and give it: warnings hold paths of this machine."""
+    messages = []
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        messages += [output.text for output in outputs if output.get("name") == "stderr"]
+        if outputs:
+            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
+    return "".join(messages)
+
+
+def normalise(notebook: NotebookNode) -> None:
+    """Remove what differs between two runs that compute the same: times, ids, paths, the kernel's patch version."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("language_info", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+
+
+def to_html(notebook: NotebookNode, *, title: str) -> str:
+    """The executed notebook as a page of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of alternative texts, which matplotlib's inline figures cannot carry
+        page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    return page
+
+
+def _no_format(path: Path) -> str:
+    """A path for papermill, which takes braces in paths for places to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _describe(notebook: Path, error: papermill.PapermillExecutionError, failed: Path) -> str:
+    if error.ename in USER_ERRORS:
+        return f"{error.evalue}\n(in cell {error.cell_index} of {notebook}; the run is kept in {failed})"
+    trace = "\n".join(error.traceback)
+    return f"cell {error.cell_index} of {notebook} failed\n{trace}\nThe run is kept in {failed}"
+
+
+def main() -> None:
+    """Command line: run one notebook with its parameters from params.yaml."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_suite.run.notebook", description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter, as YAML")
+    parser.add_argument("--as", dest="name", help="name of the output in reports/executed (the notebook's own)")
+    arguments = parser.parse_args()
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    params = load_params()
+    given = dict(params.tables.get(arguments.notebook.stem, {}))
+    for setting in arguments.set:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"--set {setting!r} must be NAME=VALUE")
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {setting!r} is not YAML: {error}") from None
+    name = arguments.name or arguments.notebook.stem
+    run_notebook(
+        arguments.notebook,
+        given,
+        params.path(f"reports/executed/{name}.ipynb"),
+        failed=params.path(params.execution.cache_dir) / "failed" / f"{name}.ipynb",
+        cwd=params.root,
+    )
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

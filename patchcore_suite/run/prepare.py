@@ -1,0 +1,105 @@
+"""From a line in params.yaml to a checked dataset with a manifest."""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+from patchcore_core.common.errors import exit_on_input_error
+from patchcore_core.common.files import write_json
+from patchcore_suite.datasets import synthetic
+from patchcore_suite.datasets.download import download, is_original
+from patchcore_suite.datasets.listing import content_checksum
+from patchcore_suite.datasets.manifest import Manifest, build_manifest
+from patchcore_suite.datasets.records import NOMINAL
+from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.settings.params import load_params
+
+
+def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
+    """Get a dataset ready, check all of it, and write `data_dir`/`name`/manifest.json.
+
+    A folder is used where it is; what was drawn or downloaded before, and is still whole, is used again.
+
+    Raises:
+        InputError: the dataset cannot be had or used; a manifest from before stays as it was.
+    """
+    home = Path(data_dir) / name
+    match spec.source:
+        case "synthetic":
+            root = home / "synthetic"
+            _draw(spec, root)
+        case "download":
+            root = home / "download"
+            if not is_original(root):
+                with _replaced(root) as folder:
+                    download(spec.layout, folder)
+        case _:
+            root = Path(spec.source)
+    manifest = build_manifest(name, root, spec)
+    manifest.write(home / "manifest.json")
+    print(summary(manifest))
+    return manifest
+
+
+def summary(manifest: Manifest) -> str:
+    """The numbers of images of each category, as a table for the terminal."""
+    rows = [("category", "train", "test nominal", "test anomalous", "defects")]
+    for category in manifest.categories:
+        counts = manifest.counts(category)
+        anomalous = {defect: count for defect, count in counts["test"].items() if defect != NOMINAL}
+        numbers = (sum(counts["train"].values()), counts["test"][NOMINAL], sum(anomalous.values()), len(anomalous))
+        rows.append((category, *map(str, numbers)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    kind = "SYNTHETIC images" if manifest.synthetic else "images"
+    return "\n".join(
+        [f"{manifest.name}: {kind} in {manifest.root}", *table, *(f"note: {w}" for w in manifest.warnings)]
+    )
+
+
+def _draw(spec: DatasetSpec, root: Path) -> None:
+    """Draw the synthetic images, unless those in `root` were drawn by the same code from the same seed."""
+    marker = root.with_suffix(".json")
+    code = content_checksum(Path(synthetic.__file__).parent, "*.py")
+
+    def state() -> dict[str, object]:
+        images = content_checksum(root, "**/*")
+        return {"layout": spec.layout, "seed": spec.seed, "code_sha256": code, "images_sha256": images}
+
+    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == state():
+        return
+    with _replaced(root) as folder:
+        synthetic.generate(spec.layout, folder, seed=spec.seed)
+    write_json(marker, state())
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, which takes the place of `folder` only when the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        fresh = Path(temporary, folder.name)
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+
+
+def main() -> None:
+    """Prepare a dataset of params.yaml."""
+    parser = argparse.ArgumentParser(prog="python -m patchcore_suite.run.prepare", description=__doc__)
+    parser.add_argument("dataset", help="its name in params.yaml")
+    name = parser.parse_args().dataset
+    params = load_params()
+    with chdir(params.root):  # paths in params.yaml, and in the manifest, are relative to the project
+        prepare(name, params.dataset(name).spec, "data")
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

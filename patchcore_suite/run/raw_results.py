@@ -1,0 +1,122 @@
+"""The files of raw results: patch distances and image scores, before any metric."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import atomic_path, sha256_file, write_json
+
+SCHEMA = 2
+INDEX_FILE = "index.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawResult:
+    """What one variant with one seed said of the test images of one category, in the manifest's order.
+
+    Attributes:
+        scores: (n,) image scores; of PatchCore s* of Eq. 6, unless the variant asks for Eq. 7.
+        stamp: what the result was made with and from; no times, no machine.
+        distances: (n, h, w) patch scores; None from a method that scores whole images only.
+        reweighted_scores: (n,) s of Eq. 7, from PatchCore.
+        indices: (n, h, w) row of the memory bank that each patch is nearest to, from PatchCore.
+        coreset_indices: (l,) rows of the nominal patch features, n-major then h then w, that the bank keeps; None
+            where the bank is learned.
+    """
+
+    scores: NDArray[np.float32]
+    stamp: Mapping[str, object]
+    distances: NDArray[np.float32] | None = None
+    reweighted_scores: NDArray[np.float32] | None = None
+    indices: NDArray[np.int32] | None = None
+    coreset_indices: NDArray[np.int32] | None = None
+
+    ARRAYS = ("scores", "distances", "reweighted_scores", "indices", "coreset_indices")
+
+    def write(self, path: Path) -> None:
+        """Write the result, whole or not at all; equal results give equal bytes."""
+        given = {name: getattr(self, name) for name in self.ARRAYS}
+        arrays = {name: np.ascontiguousarray(array) for name, array in given.items() if array is not None}
+        with atomic_path(path) as temporary:
+            save_file(arrays, temporary, metadata={"stamp": json.dumps(self.stamp, sort_keys=True)})
+
+    @classmethod
+    def read(cls, path: Path) -> "RawResult":
+        """Read a result.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in cls.ARRAYS if name in file.keys()}  # noqa: SIM118
+                return cls(**arrays, stamp=json.loads(file.metadata()["stamp"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the result {path} is missing or damaged: {error}", remedy="run `dvc repro -f` on its score stage"
+            ) from None
+
+
+@dataclass(frozen=True)
+class ScoreIndex:
+    """The raw results of a dataset, as its score stage wrote them.
+
+    Attributes:
+        dataset: its name.
+        synthetic: whether its images are generated.
+        source: "synthetic", "download" or "folder".
+        cells: one mapping a result: category, variant, shots (None: all nominal images), seed, file, sha256.
+        weights_missing: one mapping a variant that could not run for want of weights: variant, remedy.
+    """
+
+    dataset: str
+    synthetic: bool
+    source: str
+    cells: tuple[Mapping[str, object], ...]
+    weights_missing: tuple[Mapping[str, str], ...]
+
+    def write(self, folder: Path) -> None:
+        """Write the index into the folder of the results."""
+        write_json(folder / INDEX_FILE, {"schema": SCHEMA} | self.__dict__)
+
+    @classmethod
+    def read(cls, folder: Path) -> "ScoreIndex":
+        """Read the index of a folder of results.
+
+        Raises:
+            InputError: there is none, or it was written by another version.
+        """
+        remedy = f"run `dvc repro score@{folder.name}`"
+        try:
+            value = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"there are no results in {folder}: {error}", remedy=remedy) from None
+        if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
+            raise InputError(f"the results in {folder} were written by another version", remedy=remedy)
+        return cls(**value | {"cells": tuple(value["cells"]), "weights_missing": tuple(value["weights_missing"])})
+
+    def results(
+        self, folder: Path, *, category: str | None = None, variant: str | None = None
+    ) -> Iterator[tuple[Mapping[str, object], RawResult]]:
+        """Each cell with its raw result, of one category or variant or of all.
+
+        Raises:
+            InputError: a result is missing, damaged, or not the one that was indexed.
+        """
+        for cell in self.cells:
+            if category not in (None, cell["category"]) or variant not in (None, cell["variant"]):
+                continue
+            path = folder / cell["file"]
+            result = RawResult.read(path)
+            if sha256_file(path) != cell["sha256"]:
+                raise InputError(
+                    f"the result {path} is not the one in the index", remedy=f"run `dvc repro -f score@{folder.name}`"
+                )
+            yield cell, result

@@ -1,0 +1,231 @@
+"""Cells (dataset x category x variant x shots x seed) become files of raw results; none is computed twice."""
+
+import json
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import sha256_file, sha256_json, write_json
+from patchcore_core.common.free_memory import check_free
+from patchcore_core.common.progress import progress_bar
+from patchcore_core.detector import Detector, generator
+from patchcore_core.neighbours import nearest
+from patchcore_suite.baselines.registry import detector
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.run.cells import Cell, Network, Plan, plan
+from patchcore_suite.run.environment import commit, machine, peak_memory
+from patchcore_suite.run.feature_cache import FeatureCache
+from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.settings.params import Params
+
+
+def score_dataset(
+    name: str, params: Params, *, networks: Mapping[str, Network] | None = None, show_progress: bool = True
+) -> Plan:
+    """Compute every raw result of a dataset that is not in the cell store yet; one that is finished is never lost.
+
+    Args:
+        networks: modules that map images in [0, 1] to lists of feature maps, finest first; a variant whose
+            `backbone` is one of their names uses it.
+
+    Raises:
+        InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
+    """
+    device = torch.device(params.execution.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
+        )
+    work = plan(name, params, networks=networks)
+    pending = work.pending()
+    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution, networks or {})
+    with progress_bar(len(work.cells), f"{name}: results", unit="cell", show=show_progress) as bar:
+        bar.update(len(work.cells) - len(pending))
+        for category, of_category in groupby(pending, key=lambda cell: cell.category):
+            work.manifest.check_unchanged(category)
+            for _ in _run_category(list(of_category), work, cache, params, show_progress=show_progress):
+                bar.update(1)
+    return work
+
+
+def collect(work: Plan, params: Params) -> ScoreIndex:
+    """Copy a dataset's results out of the store into reports/scores/NAME, with an index, and their times beside it.
+
+    Raises:
+        InputError: a result is not there yet.
+    """
+    if pending := work.pending():
+        raise InputError(
+            f"results of {work.dataset} are not computed yet",
+            offenders=[cell.file for cell in pending],
+            remedy=f"run `dvc repro score@{work.dataset}`",
+        )
+    folder = params.path(f"reports/scores/{work.dataset}")
+    shutil.rmtree(folder, ignore_errors=True)
+    described, timings = [], {}
+    for cell in work.cells:
+        target = folder / cell.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work.path(cell), target)
+        timing = work.path(cell).with_suffix(".json")
+        if timing.is_file():
+            timings[cell.file] = json.loads(timing.read_text(encoding="utf-8"))
+        described.append(
+            {
+                "category": cell.category,
+                "variant": cell.variant,
+                "shots": cell.shots,
+                "seed": cell.seed,
+                "file": cell.file,
+                "sha256": sha256_file(target),
+            }
+        )
+    index = ScoreIndex(
+        dataset=work.dataset,
+        synthetic=work.manifest.synthetic,
+        source=work.manifest.source,
+        cells=tuple(described),
+        weights_missing=tuple({"variant": name, "remedy": text} for name, text in work.weights_missing.items()),
+    )
+    index.write(folder)
+    # Times differ from run to run: no stage of the pipeline depends on this file.
+    write_json(params.path(f"reports/timings/{work.dataset}.json"), timings)
+    return index
+
+
+def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
+    """Rows of the nominal training images that a cell learns from, ascending; drawn with its seed.
+
+    The draws of one seed are nested: 5 shots are the 2 shots and three images more, so that curves over shots differ
+    by what was added.
+    """
+    if shots is None:
+        return torch.arange(nominal)
+    return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
+
+
+def _run_category(
+    cells: Sequence[Cell], work: Plan, cache: FeatureCache, params: Params, *, show_progress: bool
+) -> Iterator[Cell]:
+    """Compute the results of one category; cells that describe images alike share the descriptions."""
+    category = cells[0].category
+    records = work.manifest.records(category)
+    splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
+    hierarchies = _hierarchies(cells)
+    for _, group in groupby(sorted(cells, key=_description), key=_description):
+        alike = list(group)
+        started = time.perf_counter()
+        first = alike[0]
+        size = first.preprocessing.size(work.manifest.entries[category][0].size)
+        nominal: list[Tensor] = []
+        test: list[Tensor] = []
+        for member, weights in zip(first.config.members, first.stamp["weights"], strict=True):
+            maps = cache.maps(
+                records,
+                work.manifest.digest(category),
+                first.preprocessing,
+                backbone=member.backbone,
+                weights_sha256=weights["sha256"],
+                hierarchies=member.map_hierarchies,
+                wanted_later=hierarchies[first.preprocessing, member.backbone],
+                description=f"{work.dataset}/{category}: {member.backbone}" if show_progress else None,
+            )
+            model = detector(member, seed=first.seed, device=params.execution.device)
+            for described, rows in zip((nominal, test), splits, strict=True):
+                described += _describe(maps, rows, model, params, where=f"{work.dataset}/{category}")
+        shared_seconds = time.perf_counter() - started
+        for cell in alike:
+            rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
+            chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
+            _run_cell(cell, chosen, test, size, shared_seconds, params, work.path(cell))
+            yield cell
+
+
+def _hierarchies(cells: Sequence[Cell]) -> dict[tuple[Preprocessing, str], set[int]]:
+    """All hierarchies that cells need of a backbone's maps of images that are prepared alike."""
+    found: dict[tuple[Preprocessing, str], set[int]] = defaultdict(set)
+    for cell in cells:
+        for member in cell.config.members:
+            found[cell.preprocessing, member.backbone].update(member.map_hierarchies)
+    return found
+
+
+def _description(cell: Cell) -> str:
+    """What is kept of images within a category; cells that agree in it share it."""
+    return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
+
+
+def _describe(
+    maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, params: Params, *, where: str
+) -> list[Tensor]:
+    """What a method keeps of some images of a category, (n, ...) each: room for it is made once, and then filled."""
+    n, step = len(rows), params.execution.batch_size
+    described: list[Tensor] = []
+    for start in range(0, n, step):
+        some = rows[start : start + step]
+        parts = model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
+        if not described:
+            check_free(
+                sum(n * part[0].nbytes for part in parts),
+                f"the descriptions of {n} images of {where}",
+                device=model.device,
+                remedy="use storage: float16, a larger stride or smaller images in the variant",
+            )
+            described = [part.new_empty(n, *part.shape[1:]) for part in parts]
+        for whole, part in zip(described, parts, strict=True):
+            whole[start : start + step] = part
+    return described
+
+
+def _run_cell(
+    cell: Cell,
+    nominal: Sequence[Tensor],
+    test: Sequence[Tensor],
+    size: tuple[int, int],
+    shared_seconds: float,
+    params: Params,
+    path: Path,
+) -> None:
+    started = time.perf_counter()
+    model = detector(cell.config, seed=cell.seed, device=params.execution.device).fit_described(nominal)
+    fitted = time.perf_counter()
+    prediction = model.predict_described(test, size)
+    predicted = time.perf_counter()
+    measured = {"image_size": list(size), "nominal_images": len(nominal[0])}
+    bank = getattr(model, "memory_bank", None)
+    if bank is not None:
+        measured["memory_bank"] = list(bank.shape)
+    if bank is not None and cell.covering_radius:
+        measured["covering_radius"] = float(nearest(nominal[0].flatten(0, 2), bank)[0].max())
+    kept = getattr(model, "coreset_indices", None)
+    result = RawResult(
+        scores=prediction.scores.cpu().numpy(),
+        distances=_array(prediction.distances, np.float32),
+        reweighted_scores=_array(prediction.reweighted_scores, np.float32),
+        indices=_array(prediction.indices, np.int32),
+        coreset_indices=_array(kept, np.int32),
+        stamp=cell.stamp | measured,
+    )
+    timing = {
+        "features_s": round(shared_seconds, 3),  # shared by the cells with the same descriptions
+        "coreset_s": round(fitted - started, 3),
+        "scoring_s": round(predicted - fitted, 3),
+        "peak_memory_bytes": peak_memory(),  # of the process so far
+        "weights_origin": cell.weights_origin,
+        "commit": commit(params.root),
+        "machine": machine(),
+    }
+    write_json(path.with_suffix(".json"), timing)
+    result.write(path)
+
+
+def _array(values: Tensor | None, kind: type) -> np.ndarray | None:
+    return None if values is None else values.cpu().numpy().astype(kind)

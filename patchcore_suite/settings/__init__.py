@@ -1,0 +1,1 @@
+"""`params.yaml`, read once and checked as a whole, without torch."""

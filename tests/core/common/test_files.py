@@ -1,0 +1,85 @@
+import hashlib
+import json
+import os
+import stat
+
+import pytest
+
+from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json, write_text
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "deep" / "er" / "result.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"  # libraries choose the format by it
+        assert temporary.name.startswith(".")  # no pattern takes it for a result
+        assert not path.exists()
+    assert contents(path.parent) == {"result.txt": "half"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_file_from_before_and_nothing_else(tmp_path, error):
+    path = tmp_path / "result.txt"
+    path.write_text("before")
+
+    def write():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert contents(tmp_path) == {"result.txt": "before"}
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    path = tmp_path / "result.txt"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert contents(tmp_path) == {"result.txt": "first"}  # the one that finished last
+
+
+def test_files_can_be_read_by_others(tmp_path):
+    write_text(tmp_path / "result.txt", "x")
+    assert stat.S_IMODE((tmp_path / "result.txt").stat().st_mode) == 0o644
+
+
+def test_text_is_utf_8_with_unix_line_ends(tmp_path):
+    write_text(tmp_path / "result.txt", "σ\nμ\n")
+    assert (tmp_path / "result.txt").read_bytes() == b"\xcf\x83\n\xce\xbc\n"
+
+
+def test_the_bytes_of_json_depend_on_the_value_alone(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, 2.5, None], "a": "σ"})
+    write_json(tmp_path / "b.json", {"a": "σ", "b": [1, 2.5, None]})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"a": "σ", "b": [1, 2.5, None]}
+    assert sha256_json({"b": 1, "a": 2}) == sha256_json({"a": 2, "b": 1}) != sha256_json({"a": 1, "b": 2})
+
+
+def test_a_value_that_json_does_not_know_leaves_the_file_from_before(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert contents(tmp_path) == {"a.json": "1\n"}
+
+
+def test_sha256_by_hand(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert sha256_file(tmp_path / "abc") == known
+    assert sha256_json("abc") == hashlib.sha256(b'"abc"').hexdigest()
+
+
+def test_sha256_of_a_file_larger_than_a_buffer(tmp_path):
+    content = os.urandom(3 * 2**20 + 1)
+    (tmp_path / "large").write_bytes(content)
+    assert sha256_file(tmp_path / "large") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,379 @@
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from whole_project import ROOT, STAGED, code_cells, make_project, outputs, run_cells, run_main, score_project, stages
+
+from patchcore_core import _HOMES
+from patchcore_suite.report import page as report
+from patchcore_suite.report.sections import PAPER_SECTIONS
+from patchcore_suite.results.table import Table
+from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.settings.params import load_params
+
+PACKAGES = ("patchcore_core", "patchcore_suite")
+STAGES = stages()
+DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+
+
+# What the stages depend on
+
+
+def module_file(name):
+    """The file of a module of the package; None if there is no such module."""
+    path = ROOT.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def imported(code):
+    """Names that may be modules of the package: those that code imports, and those from which it does."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            yield node.module
+            for item in node.names:
+                yield f"{node.module}.{item.name}"
+                if node.module == "patchcore_core" and item.name in _HOMES:  # exported lazily
+                    yield _HOMES[item.name]
+
+
+def closure(names):
+    """Files of the package that run when modules are imported, and what they import, and so on."""
+    found, waiting = set(), list(names)
+    while waiting:
+        parts = waiting.pop().split(".")
+        if parts[0] not in PACKAGES:
+            continue
+        for length in range(1, len(parts) + 1):  # a.b.c runs a/__init__.py and a/b/__init__.py as well
+            file = module_file(".".join(parts[:length]))
+            if file and file not in found:
+                found.add(file)
+                waiting += imported(file.read_text(encoding="utf-8"))
+    return {file.relative_to(ROOT).as_posix() for file in found}
+
+
+def notebook_of(stage):
+    return next((ROOT / word for word in stage["cmd"].split() if word.endswith(".ipynb")), None)
+
+
+def modules_run(stage):
+    """Every file of the package that a stage runs, templates and the paper's numbers included."""
+    words = stage["cmd"].split()
+    assert words[:2] == ["python", "-m"]
+    names = [words[2]]
+    if notebook := notebook_of(stage):
+        for cell in code_cells(notebook):
+            names += imported(cell)
+    files = closure(names)
+    if any("PackageLoader" in (ROOT / file).read_text(encoding="utf-8") for file in files):
+        files |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "patchcore_suite/report/templates").iterdir()}
+    if "patchcore_suite/paper/published.py" in files:
+        files.add("patchcore_suite/paper/published.csv")
+    return files - {"patchcore_suite/__init__.py"}  # which holds nothing
+
+
+def covers(entry, file):
+    return file == entry or file.startswith(f"{entry}/")
+
+
+def test_the_walk_over_imports_finds_what_python_loads():
+    # The other tests of this part rest on it.
+    ours = "[sys.modules[name].__file__ for name in sys.modules if name.startswith('patchcore_')]"
+    code = f"import sys, patchcore_suite.results.study_metrics\nprint(*{ours})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = {Path(file) for file in loaded.split() if Path(file).is_relative_to(ROOT)}
+    assert files
+    found = closure(["patchcore_suite.results.study_metrics"])
+    assert {file.relative_to(ROOT).as_posix() for file in files} <= found
+    assert "patchcore_suite/settings/params.py" in found
+    assert "patchcore_suite/report/page.py" not in found
+
+
+@each_stage
+def test_a_stage_depends_on_every_module_that_it_runs(stage):
+    missing = [file for file in modules_run(stage) if not any(covers(entry, file) for entry in stage["deps"])]
+    assert sorted(missing) == []
+
+
+@each_stage
+def test_a_stage_depends_on_no_module_that_it_does_not_run(stage):
+    run = modules_run(stage)
+    entries = [entry for entry in stage["deps"] if any(covers(package, entry) for package in PACKAGES)]
+    assert [entry for entry in entries if not any(covers(entry, file) for file in run)] == []
+    assert "patchcore_suite" not in entries  # each room of it
+
+
+@each_stage
+def test_a_stage_that_runs_a_notebook_depends_on_it(stage):
+    notebook = notebook_of(stage)
+    listed = {entry for entry in stage["deps"] if entry.endswith(".ipynb")}
+    assert listed == ({notebook.relative_to(ROOT).as_posix()} if notebook else set())
+
+
+def test_what_a_stage_depends_on_is_a_file_or_made_by_another_stage():
+    made = {path for stage in STAGES.values() for path in outputs(stage)}
+    folders = {str(Path(path).parent) for path in made}
+    for stage in STAGES.values():
+        for entry in stage["deps"]:
+            assert (ROOT / entry).exists() or entry in made | folders, entry
+
+
+def test_nothing_depends_on_an_executed_notebook():
+    entries = [entry for stage in STAGES.values() for entry in stage["deps"]]
+    assert [entry for entry in entries if covers("reports/executed", entry) or covers(entry, "reports/executed")] == []
+    made = {path for stage in STAGES.values() for path in outputs(stage)}  # Table 5 is made of times, by its stage
+    assert [entry for entry in entries if covers("reports/timings", entry) and entry not in made] == []
+
+
+def test_the_cell_store_is_no_output():
+    # DVC deletes outputs before it runs a stage, and finished cells must survive.
+    cache = load_params(ROOT / "params.yaml").execution.cache_dir
+    assert [path for stage in STAGES.values() for path in outputs(stage) if covers(cache, path)] == []
+
+
+@each_stage
+def test_outputs_stay_in_the_working_tree_alone(stage):
+    assert {path: options.get("cache") for path, options in outputs(stage).items()} == dict.fromkeys(
+        outputs(stage), False
+    )
+
+
+def test_no_two_stages_make_the_same_file():
+    made = [path for stage in STAGES.values() for path in outputs(stage)]
+    assert len(made) == len(set(made))
+    assert [(a, b) for a in made for b in made if a != b and covers(a, b)] == []
+
+
+@each_stage
+def test_the_params_of_a_stage_exist(stage):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for key in stage.get("params", []):
+        value = values
+        for part in key.split("."):
+            assert part in value, key
+            value = value[part]
+
+
+def test_a_notebook_with_parameters_in_params_yaml_depends_on_them():
+    tables = load_params(ROOT / "params.yaml").tables
+    for stage in STAGES.values():
+        notebook = notebook_of(stage)
+        if notebook and notebook.stem in tables:
+            assert f"tables.{notebook.stem}" in stage["params"]
+
+
+@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if notebook_of(stage)])
+def test_the_page_of_an_executed_notebook_has_the_name_of_its_stage(stage):
+    words = STAGES[stage]["cmd"].split()
+    name = words[words.index("--as") + 1] if "--as" in words else notebook_of(STAGES[stage]).stem
+    assert name == stage
+    assert f"reports/executed/{name}.html" in outputs(STAGES[stage])
+
+
+def test_the_report_shows_tables_and_figures_that_stages_make():
+    made = {path for stage in STAGES.values() for path in outputs(stage)}
+    shown = {f"reports/tables/{name}.csv" for _, _, tables, _ in PAPER_SECTIONS for name in tables}
+    shown |= {f"reports/figures/{name}.png" for *_, figures in PAPER_SECTIONS for name in figures}
+    shown |= {f"reports/executed/{name}.html" for name, *_ in PAPER_SECTIONS}
+    assert shown <= made
+
+
+def test_the_report_shows_every_table_and_figure_that_a_stage_makes():
+    made = {Path(path) for stage in STAGES.values() for path in outputs(stage)}
+    names = {name for _, _, tables, figures in PAPER_SECTIONS for name in (*tables, *figures)}
+    for dataset in load_params(ROOT / "params.yaml").datasets:
+        names |= {f"results_{dataset}", f"score_histograms_{dataset}", f"anomaly_maps_{dataset}"}
+    assert {path.stem for path in made if path.parent.name in ("tables", "figures")} == names
+
+
+def test_every_notebook_but_explorers_belongs_to_a_stage():
+    assert {notebook_of(stage) for stage in STAGES.values()} - {None} == set(STAGED)
+
+
+@pytest.mark.skipif(not (ROOT / "dvc.lock").is_file(), reason="there is no dvc.lock")
+def test_the_lock_file_knows_the_stages():
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert {name: entry["cmd"] for name, entry in locked.items()} == {
+        name: stage["cmd"] for name, stage in STAGES.items()
+    }
+    for name, entry in locked.items():
+        assert {item["path"] for item in entry["deps"]} == set(STAGES[name]["deps"])
+        assert {item["path"] for item in entry["outs"]} == set(outputs(STAGES[name]))
+
+
+# How DVC runs them, on toy images
+
+
+class Pipeline:
+    """A copy of the project on disk, with toy images, under Git and DVC."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def call(self, *command):
+        """Run a command in the project, which uses the project's own copy of the package."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        settings = {"PATH": path, "PYTHONPATH": str(self.root), "GIT_CONFIG_GLOBAL": os.devnull}
+        settings |= {"DVC_SITE_CACHE_DIR": str(self.root / ".cache/dvc"), "DVC_NO_ANALYTICS": "1"}
+        settings |= {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=os.environ | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+    def succeed(self, *command):
+        code, text = self.call(*command)
+        assert code == 0, text
+        return text
+
+    def repro(self, *arguments):
+        """Names of the stages that `dvc repro` runs."""
+        return re.findall(r"^Running stage '(.+)'", self.succeed("dvc", "repro", *arguments), flags=re.MULTILINE)
+
+    def edit(self, path, old, new):
+        text = (self.root / path).read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    def contents(self, folder):
+        return {path: path.read_bytes() for path in sorted((self.root / folder).rglob("*")) if path.is_file()}
+
+    def cells(self):
+        return {path.stem for path in (self.root / ".cache/cells").glob("*.safetensors")}
+
+
+def under_version_control(folder):
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
+    pipeline = Pipeline(folder)
+    pipeline.succeed("git", "init", "--quiet")
+    pipeline.succeed("dvc", "init", "--quiet")
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project all of whose stages have run: scores and metrics are real, tables and figures are placeholders."""
+    root = make_project(tmp_path_factory.mktemp("finished"))
+    score_project(root)
+    for name, stage in stages(root).items():
+        for path in map(root.joinpath, outputs(stage)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent.name in ("tables", "timings") and path.suffix in (".csv", ".json"):
+                Table(name, "", False, pd.DataFrame({"placeholder": ["1"]})).write(path.parent, path.stem)
+            elif path.suffix == ".png":
+                Image.new("RGB", (8, 8)).save(path)
+            elif name != "report" and not path.exists():
+                path.write_bytes(b"placeholder")
+    with chdir(root):
+        run_main(report)
+    pipeline = under_version_control(root)
+    pipeline.succeed("dvc", "commit", "--force", "--quiet")
+    shutil.rmtree(root / ".dvc/cache")  # `commit` fills it although the outputs say `cache: false`
+    pipeline.succeed("git", "add", ".")
+    pipeline.succeed("git", "commit", "--quiet", "--message", "Toy project")
+    return root
+
+
+@pytest.fixture
+def pipeline(finished, tmp_path):
+    return Pipeline(shutil.copytree(finished, tmp_path / "project"))
+
+
+@pytest.mark.slow
+def test_a_deleted_report_is_all_that_is_made_again(pipeline):
+    assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro")
+    page = pipeline.root / "reports/index.html"
+    page.unlink()
+    assert pipeline.repro() == ["report"]
+    assert page.is_file()
+
+
+@pytest.mark.slow
+def test_an_edited_variant_recomputes_its_own_cells(pipeline):
+    before = pipeline.cells()
+    path = pipeline.root / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values["variants"]["patchcore-1"]["coreset_fraction"] = 0.03
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    assert pipeline.repro("score@mvtec") == ["score@mvtec"]
+    index = ScoreIndex.read(pipeline.root / "reports/scores/mvtec")
+    assert len(pipeline.cells() - before) == sum(cell["variant"] == "patchcore-1" for cell in index.cells) > 0
+    assert before <= pipeline.cells()
+
+
+@pytest.mark.slow
+def test_an_edited_metric_costs_no_inference(pipeline):
+    scores, metrics = pipeline.contents("reports/scores"), pipeline.contents("reports/metrics")
+    with (pipeline.root / "patchcore_core/metrics/pixels.py").open("a", encoding="utf-8") as file:
+        file.write("\nHARMLESS = 1\n")
+    assert pipeline.repro("--dry") == ["evaluate@mvtec", "evaluate@mtd", "evaluate@mstc"]
+    # Evaluated again, it says the same, and so what comes after is not run.
+    assert pipeline.repro("evaluate@mtd", "--downstream") == ["evaluate@mtd"]
+    assert pipeline.contents("reports/metrics") == metrics
+    assert pipeline.contents("reports/scores") == scores
+
+
+@pytest.mark.slow
+def test_an_experiment_takes_another_folder_of_images(pipeline):
+    other = shutil.copytree(pipeline.root / "folders/mtd", pipeline.root / "folders/other")
+    for name in ("0.jpg", "0.png"):
+        (other / "MT_Free/Imgs" / name).unlink()
+    text = pipeline.succeed("dvc", "exp", "run", "-S", "datasets.mtd.source=folders/other", "data@mtd")
+    assert "Running stage 'data@mtd'" in text
+    assert load_params(pipeline.root / "params.yaml").dataset("mtd").spec.source == "folders/other"
+    assert '"root": "folders/other"' in (pipeline.root / "data/mtd/manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_broken_images_stop_the_run_with_their_names_and_leave_what_is_finished(pipeline):
+    broken = shutil.copytree(pipeline.root / "folders/mtd", pipeline.root / "folders/broken")
+    image = broken / "MT_Blowhole/Imgs/1.jpg"
+    image.write_bytes(image.read_bytes()[:200])
+    pipeline.edit("params.yaml", "source: folders/mtd\n", "source: folders/broken\n")
+    finished = pipeline.contents("reports")
+
+    code, text = pipeline.call("dvc", "repro")
+
+    assert code != 0
+    assert "ERROR: the dataset mtd in folders/broken cannot be used as it is" in text
+    assert "folders/broken/MT_Blowhole/Imgs/1.jpg" in text
+    assert "Traceback" not in text
+    assert pipeline.contents("reports") == finished
+
+
+@pytest.mark.slow
+def test_the_pipeline_runs_and_runs_nothing_a_second_time_and_says_the_same_from_scratch(finished, tmp_path):
+    pipeline = under_version_control(make_project(tmp_path / "project"))
+    wanted = ["data@mvtec", "score@mvtec", "evaluate@mvtec", "t1_image_auroc"]
+
+    assert pipeline.repro("t1_image_auroc") == wanted
+
+    assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro", "t1_image_auroc")
+    other = shutil.copytree(finished, tmp_path / "other")  # computed from scratch as well, in another process
+    run_cells(other, "t1_image_auroc")
+    for name in ("t1_image_auroc.csv", "t1_image_auroc.json", "s1_image_auroc.csv", "s1_image_auroc.json"):
+        table = f"reports/tables/{name}"
+        assert (pipeline.root / table).read_bytes() == (other / table).read_bytes()
+    metrics = "reports/metrics/mvtec.json"
+    assert (pipeline.root / metrics).read_bytes() == (other / metrics).read_bytes()

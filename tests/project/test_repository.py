@@ -1,0 +1,184 @@
+"""What a clone holds: documents that tell the truth, and nothing that belongs elsewhere."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for package in ("patchcore_core", "patchcore_suite") for path in ROOT.glob(f"{package}/**/*.py"))
+CLOCKS = re.compile(r"\b(perf_counter|monotonic|process_time|thread_time)(_ns)?\b|\btime\.time(_ns)?\(|\btimeit\b")
+CLOCKS_OF_PAGES = re.compile(r"performance\.(now|timing|getEntries)|domInteractive|loadEventEnd|Date\.now")
+ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension
+TOLD_SECONDS = re.compile(r"\b(seconds|elapsed|duration|wall_s)\b")
+
+
+def tracked():
+    try:
+        listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_readme_names_the_two_commands():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make repro" in readme
+    assert "make test" in readme
+
+
+def test_every_make_target_that_a_document_names_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for document in [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        named = re.findall(r"(?:`|^)make ([a-z-]+)", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert set(named) <= targets, document
+
+
+def test_every_make_target_has_a_line_of_help():
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split()
+    assert [target for target in phony if not re.search(rf"^{target}:.*## \w", makefile, flags=re.MULTILINE)] == []
+
+
+def test_every_local_link_of_a_document_leads_somewhere():
+    for document in [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            assert "://" in target or (document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_no_file_is_larger_than_2_mb():
+    assert [path for path in tracked() if path.stat().st_size > 2 * 2**20] == []
+
+
+def test_no_image_data_or_weights_are_tracked():
+    forbidden = {".pth", ".pt", ".safetensors", ".npy", ".npz", ".avi", ".jpg", ".jpeg", ".zip", ".pkl"}
+    assert [path for path in tracked() if path.suffix.lower() in forbidden] == []
+
+
+def test_no_path_of_a_machine_and_no_index_address_is_tracked():
+    pattern = re.compile(r"(^|[\"'= :(])/(home|root|work|Users)/|(index-ur[l]|find-link[s])", flags=re.MULTILINE)
+    offenders = []
+    for path in tracked():
+        if path.suffix not in {".png", ".py"} and pattern.search(path.read_text(encoding="utf-8", errors="ignore")):
+            offenders.append(path)
+    assert offenders == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for_and_stays_small(path):
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= 350
+    assert not re.search(r"TOD[O]|FIXM[E]|XX[X]", text)
+
+
+def test_only_figures_draws():
+    drawing = [
+        path for path in MODULES if re.search(r"^(import|from) (matplotlib|seaborn)", path.read_text(), re.MULTILINE)
+    ]
+    assert {path.parent for path in drawing} == {ROOT / "patchcore_suite/figures"}
+
+
+def test_only_the_views_of_explorers_and_report_draw_with_plotly():
+    drawing = [path for path in MODULES if re.search(r"^\s*(import|from) plotly", path.read_text(), re.MULTILINE)]
+    views = ["explore/coreset_views.py", "explore/views.py", "report/charts.py"]
+    assert drawing == [ROOT / "patchcore_suite" / name for name in views]
+
+
+def test_nothing_unpickles():
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {"pickle", "joblib", "dill"} & set(names), path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                assert any(word.arg == "weights_only" and word.value.value is True for word in node.keywords), path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+                assert any(word.arg == "allow_pickle" and word.value.value is False for word in node.keywords), path
+
+
+def test_the_changelog_has_a_section_for_what_is_not_released():
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_dvc_sends_no_statistics():
+    assert re.search(r"^\s*analytics = false$", (ROOT / ".dvc" / "config").read_text(), flags=re.MULTILINE)
+
+
+def stopwatches(text):
+    """Lines of a test that compare a clock's reading, or seconds that something took, with a limit.
+
+    Names that a reading is assigned to count as readings, wherever in the file they are compared.
+    """
+    tree, readings = ast.parse(text), set()
+
+    def is_reading(node):
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        return bool(CLOCKS.search(ast.unparse(node)) or names & readings)
+
+    before = None
+    while before != len(readings):
+        before = len(readings)
+        for node in ast.walk(tree):
+            source = getattr(node, "iter", None) or getattr(node, "value", None)  # of loops, or of assignments
+            if isinstance(node, ASSIGNING) and source is not None and is_reading(source):
+                targets = getattr(node, "targets", None) or [node.target]
+                readings |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".append") and is_reading(node.args[0]):
+                readings |= {part.id for part in ast.walk(node.func) if isinstance(part, ast.Name)}
+            elif isinstance(node, ast.FunctionDef):
+                returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+                readings |= {node.name} if any(map(is_reading, returned)) else set()
+
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CLOCKS_OF_PAGES.search(node.value):
+            found.append(node.lineno)
+        ordered = isinstance(node, ast.Compare) and any(
+            isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for operator in node.ops
+        )
+        if ordered:
+            limits = [part for part in [node.left, *node.comparators] if isinstance(part, ast.Constant) and part.value]
+            if is_reading(node) or (limits and TOLD_SECONDS.search(ast.unparse(node))):
+                found.append(node.lineno)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.name)
+def test_no_test_holds_a_stopwatch(path):
+    """A busy machine is no fault of the code: tests count what is done, and `make bench` measures seconds."""
+    if path != Path(__file__):
+        assert stopwatches(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "assert time.perf_counter() - started < 3",
+        "end = time.monotonic() + 5\nwhile time.monotonic() < end: pass",
+        "taken = process_time()\ntotal = taken - 1\nassert LIMIT >= total",
+        "def took(): return perf_counter_ns()\nslow = {n: v for n, v in x if took() > LIMIT}",
+        "found = []\nfound.append(time.time())\nleast = min(found)\nassert least <= 2",
+        "taken = {n: perf_counter() for n in x}\nassert not [n for n, value in taken.items() if value > LIMIT]",
+        "assert times['seconds'].sum() < 60",
+        "assert page.evaluate('() => performance.now()') < 2000",
+    ],
+)
+def test_a_stopwatch_is_found(text):
+    assert stopwatches(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "old = time.time() - 3600\nos.utime(path, (old, old))",
+        "assert (times['seconds'] > 0).all()",
+        "assert work.seconds(UNIT) == 5",
+        "server.wait(timeout=30)",
+        "assert len(rows) < 60",
+    ],
+)
+def test_what_is_no_stopwatch_is_left_alone(text):
+    assert stopwatches(text) == []

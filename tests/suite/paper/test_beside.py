@@ -1,0 +1,322 @@
+import json
+
+import pandas as pd
+import pytest
+
+from patchcore_core import InputError
+from patchcore_suite.paper import published, tables, verdicts
+from patchcore_suite.paper.beside import beside_paper
+from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, conditions_of
+from patchcore_suite.results import formats, study_metrics
+from patchcore_suite.results.sources import COMPLETE, COMPLETE_SCENES, images_of, scope
+from patchcore_suite.results.study_metrics import read_intervals
+from patchcore_suite.run import controls
+from patchcore_suite.run.evaluate import COLUMNS, INTERVAL_COLUMNS
+from patchcore_suite.run.raw_results import ScoreIndex
+
+WIDE = {"backbone": "wide_resnet50_2", "dimension": 1024}
+
+
+def metrics(values, metric="image_auroc", shots=None):
+    """Metrics in long form from {variant: {(category, seed): value}}."""
+    found = [
+        ["toy", category, variant, shots, seed, metric, value]
+        for variant, of_variant in values.items()
+        for (category, seed), value in of_variant.items()
+    ]
+    return pd.DataFrame(found, columns=COLUMNS).astype({"shots": "Int64"})
+
+
+def both(first, second):
+    """Values of two categories under two seeds whose means over categories are given."""
+    return {("bolt", 0): first + 0.01, ("nut", 0): first - 0.01, ("bolt", 1): second, ("nut", 1): second}
+
+
+@pytest.fixture
+def compared(project):
+    """Real images; metrics and an index as `evaluation` and `benchmark` write them."""
+    project.variants = {
+        "patchcore-10": WIDE | {"coreset_fraction": 0.1},
+        "patchcore-1": WIDE | {"coreset_fraction": 0.01},
+        "spade": {"method": "spade"},
+        "mine": {"stride": 2},
+        "noise": {"method": "random_scores"},
+        "wide": {"backbone": "wide_resnet101_2"},
+    }
+    project.dataset |= {
+        "resize": 256,
+        "crop": 224,
+        "variants": ["patchcore-10", "spade", "mine", "noise", "patchcore-1"],
+        "studies": {"other": {"variants": ["wide", "patchcore-10"], "seeds": [0], "categories": ["nut"]}},
+    }
+    values = {
+        "patchcore-10": both(0.980, 0.990),
+        "spade": both(0.7, 0.7),
+        "mine": both(0.9, 0.9),
+        "noise": both(0.5, 0.5),
+    }
+    few = metrics({"patchcore-10": both(0.1, 0.1)}, shots=2)
+    folder = project.root / "reports/metrics"
+    folder.mkdir(parents=True)
+    pd.concat([metrics(values), few]).to_csv(folder / "toy.csv", index=False)
+    intervals = [
+        ["mean", "patchcore-10", 0.97, 0.995],
+        ["nut", "patchcore-10", 0.96, 0.99],
+        ["mean", "mine", None, None],
+    ]
+    pd.DataFrame([["toy", c, v, "image_auroc", *ends] for c, v, *ends in intervals], columns=INTERVAL_COLUMNS).to_csv(
+        folder / "toy_intervals.csv", index=False
+    )
+    missing = tuple({"variant": name, "remedy": "copy a file"} for name in ("patchcore-1", "wide"))
+    index = ScoreIndex(dataset="toy", synthetic=False, source="folder", cells=(), weights_missing=missing)
+    index.write(project.root / "reports/scores/toy")
+    return project
+
+
+def call_synthetic(project):
+    for path in ("data/toy/manifest.json", "reports/scores/toy/index.json"):
+        value = json.loads((project.root / path).read_text())
+        (project.root / path).write_text(json.dumps(value | {"source": "synthetic", "synthetic": True}))
+
+
+def table(project, **options):
+    return beside_paper("T1", "image_auroc", "toy", project.params, **options).set_index("variant")
+
+
+# Ours beside theirs
+
+
+def test_our_mean_and_spread_stand_beside_the_papers_number(compared):
+    row = table(compared).loc["patchcore-10"]
+    assert row["ours"] == "98.5 ± 0.7"  # 98.0 and 99.0
+    assert row["paper"] == "99.0"
+    assert row["difference"] == "-0.5"
+    assert row["interval (95 %)"] == "97.0 to 99.5"
+    assert row["verdict"] == verdicts.REPRODUCED  # at most 0.5 points
+    assert "data reduced" in row["reason"]
+    assert "categories differ: 2 of 15" in row["reason"]
+    assert "resize" not in row["reason"]
+
+
+def test_a_number_far_from_the_papers_is_not_reproduced(compared):
+    row = table(compared).loc["spade"]
+    assert (row["ours"], row["paper"], row["difference"]) == ("70.0 ± 0.0", "85.5", "-15.5")
+    assert row["verdict"] == verdicts.NOT_REPRODUCED
+
+
+def test_a_variant_of_ones_own_and_a_control_have_no_verdict(compared):
+    found = table(compared)
+    for variant, ours in (("mine", "90.0 ± 0.0"), ("noise", "50.0 ± 0.0")):
+        assert found.loc[variant, "ours"] == ours
+        assert found.loc[variant, "paper"] == formats.NOTHING
+        assert found.loc[variant, "verdict"] == verdicts.NO_VERDICT
+        assert found.loc[variant, "reason"] == "no published number"
+
+
+def test_numbers_of_generated_images_are_never_judged(compared):
+    call_synthetic(compared)
+    found = table(compared)
+    ran = found.loc[["patchcore-10", "spade", "mine", "noise"]]
+    assert set(ran["verdict"]) == {verdicts.NO_VERDICT}
+    assert set(ran["difference"]) == {formats.NOTHING}
+    assert found.loc["patchcore-10", "reason"] == SYNTHETIC
+    assert found.loc["patchcore-10", "ours"] == "98.5 ± 0.7"
+
+
+def test_a_variant_whose_weights_are_missing_has_a_row_that_says_so(compared):
+    row = table(compared).loc["patchcore-1"]
+    assert row["ours"] == formats.WEIGHTS_MISSING
+    assert row["difference"] == row["interval (95 %)"] == formats.NOTHING
+
+
+def test_systems_that_are_not_run_are_quoted_and_those_that_are_run_are_not(compared):
+    found = table(compared)
+    quoted = found[found["reason"] == "quoted"]
+    assert "PatchCore-25%" in quoted.index
+    assert quoted.loc["PatchCore-25%", "paper"] == "99.1"
+    assert set(quoted["ours"]) == set(quoted["verdict"]) == {formats.NOTHING}
+    assert not {"PatchCore-10%", "SPADE"} & set(found.index)
+
+
+def test_variants_come_first_then_controls_then_quoted_systems(compared):
+    found = beside_paper("T1", "image_auroc", "toy", compared.params)
+    assert list(found.columns) == ["variant", "ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
+    names = list(found["variant"])
+    assert set(names[:5]) == set(compared.dataset["variants"])
+    assert list(found["reason"])[5:] == ["quoted"] * (len(names) - 5)
+    assert names[:3] == ["patchcore-10", "spade", "mine"]
+
+
+def test_results_of_few_shots_have_no_say(compared):
+    before = table(compared)
+    path = compared.root / "reports/metrics/toy.csv"
+    rows = pd.read_csv(path)
+    rows[rows["shots"].isna()].to_csv(path, index=False)
+    pd.testing.assert_frame_equal(table(compared), before)
+
+
+# Which numbers are compared
+
+
+def test_a_study_has_its_own_variants_categories_and_no_intervals(compared):
+    found = table(compared, study="other")
+    assert found.loc["patchcore-10", "ours"] == "97.0"  # of the nut, under seed 0
+    assert found.loc["patchcore-10", "interval (95 %)"] == formats.NOTHING
+    assert "categories differ: 1 of 15" in found.loc["patchcore-10", "reason"]
+    assert found.loc["wide", "ours"] == formats.WEIGHTS_MISSING
+    assert found.loc["noise", "ours"] == "49.5 ± 0.7"  # a control is shown with every study, with its own seeds
+    assert "spade" not in found.index
+
+
+def test_the_papers_name_of_a_variant_may_be_given(compared):
+    found = table(compared, systems={"mine": "PatchCore-25%"})
+    assert found.loc["mine", "paper"] == "99.1"
+    assert found.loc["patchcore-10", "paper"] == formats.NOTHING
+    assert "PatchCore-10%" in found.index  # only quoted then
+
+
+def test_a_choice_picks_one_of_several_numbers_of_a_system(compared):
+    printed = published.published_numbers(
+        "S5", metric="image_auroc", method="PatchCore-10%"
+    ) or published.published_numbers("S5", metric="image_auroc")
+    number = printed[-1]
+    found = beside_paper(
+        "S5",
+        "image_auroc",
+        "toy",
+        compared.params,
+        systems={"mine": number.method},
+        choices={"mine": {"shots": number.shots}},
+    ).set_index("variant")
+    assert found.loc["mine", "paper"] == number.text()
+
+
+def test_a_table_or_metric_that_the_paper_lacks_is_refused(compared):
+    with pytest.raises(InputError, match="T9"):
+        beside_paper("T9", "image_auroc", "toy", compared.params)
+    with pytest.raises(InputError, match="pro_per_image"):
+        beside_paper("T1", "pro_per_image", "toy", compared.params)
+
+
+def test_a_metric_may_have_another_name_in_the_paper(compared):
+    path = compared.root / "reports/metrics/toy.csv"
+    text = path.read_text().replace(",image_auroc,", ",image_auroc_reweighted,")
+    path.write_text(text)
+    found = beside_paper("T1", "image_auroc_reweighted", "toy", compared.params, paper_metric="image_auroc").set_index(
+        "variant"
+    )
+    assert (found.loc["patchcore-10", "ours"], found.loc["patchcore-10", "paper"]) == ("98.5 ± 0.7", "99.0")
+    assert found.loc["patchcore-10", "interval (95 %)"] == formats.NOTHING
+
+
+# Conditions
+
+
+def test_conditions_say_what_numbers_are_obtained_under(compared):
+    found = conditions_of("toy", "patchcore-10", compared.params, categories=2, metric="pro")
+    assert found == Conditions(
+        images="reduced",
+        categories=2,
+        backbone="wide_resnet50_2",
+        weights=PAPER_WEIGHTS,
+        hierarchies=(2, 3),
+        neighbourhood_size=3,
+        stride=1,
+        dimension=1024,
+        coreset_fraction=0.1,
+        resize=256,
+        crop=224,
+        metric="pro",
+    )
+
+
+def test_conditions_of_other_methods_leave_patchcores_fields_open(compared):
+    found = conditions_of("toy", "spade", compared.params, categories=2, metric="pro")
+    assert (found.hierarchies, found.stride, found.coreset_fraction) == ((1, 2, 3), None, None)
+    assert found.weights is None
+
+
+@pytest.mark.parametrize(
+    ("backbone", "papers"),
+    [
+        ("wide_resnet50_2", True),
+        ("densenet201", True),
+        ("resnext101_32x8d", True),
+        ("timm/wide_resnet50_2", False),
+        ("wide_resnet50_2.racm_in1k", False),
+        ("untrained/wide_resnet50_2", False),
+        ("tf_efficientnet_lite0", False),
+    ],
+)
+def test_the_papers_weights_are_torchvisions(compared, backbone, papers):
+    compared.variants["mine"] = {"backbone": backbone}
+    found = conditions_of("toy", "mine", compared.params, categories=2, metric="pro")
+    assert found.weights == (PAPER_WEIGHTS if papers else None)
+
+
+def test_an_ensembles_backbones_are_named_in_the_papers_order(compared):
+    compared.variants |= {
+        "first": {"backbone": "wide_resnet101_2"},
+        "second": {"backbone": "densenet201"},
+        "both": {"method": "ensemble", "models": ["first", "second"]},
+    }
+    found = conditions_of("toy", "both", compared.params, categories=2, metric="pro")
+    assert found.backbone == "densenet201+wide_resnet101_2"
+    assert found.weights == PAPER_WEIGHTS
+
+
+def test_a_variant_that_prepares_images_differently_has_its_own_sizes(compared):
+    compared.variants["mine"] = {"resize": 366, "crop": 320}
+    found = conditions_of("toy", "mine", compared.params, categories=2, metric="pro")
+    assert (found.resize, found.crop) == (366, 320)
+
+
+# Images
+
+
+def test_images_are_synthetic_reduced_or_complete(compared, monkeypatch):
+    assert images_of("toy", compared.params) == "reduced"
+    monkeypatch.setitem(COMPLETE, "MVTec AD", 14)
+    assert images_of("toy", compared.params) == "complete"
+    call_synthetic(compared)
+    assert images_of("toy", compared.params) == "synthetic"
+
+
+def test_the_counts_of_complete_datasets_are_the_papers():
+    assert COMPLETE == {"MVTec AD": 3629 + 1725, "MTD": 1344}
+    assert published.CATEGORIES["mSTC"] == COMPLETE_SCENES
+
+
+# Intervals and the ceiling
+
+
+def test_intervals_are_read_by_metric_and_category(compared):
+    assert read_intervals("toy", compared.params, metric="image_auroc", category="nut") == {
+        "patchcore-10": (0.96, 0.99)
+    }
+    assert read_intervals("toy", compared.params, metric="pro") == {}
+
+
+def test_an_interval_that_is_not_available_leaves_the_others_numbers(compared):
+    found = read_intervals("toy", compared.params, metric="image_auroc")
+    assert found["patchcore-10"] == (0.97, 0.995)
+    assert all(isinstance(end, float) for ends in found.values() for end in ends)
+    assert table(compared).loc["mine", "interval (95 %)"] == formats.NOT_AVAILABLE
+
+
+def test_a_ceiling_has_a_row_of_its_own(compared):
+    path = compared.root / "reports/metrics/toy.csv"
+    rows = metrics({controls.CEILING: {("bolt", 0): 0.9, ("nut", 0): 0.8}}, "pixel_auroc")
+    pd.concat([pd.read_csv(path), rows]).to_csv(path, index=False)
+    row = tables.ceiling_row("toy", compared.params, "pixel_auroc", ["bolt", "nut"])
+    assert (row["variant"], row["ours"], row["verdict"]) == (controls.CEILING, "85.0", formats.NOTHING)
+    assert set(row) == set(beside_paper("T1", "image_auroc", "toy", compared.params).columns)
+    assert tables.ceiling_row("toy", compared.params, "pro", ["bolt"])["ours"] == formats.NOT_AVAILABLE
+
+
+def test_the_scope_of_a_table_tells_generated_images_apart(compared):
+    rows = study_metrics.read_metrics("toy", compared.params)
+    expected = "MVTec AD, categories: 2, mean ± standard deviation over 2 seeds"
+    assert scope("toy", compared.params, rows) == expected
+    call_synthetic(compared)
+    assert scope("toy", compared.params, rows) == f"SYNTHETIC stand-ins for {expected}"

@@ -1,0 +1,374 @@
+"""The paper's numbers against values copied by hand, and verdicts at the edges of their definition."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.paper import published, verdicts
+from patchcore_suite.paper.beside import beside
+from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, differences
+from patchcore_suite.paper.published import Published, published_numbers
+from patchcore_suite.paper.verdicts import NEAR, NO_VERDICT, NOT_REPRODUCED, REPRODUCED, verdict
+
+
+def one(table, **choices):
+    (row,) = published_numbers(table, **choices)
+    return row
+
+
+def number(value, *, method="m", **more):
+    return Published(
+        table="T1", dataset="MVTec AD", category="mean", method=method, metric="image_auroc", value=value, **more
+    )
+
+
+PAPERS = Conditions(
+    images="complete",
+    categories=15,
+    backbone="wide_resnet50_2",
+    weights=PAPER_WEIGHTS,
+    hierarchies=(2, 3),
+    neighbourhood_size=3,
+    stride=1,
+    dimension=1024,
+    coreset_fraction=0.1,
+    resize=256,
+    crop=224,
+    metric="image_auroc",
+)
+
+
+# The numbers
+
+
+@pytest.mark.parametrize(
+    ("table", "choices", "value"),
+    [
+        ("T1", {"metric": "image_auroc", "method": "PatchCore-25%"}, 0.991),
+        ("T1", {"metric": "image_auroc", "method": "SPADE"}, 0.855),
+        ("T1", {"metric": "image_auroc_error", "method": "PaDiM*"}, 0.021),
+        ("T1", {"metric": "misclassified", "method": "PatchCore-1%", "category": "all"}, 49),
+        ("T2", {"metric": "pixel_auroc", "method": "PatchCore-10%"}, 0.981),
+        ("T3", {"metric": "pro", "method": "PatchCore-10%"}, 0.935),
+        ("T4", {"metric": "image_auroc", "method": "PatchCore-1% ensemble"}, 0.996),
+        ("T4", {"metric": "pro", "method": "PatchCore-1%", "hierarchies": (1, 2, 3)}, 0.950),
+        ("T4", {"metric": "image_auroc", "method": "PatchCore-1%", "hierarchies": (2, 3), "crop": 280}, 0.994),
+        ("T5", {"metric": "seconds_per_image", "method": "PatchCore-10%"}, 0.22),
+        ("T5", {"metric": "image_auroc", "method": "PatchCore-100% + IVFPQ"}, 0.980),
+        ("T6", {"metric": "image_auroc", "method": "PatchCore-10%", "dataset": "MTD"}, 0.979),
+        ("T6", {"metric": "pixel_auroc", "method": "PatchCore-10%"}, 0.918),
+        ("S1", {"metric": "image_auroc", "method": "PatchCore-25%", "category": "capsule"}, 0.981),
+        ("S5", {"metric": "image_auroc", "method": "PatchCore-25%", "shots": 16}, 0.955),
+        ("S5", {"metric": "pro", "method": "PaDiM", "shots": 1}, 0.724),
+        ("S6", {"metric": "pro", "backbone": "resnet101", "coreset_fraction": 0.1}, 0.925),
+        ("Fig. 4", {"metric": "image_auroc", "hierarchies": (1,)}, 0.93),
+        ("Fig. 4", {"metric": "image_auroc", "neighbourhood_size": 7}, 0.943),
+        ("Fig. 5", {"metric": "image_auroc", "method": "PatchCore, random"}, 0.93),
+        ("Sec. 4.4.2", {"metric": "image_auroc", "stride": 2}, 0.976),
+        ("App. C.4", {"metric": "false_negatives", "category": "all"}, 23),
+        ("official README", {"metric": "pro_per_image", "method": "WR50-baseline"}, 0.944),
+        ("official", {"metric": "pro_per_image", "method": "IM224_WR50_L2-3_P01_D1024-1024_PS-3_AN-1"}, 0.94365),
+    ],
+)
+def test_numbers_are_those_that_are_printed(table, choices, value):
+    assert one(table, **choices).value == value
+
+
+@pytest.mark.parametrize(("table", "metric"), [("S1", "image_auroc"), ("S2", "pixel_auroc"), ("S3", "pro")])
+@pytest.mark.parametrize("share", [25, 10, 1])
+def test_the_categories_mean_is_the_printed_one(table, metric, share):
+    method = f"PatchCore-{share}%"
+    categories = {row.category for row in published._read() if row.table == table and row.method == method} - {"mean"}
+    assert len(categories) == 15
+    values = [one(table, metric=metric, method=method, category=category).value for category in categories]
+    printed = one(table, metric=metric, method=method).value
+    # Each cell and the mean are rounded to 0.1 point.
+    assert np.mean(values) == pytest.approx(printed, abs=0.001)
+    main = {"S1": "T1", "S2": "T2", "S3": "T3"}[table]
+    assert one(main, metric=metric, method=method).value == printed
+
+
+def test_errors_are_what_is_missing_to_one():
+    for table, metric in [("T1", "image_auroc"), ("T2", "pixel_auroc")]:
+        scores = {row.method: row.value for row in published_numbers(table, metric=metric)}
+        for row in published_numbers(table, metric=f"{metric}_error"):
+            assert row.value == pytest.approx(1 - scores[row.method], abs=1e-9)
+
+
+def test_table_4_keeps_the_error_that_cannot_be_right_and_says_so():
+    row = one("T4", metric="pro_error", method="PatchCore-1% ensemble")
+    assert row.value == 0.056
+    assert "cannot be right" in row.note
+
+
+def test_misclassified_images_are_false_positives_and_negatives():
+    found = [one("App. C.4", metric=f"false_{kind}", category="all").value for kind in ("positives", "negatives")]
+    assert sum(found) == one("T1", metric="misclassified", method="PatchCore-25%", category="all").value
+
+
+def test_no_two_numbers_answer_to_one_description():
+    rows = published._read()
+    assert len({replace(row, value=0, std=None, relation="=", verified=True, note="") for row in rows}) == len(rows)
+
+
+def test_what_is_read_off_a_plot_is_not_verified():
+    rows = [row for row in published._read() if row.table.startswith("Fig.")]
+    assert rows
+    assert all(not row.verified and row.relation == "~" and "plot" in row.note for row in rows)
+
+
+def test_the_official_pro_is_never_taken_for_the_papers():
+    for table in ("official", "official README"):
+        with pytest.raises(InputError, match="has no metric 'pro'"):
+            published_numbers(table, metric="pro")
+
+
+def test_spread_is_read_beside_the_value():
+    row = one("S5", metric="image_auroc", method="PatchCore-25%", shots=1)
+    assert (row.value, row.std) == (0.841, 0.007)
+    assert one("T1", metric="image_auroc", method="PatchCore-25%").std is None
+
+
+def test_a_combination_that_a_table_lacks_is_empty():
+    assert published_numbers("S5", metric="image_auroc", method="PatchCore-10%", shots=50) == ()
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"table": "Fig. 3", "metric": "image_auroc"}, "no table 'Fig. 3' .did you mean Fig. "),
+        ({"table": "T1", "metric": "image_auorc"}, "no metric 'image_auorc' .did you mean image_auroc"),
+        ({"table": "T1", "metric": "image_auroc", "method": "patchcore-10"}, "did you mean PatchCore-10%"),
+        ({"table": "S1", "metric": "image_auroc", "category": "bottel"}, "did you mean bottle"),
+        ({"table": "T2", "metric": "pro"}, "known here: pixel_auroc"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_names_the_nearest(choices, message):
+    with pytest.raises(InputError, match=message):
+        published_numbers(choices.pop("table"), **choices)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (number(0.991), "99.1"),
+        (number(0.841, std=0.007), "84.1 ± 0.7"),
+        (number(0.99, relation="~", verified=False), "~99.0 (unverified)"),
+        (number(0.3, relation="<"), "< 30.0"),
+        (number(0.22, unit="s"), "0.22 s"),
+        (number(42.0, unit="images"), "42 images"),
+    ],
+)
+def test_a_number_as_text(row, text):
+    assert row.text() == text
+
+
+# Conditions
+
+
+def test_the_papers_conditions_are_those_it_states():
+    assert one("T1", metric="image_auroc", method="PatchCore-10%").conditions == PAPERS
+    category = one("S1", metric="image_auroc", method="PatchCore-10%", category="bottle").conditions
+    assert category == replace(PAPERS, categories=1)
+    mstc = one("T6", metric="pixel_auroc", method="PatchCore-10%").conditions
+    assert (mstc.categories, mstc.hierarchies, mstc.resize, mstc.crop) == (12, (3, 4), (256, 256), None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "reason"),
+    [
+        ({"images": "synthetic"}, "data synthetic"),
+        ({"images": "reduced"}, "data reduced"),
+        ({"categories": 1}, "categories differ: 1 of 15"),
+        ({"backbone": "tf_efficientnet_lite0"}, "backbone differs: tf_efficientnet_lite0, not wide_resnet50_2"),
+        ({"weights": "timm racm_in1k"}, "weights differ: timm racm_in1k, not torchvision ImageNet V1"),
+        ({"hierarchies": (1, 2, 3)}, "hierarchies differ: 1 and 2 and 3, not 2 and 3"),
+        ({"dimension": None}, "dimension differs: native, not 1024"),
+        ({"coreset_fraction": 0.25}, "coreset fraction differs: 0.25, not 0.1"),
+        ({"resize": (224, 224)}, "resize differs: 224 and 224, not 256"),
+        ({"crop": None}, "crop differs: none, not 224"),
+        ({"shots": 5}, "shots differ: 5, not all"),
+        ({"metric": "pro_per_image"}, "metric differs: pro_per_image, not image_auroc"),
+    ],
+)
+def test_each_difference_is_named(ours, reason):
+    assert differences(replace(PAPERS, **ours), PAPERS) == (reason,)
+
+
+def test_equal_conditions_have_no_differences():
+    assert differences(PAPERS, PAPERS) == ()
+    assert differences(replace(PAPERS, hierarchies=[2, 3]), PAPERS) == ()  # as YAML gives them
+
+
+def test_another_backbone_has_other_weights_without_saying():
+    ours = replace(PAPERS, backbone="resnet18", weights="a file")
+    assert differences(ours, PAPERS) == ("backbone differs: resnet18, not wide_resnet50_2",)
+
+
+def test_what_the_paper_does_not_say_is_not_compared():
+    quoted = one("T1", metric="image_auroc", method="SPADE").conditions
+    assert differences(PAPERS, quoted) == ()
+
+
+def test_misspelt_images_are_refused():
+    with pytest.raises(InputError, match="images='Synthetic' must be one of"):
+        replace(PAPERS, images="Synthetic")
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("ours", "name"),
+    [
+        (0.990, REPRODUCED),
+        (0.985, REPRODUCED),  # half a point, although 0.990 - 0.985 > 0.005 in floating point
+        (0.995, REPRODUCED),
+        (0.98499, NEAR),
+        (0.975, NEAR),
+        (0.97499, NOT_REPRODUCED),
+        (1.0, NEAR),
+        (0.5, NOT_REPRODUCED),
+    ],
+)
+def test_a_verdict_without_noise(ours, name):
+    found = verdict(ours, number(0.990))
+    assert (found.name, found.reasons) == (name, ())
+    assert found.difference == pytest.approx(ours - 0.990)
+
+
+@pytest.mark.parametrize(
+    ("ours", "spread", "name"),
+    [
+        (0.982, 0.004, REPRODUCED),  # 0.8 points, twice the spread
+        (0.980, 0.005, REPRODUCED),  # 1 point: as far as noise can reach
+        (0.979, 0.006, NEAR),  # beyond it, although within twice the spread
+        (0.982, 0.003, NEAR),
+        (0.960, 0.015, NEAR),  # 3 points: the same for near
+        (0.959, 0.1, NOT_REPRODUCED),
+        (0.986, 0.0, REPRODUCED),
+    ],
+)
+def test_the_spread_over_seeds_doubles_the_limits(ours, spread, name):
+    assert verdict(ours, number(0.990), spread=spread).name == name
+
+
+def test_the_papers_spread_is_added_in_squares():
+    # Twice the root of 0.3^2 + 0.4^2 is 1 point.
+    assert verdict(0.98, number(0.990), spread=0.003).name == NEAR
+    assert verdict(0.98, number(0.990, std=0.004), spread=0.003).name == REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("ours", "interval", "name"),
+    [
+        (0.981, (0.975, 0.990), REPRODUCED),
+        (0.981, (0.975, 0.9899), NEAR),
+        (0.979, (0.90, 1.0), NEAR),  # a wide interval reaches no farther than 1 point
+        (0.959, (0.5, 1.0), NOT_REPRODUCED),  # nor than 3
+        (0.981, (float("nan"), float("nan")), NEAR),
+    ],
+)
+def test_an_interval_doubles_the_limits_and_no_more(ours, interval, name):
+    assert verdict(ours, number(0.990), interval=interval).name == name
+
+
+def test_what_noise_decided_is_said():
+    assert verdict(0.982, number(0.990), spread=0.004).reasons == ("difference within twice the spread",)
+    found = verdict(0.982, number(0.990), interval=(0.97, 0.995), reasons=["crop differs: none, not 224"])
+    assert found.reasons == ("crop differs: none, not 224", "published number within the interval")
+    assert verdict(0.989, number(0.990), spread=0.004).reasons == ()  # close without its help
+
+
+def test_there_is_no_verdict_on_synthetic_images():
+    reasons = differences(replace(PAPERS, images="synthetic", categories=1), PAPERS)
+    assert verdict(0.990, number(0.990), reasons=reasons) == verdicts.Verdict(NO_VERDICT, None, (SYNTHETIC,))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "reason"),
+    [
+        (0.99, None, "no published number"),
+        (float("nan"), number(0.99), "not available"),
+        (0.2, number(0.2, unit="s"), "not a share but s"),
+    ],
+)
+def test_where_there_is_nothing_to_compare_there_is_no_verdict(ours, theirs, reason):
+    assert verdict(ours, theirs) == verdicts.Verdict(NO_VERDICT, None, (reason,))
+
+
+def test_a_verdict_on_a_shaky_number_says_so():
+    found = verdict(0.99, number(0.99, relation="~", verified=False))
+    assert found == verdicts.Verdict(REPRODUCED, 0, ("published as approximate", "rests on an unverified number"))
+
+
+def test_an_upper_bound_is_kept_from_below():
+    bound = number(0.30, relation="<")
+    assert verdict(0.10, bound).name == REPRODUCED
+    assert verdict(0.10, bound).difference == -0.2
+    assert verdict(0.32, bound).name == NOT_REPRODUCED
+
+
+# Tables
+
+TWO_VARIANTS = pd.DataFrame(
+    {"variant": ["b", "b", "a", "a"], "seed": [0, 1, 0, 1], "value": [0.970, 0.976, 0.990, 0.990]}
+)
+
+
+def test_a_table_beside_the_papers():
+    shaky = number(0.87, method="AE-SSIM", verified=False)
+    frame = beside(
+        TWO_VARIANTS,
+        {"b": number(0.990, crop=224), "a": number(0.990, crop=224)},
+        conditions={"b": replace(PAPERS, crop=None), "a": PAPERS},
+        intervals={"b": (0.9612, 0.985)},
+        quoted=[shaky],
+    ).set_index("variant")
+    assert list(frame.index) == ["b", "a", "AE-SSIM"]
+    assert list(frame.columns) == ["ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
+    assert list(frame.loc["b"]) == [
+        "97.3 ± 0.4",
+        "99.0",
+        "-1.7",
+        "96.1 to 98.5",
+        NOT_REPRODUCED,
+        "crop differs: none, not 224",
+    ]
+    assert list(frame.loc["a"]) == ["99.0 ± 0.0", "99.0", "0.0", "-", REPRODUCED, "-"]
+    assert list(frame.loc["AE-SSIM"]) == ["-", "87.0 (unverified)", "-", "-", "-", "quoted"]
+
+
+def test_reasons_stand_in_the_table():
+    theirs = one("T1", metric="image_auroc", method="PatchCore-10%")
+    ours = replace(PAPERS, categories=2, backbone="tf_efficientnet_lite0")
+    frame = beside(TWO_VARIANTS, {"a": theirs}, conditions={"a": ours})
+    reason = "categories differ: 2 of 15; backbone differs: tf_efficientnet_lite0, not wide_resnet50_2"
+    assert frame.set_index("variant")["reason"].to_dict() == {"b": "no published number", "a": reason}
+    assert frame.set_index("variant")["verdict"].to_dict() == {"b": NO_VERDICT, "a": REPRODUCED}
+
+
+def test_a_synthetic_table_has_no_verdict_and_no_difference():
+    theirs = one("T1", metric="image_auroc", method="PatchCore-10%")
+    frame = beside(TWO_VARIANTS, {"a": theirs}, conditions={"a": replace(PAPERS, images="synthetic")})
+    row = frame.set_index("variant").loc["a"]
+    assert (row["difference"], row["verdict"], row["reason"]) == ("-", NO_VERDICT, SYNTHETIC)
+
+
+def test_a_metric_that_is_not_available_has_no_verdict():
+    frame = beside(
+        TWO_VARIANTS.assign(value=np.nan),
+        {"a": number(0.99)},
+        conditions={"a": PAPERS},
+        intervals={"a": (np.nan, np.nan)},
+    )
+    row = frame.set_index("variant").loc["a"]
+    assert (row["ours"], row["interval (95 %)"], row["verdict"]) == ("not available", "not available", NO_VERDICT)
+
+
+def test_a_variant_is_not_compared_without_its_conditions():
+    with pytest.raises(InputError, match="variant 'a' has no conditions"):
+        beside(TWO_VARIANTS, {"a": number(0.99)}, conditions={})

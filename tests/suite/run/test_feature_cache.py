@@ -1,0 +1,259 @@
+import os
+import time
+
+import numpy as np
+import pytest
+import torch
+from small_networks import SmallPyramid
+from torch import nn
+
+from patchcore_core import InputError, backbones
+from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_suite.datasets.images import Batches
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.run import feature_cache
+from patchcore_suite.run.feature_cache import FeatureCache, network_weights
+from patchcore_suite.settings.execution import Execution
+
+LITE0 = "tf_efficientnet_lite0"
+PREPROCESSING = Preprocessing(resize=(32, 48))
+
+
+@pytest.fixture
+def records(project):
+    return Manifest.read(project.root / "data/toy/manifest.json", base=project.root).records("bolt")
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The numbers of images that go through a network from now on."""
+    seen, original = [], backbones.feature_maps
+
+    def counted(network, images):
+        seen.append(len(images))
+        return original(network, images)
+
+    monkeypatch.setattr(feature_cache, "feature_maps", counted)
+    return seen
+
+
+def cache(folder, *, networks=None, **execution):
+    return FeatureCache(folder / "features", Execution(batch_size=3, **execution), networks or {})
+
+
+def maps(of, records, hierarchies=(2, 3), **changes):
+    given = {"digest": "images", "preprocessing": PREPROCESSING, "backbone": LITE0, "weights_sha256": "weights"}
+    return of.maps(records, **given | changes, hierarchies=hierarchies, description=None)
+
+
+def files(folder):
+    return {path.name for path in (folder / "features").iterdir()}
+
+
+def test_maps_are_those_of_the_network_in_the_order_of_the_records(records, tmp_path):
+    found = maps(cache(tmp_path), records)
+    (images,) = Batches(records, PREPROCESSING, len(records))
+    expected = feature_maps(load_backbone(LITE0, (2, 3)), images)
+    assert [fmap.shape for fmap in found] == [(7, 40, 4, 6), (7, 112, 2, 3)]
+    for fmap, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(fmap, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+    assert len(files(tmp_path)) == 2
+
+
+def test_half_precision_gives_nearly_the_same_maps_and_files_of_its_own(records, tmp_path):
+    whole, half = maps(cache(tmp_path), records), maps(cache(tmp_path, precision="bfloat16"), records)
+    assert len(files(tmp_path)) == 4
+    for fmap, rounded in zip(whole, half, strict=True):
+        assert rounded.dtype == np.float32
+        assert 0 < np.linalg.norm(fmap - rounded) < 0.2 * np.linalg.norm(fmap)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_network_is_compiled_where_that_is_asked_for(asked, records, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
+    maps(cache(tmp_path, compile=asked), records)
+    assert len(compiled) == asked
+
+
+def test_maps_that_are_there_cost_no_run(records, tmp_path, runs):
+    first = maps(cache(tmp_path), records)
+    assert sum(runs) == 7
+    again = maps(cache(tmp_path), records)
+    assert sum(runs) == 7
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_hierarchy_more_costs_a_run_for_it_alone(records, tmp_path, runs):
+    maps(cache(tmp_path), records, (2,))
+    before = files(tmp_path)
+    maps(cache(tmp_path), records, (2, 3))
+    assert sum(runs) == 14
+    assert len(files(tmp_path) - before) == 1
+
+
+def test_hierarchies_that_are_wanted_later_are_made_in_the_same_run(records, tmp_path, runs):
+    found = maps(cache(tmp_path), records, (3,), wanted_later=(1, 3, 2))
+    assert [fmap.shape[1] for fmap in found] == [112]
+    assert len(files(tmp_path)) == 3
+    maps(cache(tmp_path), records, (1, 2))
+    assert sum(runs) == 7
+
+
+def test_what_is_wanted_later_costs_no_run_of_its_own(records, tmp_path, runs):
+    maps(cache(tmp_path), records, (3,))
+    maps(cache(tmp_path), records, (3,), wanted_later=(2,))
+    assert sum(runs) == 7
+    assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": "other images"},
+        {"preprocessing": Preprocessing(resize=(32, 64))},
+        {"preprocessing": Preprocessing(resize=(32, 48), crop=32)},
+        {"weights_sha256": "other weights"},
+        {"backbone": "untrained/tf_efficientnet_lite0"},
+        {"hierarchies": (4,)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_maps_are_named_by_all_that_determines_them(records, tmp_path, runs, changes):
+    maps(cache(tmp_path), records, (3,))
+    maps(cache(tmp_path), records, **{"hierarchies": (3,)} | changes)
+    assert sum(runs) == 14
+    assert len(files(tmp_path)) == 2
+
+
+def test_the_rule_for_masks_has_no_say_in_feature_maps(records, tmp_path, runs):
+    maps(cache(tmp_path), records)
+    maps(cache(tmp_path), records, preprocessing=Preprocessing(resize=(32, 48), masks="bilinear"))
+    assert sum(runs) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("code_fingerprint", lambda *modules: "b"), ("versions", lambda: {"torch": "0"})]
+)
+def test_other_code_or_libraries_make_maps_anew(records, tmp_path, runs, monkeypatch, name, other):
+    maps(cache(tmp_path), records)
+    monkeypatch.setattr(feature_cache, name, other)
+    maps(cache(tmp_path), records)
+    assert sum(runs) == 14
+
+
+def test_the_cache_keeps_what_is_in_use_and_drops_what_was_used_least_recently(records, tmp_path):
+    small = cache(tmp_path, cache_size_gb=0)
+    maps(small, records, (2,))
+    first = files(tmp_path)
+    maps(small, records, (2, 3))
+    assert first < files(tmp_path)
+    maps(small, records, (1,))
+    assert len(files(tmp_path)) == 1
+
+
+def test_what_is_wanted_later_is_not_dropped_before(records, tmp_path, runs):
+    small = cache(tmp_path, cache_size_gb=0)
+    maps(small, records, (2,), wanted_later=(2, 3))
+    maps(small, records, (3,), wanted_later=(2, 3))
+    assert sum(runs) == 7
+
+
+def test_what_a_killed_run_left_is_dropped_after_a_day(records, tmp_path):
+    (tmp_path / "features").mkdir()
+    old, new = (tmp_path / f"features/.{name}.npy" for name in ("old", "new"))
+    for path, age in ((old, 25), (new, 1)):
+        path.write_bytes(b"half")
+        seconds = time.time() - age * 3600
+
+        os.utime(path, (seconds, seconds))
+    maps(cache(tmp_path), records, (3,))
+    assert not old.exists()
+    assert new.exists()
+
+
+# Networks of the caller's
+
+
+def test_a_network_of_the_callers_is_asked_for_all_of_its_maps(records, tmp_path, runs):
+    network = SmallPyramid((1, 2, 3))
+    own = cache(tmp_path, networks={"mine": network})
+    sha256 = network_weights(network).sha256
+    found = maps(own, records, (1, 2, 3), backbone="mine", weights_sha256=sha256, wanted_later=(4,))
+    (images,) = Batches(records, PREPROCESSING, len(records))
+    for fmap, wanted in zip(found, feature_maps(network, images), strict=True):
+        np.testing.assert_allclose(fmap, wanted, rtol=1e-4, atol=1e-6)
+    sorted((tmp_path / "features").iterdir())[0].unlink()
+    again = maps(own, records, (1, 2, 3), backbone="mine", weights_sha256=sha256)
+    assert sum(runs) == 14
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+def test_a_network_that_returns_another_number_of_maps_is_refused_and_leaves_nothing(records, tmp_path):
+    own = cache(tmp_path, networks={"mine": SmallPyramid((1, 2))})
+    with pytest.raises(InputError, match=r"network 'mine' returned 2 feature maps for hierarchies=\[1, 2, 3\]"):
+        maps(own, records, (1, 2, 3), backbone="mine")
+    assert not (tmp_path / "features").exists() or files(tmp_path) == set()
+
+
+def test_maps_of_other_hierarchies_of_a_network_are_other_maps(records, tmp_path):
+    # Nothing says which of two maps is that of hierarchy 2.
+    own = cache(tmp_path, networks={"mine": SmallPyramid((2,))})
+    maps(own, records, (2,), backbone="mine")
+    maps(own, records, (3,), backbone="mine")
+    assert len(files(tmp_path)) == 2
+
+
+# What tells networks apart
+
+
+class Scaled(nn.Module):
+    factor = 2
+
+    def __init__(self, start=1.0):
+        super().__init__()
+        self.start = nn.Parameter(torch.tensor(start))
+
+    def forward(self, images):
+        return [images * self.start * 2]
+
+
+def sha256(network):
+    return network_weights(network).sha256
+
+
+def test_equal_networks_are_one_and_others_are_not():
+    assert sha256(Scaled()) == sha256(Scaled())
+    assert sha256(Scaled()) != sha256(Scaled(2.0))
+    assert sha256(SmallPyramid((1, 2))) != sha256(SmallPyramid((1, 2), seed=1))
+    assert sha256(nn.Sequential(nn.Conv2d(3, 4, 3))) != sha256(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    assert network_weights(Scaled()).path is None
+
+
+def test_training_mode_does_not_tell_networks_apart():
+    assert sha256(Scaled().train()) == sha256(Scaled().eval())
+
+
+def test_what_a_network_does_tells_it_from_another_with_the_same_parts():
+    def class_of(code):
+        names = {"nn": nn, "torch": torch}
+        exec(f"class Mine(nn.Module):\n    def forward(self, images):\n        {code}", names)
+        return names["Mine"]()
+
+    one = sha256(class_of("return [images * 2]"))
+    assert sha256(class_of("# as before\n        return [images * 2]")) == one
+    assert sha256(class_of("return [images * 3]")) != one
+    assert sha256(class_of("return [images + 2]")) != one
+    assert sha256(class_of("return [torch.abs(images * 2)]")) != one
+    assert sha256(class_of("return [part * 2 for part in [images]]")) != sha256(
+        class_of("return [part * 3 for part in [images]]")
+    )
+    assert sha256(nn.Sequential(class_of("return [images * 3]"))) != sha256(
+        nn.Sequential(class_of("return [images * 2]"))
+    )
+
+
+def test_a_function_cannot_be_told_from_another_and_is_refused():
+    with pytest.raises(InputError, match=r"is no nn\.Module"):
+        network_weights(lambda images: [images])

@@ -1,0 +1,211 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from patchcore_core import InputError
+from patchcore_suite.run.controls import CEILING, auroc_deviation, check_controls, is_control
+from patchcore_suite.run.evaluate import COLUMNS
+
+LABELS = {"bolt": np.repeat([0, 1], [50, 50]), "nut": np.repeat([0, 1], [3, 3])}
+REACH = 5 * (101 / (12 * 50 * 50)) ** 0.5  # of random scores on the bolt: 0.29
+
+
+@pytest.fixture
+def params(project):
+    project.variants = {
+        "good": {},
+        "worse": {"stride": 2},
+        "noise": {"method": "random_scores"},
+        "pixels": {"method": "mean_image"},
+        "raw": {"backbone": "untrained/tf_efficientnet_lite0"},
+        "elsewhere": {"method": "random_scores"},
+    }
+    studies = {"more": {"variants": ["elsewhere", "raw"], "seeds": [9]}}
+    project.dataset |= {
+        "variants": ["good", "worse", "noise", "pixels", "raw"],
+        "seeds": [0, 1],
+        "studies": studies,
+    }
+    return project.params
+
+
+def rows(*given):
+    """Metrics in long form from (category, variant, metric, value), with seed 0 unless a fifth item gives it."""
+    found = []
+    for category, variant, metric, value, *more in given:
+        seed, shots = (*more, 0, None)[:2] if not more else (more[0], more[1] if len(more) > 1 else None)
+        found.append(["toy", category, variant, shots, seed, metric, value])
+    return pd.DataFrame(found, columns=COLUMNS).astype({"shots": "Int64", "value": float})
+
+
+IN_RANGE = [
+    ("bolt", "good", "image_auroc", 0.9),
+    ("bolt", "worse", "image_auroc", 0.7),
+    ("bolt", "noise", "image_auroc", 0.5),
+    ("bolt", "noise", "pixel_auroc", 0.5),
+    ("bolt", "pixels", "image_auroc", 0.6),
+    ("bolt", "raw", "image_auroc", 0.8),
+    ("bolt", CEILING, "pixel_auroc", 0.98),
+]
+
+
+def refused(params, *given):
+    with pytest.raises(InputError) as caught:
+        check_controls(rows(*given), LABELS, params)
+    return str(caught.value)
+
+
+def test_controls_in_range_pass(params):
+    check_controls(rows(*IN_RANGE), LABELS, params)
+
+
+def test_nothing_is_no_reason_to_stop(params):
+    check_controls(rows(), LABELS, params)
+    check_controls(rows(("bolt", "good", "pro", None)), LABELS, params)
+
+
+# Random scores
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"), [(0.5 + REACH, True), (0.5 + REACH + 0.01, False), (0.5 - REACH - 0.01, False)]
+)
+def test_the_image_auroc_of_random_scores_lies_within_five_deviations(params, value, passes):
+    given = ("bolt", "noise", "image_auroc", round(value - 1e-6 * passes, 6))
+    if passes:
+        check_controls(rows(given), LABELS, params)
+    else:
+        text = refused(params, given)
+        assert f"bolt, noise, seed 0: image_auroc {value:.3f}, but random scores must lie in 0.21..0.79" in text
+
+
+def test_of_few_images_every_auroc_may_come_by_chance(params):
+    for value in (0.0, 1.0):
+        check_controls(rows(("nut", "noise", "image_auroc", value)), LABELS, params)
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0.2, True), (0.8, True), (0.19, False), (0.81, False)])
+def test_the_pixel_auroc_of_random_scores_lies_around_one_half(params, value, passes):
+    given = ("nut", "noise", "pixel_auroc", value, 1)
+    if passes:
+        check_controls(rows(given), LABELS, params)
+    else:
+        expected = f"nut, noise, seed 1: pixel_auroc {value:.3f}, but random scores must lie in 0.20..0.80"
+        assert expected in refused(params, given)
+
+
+def test_other_metrics_and_other_methods_are_not_held_to_the_range_of_random_scores(params):
+    check_controls(
+        rows(("bolt", "noise", "pro", 0.01), ("bolt", "noise", "f1", 1.0), ("bolt", "good", "image_auroc", 1.0)),
+        LABELS,
+        params,
+    )
+
+
+def test_random_scores_of_a_study_alone_are_not_checked(params):
+    check_controls(rows(("bolt", "elsewhere", "image_auroc", 1.0)), LABELS, params)
+
+
+@pytest.mark.parametrize(("nominal", "anomalous"), [(3, 4), (20, 20), (5, 60)])
+def test_the_deviation_of_random_scores_is_that_of_a_simulation(nominal, anomalous):
+    labels = np.repeat([0, 1], [nominal, anomalous])
+    scores = np.random.default_rng(0).random((4000, len(labels)))
+    found = (scores[:, labels == 1, None] > scores[:, None, labels == 0]).mean(axis=(1, 2))
+    assert found[:3] == pytest.approx([roc_auc_score(labels, of) for of in scores[:3]])
+    assert np.std(found) == pytest.approx(auroc_deviation(labels), rel=0.05)
+
+
+def test_the_deviation_by_hand():
+    # One image of each: AUROC is 0 or 1, each with probability one half.
+    assert auroc_deviation(np.array([0, 1])) == 0.5
+
+
+# The ceiling
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0.85, True), (0.849, False)])
+def test_the_ground_truth_itself_must_score_high(params, value, passes):
+    given = ("nut", CEILING, "pixel_auroc", value)
+    if passes:
+        check_controls(rows(given), LABELS, params)
+    else:
+        assert f"nut, {CEILING}, seed 0: pixel_auroc 0.849, but the ground truth itself must reach 0.85" in refused(
+            params, given
+        )
+
+
+def test_the_pro_of_the_ceiling_is_not_held_to_it(params):
+    check_controls(rows(("nut", CEILING, "pro", 0.5)), LABELS, params)
+
+
+# A control that is better than the methods
+
+
+@pytest.mark.parametrize("control", ["raw", "pixels"])
+def test_a_control_that_beats_the_best_method_stops_the_run(params, control):
+    given = [("bolt", "good", "image_auroc", 0.7), ("bolt", "worse", "image_auroc", 0.6)]
+    check_controls(rows(*given, ("bolt", control, "image_auroc", 0.749)), LABELS, params)
+    text = refused(params, *given, ("bolt", control, "image_auroc", 0.751))
+    assert f"{control}: image AUROC 0.751 on average, the best method (good) has 0.700: is its network trained?" in text
+
+
+def test_it_is_the_mean_over_categories_and_seeds_that_is_compared(params):
+    given = [(category, "good", "image_auroc", 0.8, seed) for category in LABELS for seed in (0, 1)]
+    values = {("bolt", 0): 1.0, ("bolt", 1): 0.8, ("nut", 0): 0.8, ("nut", 1): 0.7}
+    given += [(category, "raw", "image_auroc", value, seed) for (category, seed), value in values.items()]
+    check_controls(rows(*given), LABELS, params)
+
+
+def test_seeds_that_a_study_alone_has_do_not_count(params):
+    check_controls(
+        rows(
+            ("bolt", "good", "image_auroc", 0.8),
+            ("bolt", "raw", "image_auroc", 0.8),
+            ("bolt", "raw", "image_auroc", 1.0, 9),
+        ),
+        LABELS,
+        params,
+    )
+
+
+def test_without_a_method_there_is_nothing_to_beat(params):
+    check_controls(rows(("bolt", "raw", "image_auroc", 1.0)), LABELS, params)
+
+
+# All at once
+
+
+def test_every_control_out_of_range_is_listed(params):
+    text = refused(
+        params,
+        ("bolt", "good", "image_auroc", 0.5),
+        ("bolt", "noise", "image_auroc", 0.9),
+        ("nut", "noise", "pixel_auroc", 0.9),
+        ("nut", CEILING, "pixel_auroc", 0.5),
+        ("bolt", "raw", "image_auroc", 0.7),
+    )
+    assert text.startswith("controls of toy are out of range, so its other metrics cannot be trusted")
+    # The random scores are better than the method as well.
+    assert text.count("  - ") == 5
+
+
+def test_few_shots_and_metrics_that_are_not_available_are_passed_over(params):
+    check_controls(
+        rows(
+            ("bolt", "noise", "image_auroc", 1.0, 0, 5),
+            ("bolt", "noise", "pixel_auroc", None),
+            ("bolt", CEILING, "pixel_auroc", None),
+        ),
+        LABELS,
+        params,
+    )
+
+
+def test_what_a_control_is(params):
+    assert {name for name in params.variants if is_control("toy", name, params)} == {
+        "noise",
+        "pixels",
+        "raw",
+        "elsewhere",
+    }

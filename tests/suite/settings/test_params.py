@@ -1,0 +1,319 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from patchcore_core import InputError, PatchCoreConfig
+from patchcore_core.config import MethodConfig
+from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.settings.execution import Execution
+from patchcore_suite.settings.params import find_params, load_params
+from patchcore_suite.settings.studies import Study, Variant
+
+ROOT = Path(__file__).parents[3]
+SMALL = """
+datasets:
+  toy:
+    layout: mvtec
+    source: images
+    resize: 64
+    crop: 56
+    variants: [one, two]
+    seeds: [0, 1]
+    overrides:
+      hierarchies: [3]
+variants:
+  one: null
+  two:
+    coreset_fraction: 0.5
+    hierarchies: [1, 2]
+tables:
+  page:
+    variant: one
+execution:
+  batch_size: 4
+"""
+
+
+def load(folder, text=SMALL):
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return load_params(folder / "params.yaml")
+
+
+def message(folder, text):
+    with pytest.raises(InputError) as caught:
+        load(folder, text)
+    return str(caught.value)
+
+
+def changed(old, new):
+    assert SMALL.count(old) == 1, old
+    return SMALL.replace(old, new)
+
+
+# What it says
+
+
+def test_params_are_read_into_values(tmp_path):
+    params = load(tmp_path)
+    toy = params.dataset("toy")
+    assert (toy.spec.source, toy.spec.layout, toy.spec.categories) == ("images", "mvtec", None)
+    assert (toy.preprocessing.resize, toy.preprocessing.crop) == (64, 56)
+    assert (toy.variants, toy.seeds) == (("one", "two"), (0, 1))
+    assert params.variants == {
+        "one": Variant(values={}),
+        "two": Variant(values={"coreset_fraction": 0.5, "hierarchies": [1, 2]}),
+    }
+    assert toy.studies == {"main": Study(variants=("one", "two"), seeds=(0, 1))}
+    assert params.tables == {"page": {"variant": "one"}}
+    assert params.execution == Execution(batch_size=4)
+    assert params.path("reports/x") == tmp_path / "reports" / "x"
+
+
+def test_what_a_datasets_protocol_fixes_goes_before_the_variant(tmp_path):
+    params = load(tmp_path)
+    assert params.config("toy", "two") == PatchCoreConfig(coreset_fraction=0.5, hierarchies=(3,))
+    assert params.config("toy", "one") == PatchCoreConfig(hierarchies=(3,))
+
+
+def test_what_a_datasets_protocol_fixes_is_patchcores_alone(tmp_path):
+    params = load(tmp_path, changed("one: null", "one: {method: spade}"))
+    assert params.config("toy", "one") == SpadeConfig()
+    assert params.config("toy", "two").hierarchies == (3,)
+
+
+def test_variants_begin_with_the_defaults_of_their_method(tmp_path):
+    text = changed("one: null", "one: {method: padim, ridge: 1}")
+    params = load(tmp_path, f"defaults: {{patchcore: {{stride: 2}}, padim: {{dimensions: 7, ridge: 2}}}}\n{text}")
+    assert params.config("toy", "one") == PadimConfig(dimensions=7, ridge=1)
+    assert params.config("toy", "two") == PatchCoreConfig(stride=2, coreset_fraction=0.5, hierarchies=(3,))
+
+
+def test_a_variant_prepares_images_as_its_dataset_except_for_what_it_says(tmp_path):
+    params = load(tmp_path, changed("one: null", "one: {crop: null, masks: bilinear}"))
+    assert params.preprocessing("toy", "one") == Preprocessing(resize=64, crop=None, masks="bilinear")
+    assert params.preprocessing("toy", "two") == Preprocessing(resize=64, crop=56)
+
+
+def test_an_ensemble_is_run_as_its_models_are_on_a_dataset(tmp_path):
+    text = changed("variants: [one, two]", "variants: [both]").replace("one: null", "one: {resize: 48, crop: null}")
+    text = text.replace(
+        "  two:\n", "  both: {method: ensemble, models: [one, two]}\n  two:\n    resize: 48\n    crop: null\n"
+    )
+    params = load(tmp_path, text)
+    assert params.config("toy", "both").models == (
+        PatchCoreConfig(hierarchies=(3,)),
+        PatchCoreConfig(hierarchies=(3,), coreset_fraction=0.5),
+    )
+    assert params.preprocessing("toy", "both") == Preprocessing(resize=48)
+
+
+def test_without_tables_and_execution_the_defaults_hold(tmp_path):
+    params = load(tmp_path, SMALL[: SMALL.index("tables:")])
+    assert params.tables == {}
+    assert params.execution == Execution()
+
+
+def test_the_nearest_file_upwards_is_found(tmp_path, monkeypatch):
+    load(tmp_path)
+    inner = tmp_path / "notebooks" / "deep"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert find_params() == tmp_path / "params.yaml"
+    assert load_params().root == tmp_path
+    load(tmp_path / "notebooks")
+    assert find_params() == tmp_path / "notebooks" / "params.yaml"
+
+
+def test_without_a_file_upwards_the_error_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"there is no params.yaml in {tmp_path}"):
+        load_params()
+
+
+# The repository's own
+
+
+def test_the_repositorys_params_are_valid():
+    params = load_params(ROOT / "params.yaml")
+    assert {"mvtec", "mtd", "mstc"} <= params.datasets.keys()
+    for name, dataset in params.datasets.items():
+        for variant in {variant for study in dataset.studies.values() for variant in study.variants}:
+            config = params.config(name, variant)
+            assert isinstance(config, MethodConfig)
+            assert config.method == params.variants[variant].method
+
+
+def test_every_dataset_of_the_repository_has_controls_in_its_main_study():
+    params = load_params(ROOT / "params.yaml")
+    for name, dataset in params.datasets.items():
+        methods = {params.config(name, variant).method for variant in dataset.variants}
+        assert {"patchcore", "random_scores", "mean_image"} <= methods
+        assert any(params.config(name, variant).backbone.startswith("untrained/") for variant in dataset.variants)
+
+
+def test_the_repositorys_params_are_read_alike_by_both_dialects():
+    ruamel = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml comes with DVC")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    as_dvc_does = ruamel.YAML(typ="safe").load(text)
+    assert repr(yaml.safe_load(text)) == repr(as_dvc_does)  # 1 and 1.0 and true are equal, but not alike
+
+
+# Two dialects
+
+NUMBERS = "0 1 -1 +1 10 0.5 .5 -.5 +.5 5. 1e3 1e-3 1E+3 -1e-3 1.5e3 -1.5e3 1.e3 .5e3 1_000 01.5 1e .inf -.inf 1.2.3"
+OF_OTHER_BASES = "007 010 08 018 089 -010 +010 -08 0o10 -0o7 0x1F 0b11 0_7 12:30 12:30:45 12:30:45.5 -12:30 1_2:30"
+WORDS = "on off yes no On NO Off true True TRUE False null Null NULL ~ 2026-01-01 ="
+
+
+@pytest.mark.parametrize("scalar", f"{NUMBERS} {OF_OTHER_BASES} {WORDS}".split())
+def test_what_the_dialects_read_differently_is_refused(tmp_path, scalar):
+    ruamel = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml comes with DVC")
+    text = changed("variant: one", f"value: {scalar}")
+    try:
+        alike = repr(yaml.safe_load(text)) == repr(ruamel.YAML(typ="safe").load(text))
+    except yaml.YAMLError:
+        alike = False
+    if not alike:
+        with pytest.raises(InputError):
+            load(tmp_path, text)
+
+
+@pytest.mark.parametrize("scalar", ["1e-3", "on", "010", "12:30", "0o10", "Yes"])
+def test_an_ambiguous_value_is_named_with_its_line(tmp_path, scalar):
+    text = message(tmp_path, changed("coreset_fraction: 0.5", f"coreset_fraction: {scalar}"))
+    assert f"line 15: {scalar}" in text
+    assert "0.001 instead of 1e-3" in text
+
+
+def test_ambiguous_values_are_found_in_lists_and_keys_and_all_at_once(tmp_path):
+    text = message(tmp_path, changed("seeds: [0, 1]", "seeds: [0, 010]").replace("page:", "on:"))
+    assert "line 9: 010" in text
+    assert "line 18: on" in text
+
+
+@pytest.mark.parametrize("scalar", ["'1e-3'", '"on"', "0", "0.001", "-1", "true", "null", "1.5", "a/b-c_1.2", "[]"])
+def test_unambiguous_and_quoted_values_are_taken(tmp_path, scalar):
+    params = load(tmp_path, changed("variant: one", f"value: {scalar}"))
+    assert params.tables["page"] == {"value": yaml.safe_load(scalar)}
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("datasets:", "datsets:", ["params.yaml.datsets (did you mean datasets?)"]),
+        ("datasets:", "defaults: {patchcor: {}}\ndatasets:", ["defaults.patchcor (did you mean patchcore?)"]),
+        (
+            "datasets:",
+            "defaults: {padim: {dimension: 8}}\ndatasets:",
+            ["defaults.padim.dimension (did you mean dimensions?)"],
+        ),
+        ("batch_size", "batchsize", ["execution.batchsize (did you mean batch_size?)"]),
+        ("    crop", "    crp", ["datasets.toy.crp (did you mean crop?)"]),
+        ("coreset_fraction", "coreset_fracton", ["variants.two.coreset_fracton (did you mean coreset_fraction?)"]),
+        ("      hierarchies: [3]", "      hierarchy: [3]", ["datasets.toy.overrides.hierarchy (did you mean"]),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, new, expected):
+    text = message(tmp_path, changed(old, new))
+    for part in expected:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("coreset_fraction: 0.5", "coreset_fraction: 5", ["variants.two", "coreset_fraction=5 must lie in (0, 1]"]),
+        ("      hierarchies: [3]", "      hierarchies: [3, 3]", ["datasets.toy: variants.one", "hierarchies=[3, 3]"]),
+        ("      hierarchies: [3]", "      stride: 0", ["datasets.toy: variants.one", "stride=0"]),
+        ("datasets:", "defaults: {padim: {ridge: 0}}\ndatasets:", ["defaults.padim is not valid", "ridge=0 must be"]),
+        ("datasets:", "defaults: {padim: 3}\ndatasets:", ["defaults.padim=3 must be a mapping"]),
+        ("datasets:", "defaults: [padim]\ndatasets:", ["defaults=['padim'] must be a mapping"]),
+        ("layout: mvtec", "layout: mvtek", ["datasets.toy", "layout='mvtek' must be one of mstc, mtd, mvtec"]),
+        ("resize: 64", "resize: 64.5", ["datasets.toy", "resize=64.5 is not a size"]),
+        ("seeds: [0, 1]", "seeds: [0, -1]", ["datasets.toy.seeds: -1"]),
+        ("seeds: [0, 1]", "seeds: [0, 1.5]", ["datasets.toy.seeds: 1.5"]),
+        ("seeds: [0, 1]", "seeds: [0, true]", ["datasets.toy.seeds: True"]),
+        ("seeds: [0, 1]", "seeds: 3", ["datasets.toy.seeds=3 must be a list"]),
+        ("seeds: [0, 1]", "seeds: []", ["datasets.toy.seeds=[] must be a list of one or more"]),
+        ("seeds: [0, 1]", "seeds: [1, 1]", ["datasets.toy.seeds=[1, 1] must be a list of one or more different"]),
+        ("variants: [one, two]", "variants: one", ["datasets.toy.variants='one' must be a list"]),
+        ("variants: [one, two]", "variants: [{one: 1}]", ["datasets.toy.variants: {'one': 1}"]),
+        ("    overrides:", "    studies: 3\n    overrides:", ["datasets.toy.studies=3 must be a mapping"]),
+        (
+            "    overrides:",
+            "    studies: {main: {}}\n    overrides:",
+            ["datasets.toy.studies.main is the dataset's own"],
+        ),
+        ("    overrides:", "    studies: {a b: {}}\n    overrides:", ["datasets.toy.studies.a b is no usable name"]),
+        ("    overrides:", "    shots: [1]\n    overrides:", ["datasets.toy.shots"]),
+        ("    resize: 64", "    resize: 64\n    masks: cubic", ["datasets.toy", "masks='cubic' must be one of"]),
+        ("batch_size: 4", "batch_size: 0", ["execution.batch_size=0 must be a whole number of at least 1"]),
+        ("batch_size: 4", "workers: two", ["execution.workers='two'"]),
+        ("batch_size: 4", "precision: float64", ["execution.precision='float64' must be one of float32, bfloat16"]),
+        ("batch_size: 4", "compile: 1", ["execution.compile=1 must be true or false"]),
+        ("batch_size: 4", "device: gpu", ["execution.device='gpu' must be cpu, cuda"]),
+        ("batch_size: 4", "cache_size_gb: -1", ["execution.cache_size_gb=-1"]),
+        ("batch_size: 4", "cache_size_gb: .nan", ["execution.cache_size_gb=nan"]),
+        ("batch_size: 4", "cache_size_gb: true", ["execution.cache_size_gb=True"]),
+        ("batch_size: 4", "cache_dir: 3", ["execution.cache_dir=3"]),
+        ("batch_size: 4", "weights: 3", ["execution.weights=3"]),
+        ("  one: null", "  one: 3", ["variants.one=3 must be a mapping"]),
+        ("  page:\n    variant: one", "  page: 3", ["tables.page=3 must be a mapping"]),
+        ("  toy:", "  to/y:", ["datasets.to/y is no usable name"]),
+        ("  two:", "  ../two:", ["variants.../two is no usable name"]),
+        ("    overrides:\n      hierarchies: [3]", "    overrides: 3", ["datasets.toy.overrides=3 must be a mapping"]),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_path(tmp_path, old, new, expected):
+    text = message(tmp_path, changed(old, new))
+    for part in expected:
+        assert part in text
+
+
+def test_all_values_of_execution_out_of_range_are_listed_at_once(tmp_path):
+    text = message(tmp_path, changed("batch_size: 4", "{batch_size: 0, workers: 0, device: tpu, cache_size_gb: -1}"))
+    assert text.count("  - execution.") == 4
+
+
+def test_unknown_variants_of_a_dataset_are_all_listed_with_the_known_ones(tmp_path):
+    text = message(tmp_path, changed("variants: [one, two]", "variants: [three, one, four]"))
+    assert "datasets.toy.variants: 'three'" in text
+    assert "datasets.toy.variants: 'four'" in text
+    assert "known: one, two" in text
+
+
+def test_missing_keys_of_a_dataset_are_all_listed(tmp_path):
+    text = message(tmp_path, changed("    layout: mvtec\n", "").replace("    seeds: [0, 1]\n", ""))
+    assert "datasets.toy.layout" in text
+    assert "datasets.toy.seeds" in text
+
+
+def test_a_variant_that_a_datasets_protocol_makes_impossible_is_refused_at_once(tmp_path):
+    text = message(
+        tmp_path, changed("      hierarchies: [3]", "      border: cut").replace("one: null", "one: {dimension: 8}")
+    )
+    assert "datasets.toy: variants.one is not valid" in text
+    assert "border='cut'" in text
+
+
+def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match=r"dataset 'mvtec' is not in params.yaml\nRemedy: known: toy"):
+        load(tmp_path).dataset("mvtec")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a: [", "is not YAML"), ("", "must be a mapping"), ("- 1", "must be a mapping"), ("a: b: c", "is not YAML")],
+)
+def test_what_is_no_yaml_mapping_is_refused(tmp_path, text, expected):
+    assert expected in message(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none.yaml cannot be read: No such file"):
+        load_params(tmp_path / "none.yaml")
