@@ -22,6 +22,7 @@ from patchcore_suite.explore.categories import Category
 from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -99,7 +100,7 @@ def large_category(folder: Path) -> Category:
 def open_panels(params: Params, folder: Path) -> tuple[AnomalyExplorer, BankPanels, ToyPanels]:
     """The panels of both explorers, with the large category open."""
     category = large_category(folder)
-    explorer, bank, plane = AnomalyExplorer(params, NOWHERE), BankPanels(params, NOWHERE), ToyPanels()
+    explorer, bank, plane = AnomalyExplorer(Project(params), NOWHERE), BankPanels(Project(params), NOWHERE), ToyPanels()
     explorer.show_category(category)
     bank.show_category(category)
     plane.fraction.value = 0.1  # 200 picks

@@ -18,6 +18,7 @@ from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import collect, score_dataset
 from patchcore_suite.settings.params import Params, load_params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 # What tests compute is small, and threads that wait for each other cost most of the time.
 torch.set_num_threads(1)
@@ -69,8 +70,12 @@ class ToyProject:
 
     def score(self, **options: object) -> ScoreIndex:
         """Compute what is not there yet, and collect the results; options are those of `score_dataset`."""
-        params = self.params
-        return collect(score_dataset("toy", params, show_progress=False, **options), params)
+        return collect(score_dataset(self.toy, show_progress=False, **options))
+
+    @property
+    def toy(self) -> ProjectDataset:
+        """The dataset, with the settings as they are now."""
+        return Project(self.params).dataset("toy")
 
     @property
     def params(self) -> Params:

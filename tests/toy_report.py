@@ -33,7 +33,7 @@ CURVES = {
 def make_everything(project):
     """Fill reports/ of a toy project: real results, small tables and figures, empty notebooks."""
     project.tables = {"t1_image_auroc": {"dataset": "toy"}, "s5_low_shot": {"dataset": "toy"}}
-    score.collect(score.score_dataset("toy", project.params, show_progress=False), project.params)
+    score.collect(score.score_dataset(project.toy, show_progress=False))
     reports = project.root / "reports"
     sections = [*PAPER_SECTIONS, ("dataset_results@toy", "", ("results_toy",), TOY_FIGURES)]
     for notebook, _, tables, pictures in sections:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from patchcore_suite.run import evaluate, prepare, score
 from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import Project
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -79,7 +80,7 @@ def score_project(folder: Path) -> None:
     with chdir(folder):
         params = load_params()
         for name in params.datasets:
-            score.collect(score.score_dataset(name, params, show_progress=False), params)
+            score.collect(score.score_dataset(Project(params).dataset(name), show_progress=False))
             run_main(evaluate, name)
 
 

@@ -15,7 +15,7 @@ from patchcore_suite.explore.anomalies import reweighting, sources, worst_place
 from patchcore_suite.explore.categories import Category, Subject, title
 from patchcore_suite.explore.choosers import HIDDEN, SHOWN, WIDE, CategoryChooser
 from patchcore_suite.explore.threshold_panels import ThresholdPanels
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project
 
 UPLOADED = -1  # number of the uploaded image among those of the test set
 
@@ -38,7 +38,7 @@ class AnomalyExplorer:
     """
 
     def __init__(
-        self, params: Params, dataset: str, category: str | None = None, variant: str | None = None, image: int = 0
+        self, project: Project, dataset: str, category: str | None = None, variant: str | None = None, image: int = 0
     ) -> None:
         self.category: Category | None = None
         self.subject: Subject | None = None
@@ -46,7 +46,7 @@ class AnomalyExplorer:
         self._first_image = image
         self._own: tuple[Subject, Tensor] | None = None  # an uploaded image and its patch features
         self._busy = False  # while widgets are being set, they do not call back
-        self.chooser = CategoryChooser(params, opened=self.show_category, closed=self._hide)
+        self.chooser = CategoryChooser(project, opened=self.show_category, closed=self._hide)
         self._build()
         self._connect()
         self.chooser.open(dataset, category, variant)

@@ -17,12 +17,11 @@ from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_core.patchcore import PatchCore
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask
-from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.explore.anomalies import Scores
 from patchcore_suite.run.raw_results import INDEX_FILE, RawResult, ScoreIndex
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 Report = Callable[[int, int], None]  # is told how many images of how many are done
 KEPT_IMAGES = 512  # decoded images that stay in memory, about 0.6 MB each at 224 x 224
@@ -100,26 +99,28 @@ class Category:
         self._test_features: dict[int, Tensor] = {}
 
     @classmethod
-    def read(cls, dataset: str, category: str, variant: str, params: Params) -> "Category":
+    def read(cls, dataset: ProjectDataset, category: str, variant: str) -> "Category":
         """Open a category of a dataset with its first seed.
 
         Raises:
             InputError: there are no results, or they are not of the images that are there now.
         """
-        folder, index = params.path(f"reports/scores/{dataset}"), read_index(dataset, params)
-        manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
+        folder, index = dataset.scores, read_index(dataset)
+        manifest = dataset.manifest()
         cell = next((cell for cell in index.cells if _is(cell, category, variant)), None)
-        remedy = f"run `dvc repro score@{dataset}`"
+        remedy = f"run `dvc repro score@{dataset.name}`"
         if cell is None:
-            raise InputError(f"{dataset} has no results of variant {variant!r} for {category!r}", remedy=remedy)
+            raise InputError(f"{dataset.name} has no results of variant {variant!r} for {category!r}", remedy=remedy)
         result = RawResult.read(folder / cell["file"])
         if result.stamp.get("images_sha256") != manifest.digest(category):
-            raise InputError(f"the images of {dataset}/{category} have changed since they were scored", remedy=remedy)
+            raise InputError(
+                f"the images of {dataset.name}/{category} have changed since they were scored", remedy=remedy
+            )
         return cls(
             manifest.records(category, "train"),
             manifest.records(category, "test"),
             result,
-            weights=params.execution.weights,
+            weights=dataset.execution.weights,
             synthetic=manifest.synthetic,
             remedy=remedy,
         )
@@ -260,26 +261,28 @@ class Category:
         ).numpy()
 
 
-def read_index(dataset: str, params: Params) -> ScoreIndex:
+def read_index(dataset: ProjectDataset) -> ScoreIndex:
     """What results a dataset has.
 
     Raises:
         InputError: there are none yet, or they were written by another version.
     """
-    folder = params.path(f"reports/scores/{dataset}")
+    folder = dataset.scores
     if not (folder / INDEX_FILE).is_file():
         raise InputError(
-            f"there are no results of {dataset} yet",
-            remedy=f"run `make repro`, or `dvc repro score@{dataset}` for these alone, and choose the dataset again",
+            f"there are no results of {dataset.name} yet",
+            remedy=f"run `make repro`, or `dvc repro score@{dataset.name}` for these alone, and choose it again",
         )
     return ScoreIndex.read(folder)
 
 
-def variants(index: ScoreIndex, category: str, params: Params, suits: Callable[[MethodConfig], bool]) -> list[str]:
+def variants(index: ScoreIndex, category: str, project: Project, suits: Callable[[MethodConfig], bool]) -> list[str]:
     """Variants among the results of a category that suit, in order."""
     of_category = [cell for cell in index.cells if (cell["category"], cell["shots"]) == (category, None)]
     names = dict.fromkeys(cell["variant"] for cell in of_category)
-    return [name for name in names if name in params.variants and suits(params.config(index.dataset, name))]
+    return [
+        name for name in names if name in project.params.variants and suits(project.dataset(index.dataset).config(name))
+    ]
 
 
 def keeps_patches(config: MethodConfig) -> bool:

@@ -7,10 +7,9 @@ import ipywidgets as widgets
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
-from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.explore import views
 from patchcore_suite.explore.categories import Category, keeps_patches, read_index, variants
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project
 
 WIDE = {"description_width": "110px"}
 HIDDEN, SHOWN = "none", None  # values of a widget's `layout.display`
@@ -31,16 +30,16 @@ class CategoryChooser:
 
     def __init__(
         self,
-        params: Params,
+        project: Project,
         *,
         opened: Callable[[Category], None],
         closed: Callable[[], None],
         suits: Callable[[PatchCoreConfig], bool] = keeps_patches,
     ) -> None:
         self.category: Category | None = None
-        self._params, self._opened, self._closed, self._suits = params, opened, closed, suits
+        self._project, self._opened, self._closed, self._suits = project, opened, closed, suits
         self._busy = False  # while the lists are filled, a choice opens nothing
-        self.datasets = widgets.Dropdown(options=list(params.datasets), value=None, description="dataset", style=WIDE)
+        self.datasets = widgets.Dropdown(options=list(project.datasets), value=None, description="dataset", style=WIDE)
         self.categories = widgets.Dropdown(description="category", style=WIDE)
         self.variants = widgets.Dropdown(description="variant", style=WIDE)
         self.status = widgets.HTML()
@@ -63,13 +62,12 @@ class CategoryChooser:
         self._busy = True
         try:
             with self.telling(self.status):
-                self.datasets.value = dataset if dataset in self._params.datasets else None
+                self.datasets.value = dataset if dataset in self._project.datasets else None
                 self.categories.options = self.variants.options = ()
-                self._params.dataset(str(dataset))  # raises, and names those that there are
-                index = read_index(dataset, self._params)
-                manifest = Manifest.read(self._params.path(f"data/{dataset}/manifest.json"), base=self._params.root)
+                chosen = self._project.dataset(str(dataset))  # raises, and names those that there are
+                index, manifest = read_index(chosen), chosen.manifest()
                 category = category if category in manifest.categories else manifest.categories[0]
-                known = variants(index, category, self._params, self._suits)  # a study may have some categories only
+                known = variants(index, category, self._project, self._suits)  # a study may have some categories only
                 self.categories.options, self.variants.options = manifest.categories, known
                 self.categories.value = category
                 self.variants.value = variant if variant in known else next(iter(known), None)
@@ -103,7 +101,7 @@ class CategoryChooser:
                     f"{name} has no results of a variant that can be shown here",
                     remedy=f"add patchcore-10 to datasets.{name}.variants in params.yaml and run `make repro`",
                 )
-            found = Category.read(name, category, variant, self._params)
+            found = Category.read(self._project.dataset(name), category, variant)
             self._opened(found)
             self.category = found
             self.status.value = (

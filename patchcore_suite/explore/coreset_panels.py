@@ -26,7 +26,7 @@ from patchcore_suite.explore.coresets import (
     steps_to,
     uses,
 )
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the points in the plane
 FIRST_STEP = 10
@@ -121,7 +121,7 @@ class BankPanels:
 
     def __init__(
         self,
-        params: Params,
+        project: Project,
         dataset: str,
         category: str | None = None,
         variant: str | None = None,
@@ -132,7 +132,7 @@ class BankPanels:
         self._drawn = drawn
         self._positions: dict[str, NDArray] = {}  # of the drawn patches, by embedding
         self._busy = False
-        self.chooser = CategoryChooser(params, opened=self.show_category, closed=self._hide, suits=is_coreset)
+        self.chooser = CategoryChooser(project, opened=self.show_category, closed=self._hide, suits=is_coreset)
         self.size = widgets.SelectionSlider(options=[1], description="picks", style=WIDE, layout={"width": "480px"})
         self.embedding = widgets.Dropdown(options=EMBEDDINGS, description="map", style=WIDE)
         self.note = widgets.HTML()

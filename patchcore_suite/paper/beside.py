@@ -15,7 +15,8 @@ from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_RUN, NOTHING, QUOTED, interval_text, percent, signed_points
 from patchcore_suite.results.sources import PAPER_NAMES, index_of
 from patchcore_suite.results.study_metrics import read_intervals
-from patchcore_suite.settings.params import MAIN_STUDY, Params
+from patchcore_suite.settings.params import MAIN_STUDY
+from patchcore_suite.settings.project import ProjectDataset
 
 # The paper's names of what this suite runs too.
 SYSTEMS = {
@@ -44,8 +45,7 @@ FROM_ELSEWHERE = "quoted by the paper"  # in the note of a number that it did no
 def beside_paper(
     table: str,
     metric: str,
-    dataset: str,
-    params: Params,
+    dataset: ProjectDataset,
     *,
     study: str = MAIN_STUDY,
     category: str = "mean",
@@ -70,16 +70,16 @@ def beside_paper(
         then the systems that are only quoted.
     """
     systems, choices = SYSTEMS if systems is None else systems, choices or {}
-    rows = study_metrics.read_metrics(dataset, params, study=study)
+    rows = study_metrics.read_metrics(dataset, study=study)
     rows = rows[rows["shots"].isna()]
     if category == "mean":
         values = study_metrics.mean_over_categories(rows, metric)
     else:
         values = rows[(rows["metric"] == metric) & (rows["category"] == category)][["variant", "seed", "value"]]
-    name = PAPER_NAMES[params.dataset(dataset).spec.layout]
+    name = PAPER_NAMES[dataset.spec.layout]
     printed = published.published_numbers(table, metric=paper_metric or metric, category=category, dataset=name)
     run = list(values["variant"].unique())
-    planned = params.dataset(dataset).studies[study].variants
+    planned = dataset.studies[study].variants
     found: dict[str, published.Published] = {}
     for variant in dict.fromkeys([*planned, *run]):
         wanted = dict(choices.get(variant, {}))
@@ -93,11 +93,11 @@ def beside_paper(
         values,
         found,
         conditions={
-            variant: conditions_of(dataset, variant, params, categories=count, metric=metric)
+            variant: conditions_of(dataset, variant, categories=count, metric=metric)
             for variant in found
             if variant in run
         },
-        intervals=read_intervals(dataset, params, metric=metric, category=category) if study == MAIN_STUDY else None,
+        intervals=read_intervals(dataset, metric=metric, category=category) if study == MAIN_STUDY else None,
         quoted=[replace(n, method=_name(n, printed)) for n in printed if n.method not in compared],
     )
     theirs = [variant for variant, number in found.items() if FROM_ELSEWHERE in number.note]
@@ -105,7 +105,7 @@ def beside_paper(
     frame.loc[told, "reason"] = [
         _joined(reason, "the paper quotes another's number") for reason in frame["reason"][told]
     ]
-    missing = [entry["variant"] for entry in index_of(dataset, params).weights_missing]
+    missing = [entry["variant"] for entry in index_of(dataset).weights_missing]
     absent = [
         dict.fromkeys(frame.columns, formats.NOTHING)
         | {
@@ -124,8 +124,7 @@ def beside_paper(
 
 def metrics_beside_paper(
     sources: Mapping[str, str],
-    dataset: str,
-    params: Params,
+    dataset: ProjectDataset,
     *,
     study: str = MAIN_STUDY,
     systems: Mapping[str, Mapping[str, str]] | None = None,
@@ -144,7 +143,7 @@ def metrics_beside_paper(
     """
     frames = {
         HEADINGS[metric]: beside_paper(
-            table, metric, dataset, params, study=study, systems=(systems or {}).get(metric), choices=choices
+            table, metric, dataset, study=study, systems=(systems or {}).get(metric), choices=choices
         ).set_index("variant")
         for metric, table in sources.items()
     }
@@ -165,16 +164,16 @@ def metrics_beside_paper(
     return pd.concat(parts, axis=1).assign(**said).rename_axis("variant").reset_index()
 
 
-def same_setting(dataset: str, params: Params, *, study: str, fields: Sequence[str]) -> dict[str, dict[str, object]]:
+def same_setting(dataset: ProjectDataset, *, study: str, fields: Sequence[str]) -> dict[str, dict[str, object]]:
     """What a published number must agree in with each PatchCore variant of a study: the `choices` of `beside_paper`.
 
     Args:
         fields: of `paper.Conditions`.
     """
     found = {}
-    for variant in params.dataset(dataset).studies[study].variants:
-        if params.config(dataset, variant).method == PatchCoreConfig.method:
-            ours = conditions_of(dataset, variant, params, categories=1, metric="")
+    for variant in dataset.studies[study].variants:
+        if dataset.config(variant).method == PatchCoreConfig.method:
+            ours = conditions_of(dataset, variant, categories=1, metric="")
             found[variant] = {field: getattr(ours, field) for field in fields}
     return found
 

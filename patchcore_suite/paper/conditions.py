@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.results.sources import images_of
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 IMAGES = ("complete", "reduced", "synthetic")
 SYNTHETIC = "data synthetic"
@@ -66,14 +66,14 @@ def _show(value: object, none: str) -> str:
 TORCHVISION = ("resnet", "wide_resnet", "resnext", "densenet")  # whose weights here are the paper's
 
 
-def conditions_of(dataset: str, variant: str, params: Params, *, categories: int, metric: str) -> Conditions:
+def conditions_of(dataset: ProjectDataset, variant: str, *, categories: int, metric: str) -> Conditions:
     """What the numbers of a variant are obtained under, as far as a table of the paper says the same of its own."""
-    config, images = params.config(dataset, variant), params.preprocessing(dataset, variant)
+    config, images = dataset.config(variant), dataset.preprocessing(variant)
     first = config.members[0]
     backbones = sorted(member.backbone for member in config.members)
     patchcore = isinstance(first, PatchCoreConfig)
     return Conditions(
-        images=images_of(dataset, params),
+        images=images_of(dataset),
         categories=categories,
         backbone="+".join(backbones),
         weights=PAPER_WEIGHTS if all(map(_is_torchvision, backbones)) else None,

@@ -15,7 +15,7 @@ from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import HEADINGS
 from patchcore_suite.run.inference_times import TOTAL, System
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 METRICS = ("image_auroc", "pixel_auroc", "pro")  # of Table 5
 
@@ -47,7 +47,7 @@ def times_beside_paper(
     return pd.DataFrame(rows).fillna(formats.NOTHING)
 
 
-def search_losses(dataset: str, params: Params, *, study: str) -> pd.DataFrame:
+def search_losses(dataset: ProjectDataset, *, study: str) -> pd.DataFrame:
     """What approximate search misses, from the raw results of a study, as text.
 
     Each variant that searches approximately is compared with the study's variant that differs from it in nothing but
@@ -57,10 +57,10 @@ def search_losses(dataset: str, params: Params, *, study: str) -> pd.DataFrame:
         columns variant, compared with, recall of the nearest patch and mean excess of its distance, both in percent,
         and for each metric how far it is from the exact search's, in points; no rows without such a variant.
     """
-    folder = params.path(f"reports/scores/{dataset}")
-    index, variants = ScoreIndex.read(folder), params.dataset(dataset).studies[study].variants
-    configs = {variant: params.config(dataset, variant) for variant in variants}
-    metrics = study_metrics.read_metrics(dataset, params, study=study)
+    folder = dataset.scores
+    index, variants = ScoreIndex.read(folder), dataset.studies[study].variants
+    configs = {variant: dataset.config(variant) for variant in variants}
+    metrics = study_metrics.read_metrics(dataset, study=study)
     means = {HEADINGS[name]: study_metrics.mean_over_categories(metrics, name) for name in METRICS}
     rows = []
     for variant in variants:

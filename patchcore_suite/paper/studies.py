@@ -10,14 +10,13 @@ from patchcore_suite.paper.conditions import conditions_of
 from patchcore_suite.results import formats, study_metrics, study_tables
 from patchcore_suite.results.sources import PAPER_NAMES
 from patchcore_suite.run.controls import is_control
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 
 def settings_beside_paper(
     table: str,
-    dataset: str,
+    dataset: ProjectDataset,
     study: str,
-    params: Params,
     *,
     methods: Mapping[str, str],
     fields: Sequence[str] = (),
@@ -32,29 +31,27 @@ def settings_beside_paper(
     Returns:
         the columns of `paper.beside`; variants without a number in the paper are left out, controls are not.
     """
-    choices = {
-        name: {field: getattr(params.config(dataset, name).members[0], field) for field in fields} for name in methods
-    }
-    frame = beside.beside_paper(table, metric, dataset, params, study=study, systems=methods, choices=choices)
-    controls = [name for name in params.dataset(dataset).variants if is_control(dataset, name, params)]
+    choices = {name: {field: getattr(dataset.config(name).members[0], field) for field in fields} for name in methods}
+    frame = beside.beside_paper(table, metric, dataset, study=study, systems=methods, choices=choices)
+    controls = [name for name in dataset.variants if is_control(dataset, name)]
     shown = (frame["paper"] != formats.NOTHING) | (frame["ours"] == formats.WEIGHTS_MISSING)
     shown |= frame["variant"].isin(controls)
     return frame[shown].reset_index(drop=True)
 
 
-def low_shot_beside_paper(dataset: str, study: str, params: Params, *, metric: str) -> pd.DataFrame:
+def low_shot_beside_paper(dataset: ProjectDataset, study: str, *, metric: str) -> pd.DataFrame:
     """A study of shots beside Table S5 of the paper: the columns of `paper.beside`, and nominal images."""
-    values = study_tables.study_values(dataset, study, params, metrics=[metric])
+    values = study_tables.study_values(dataset, study, metrics=[metric])
     values = values[values["shots"].notna() | values["control"]]
-    count = study_metrics.read_metrics(dataset, params, study=study)["category"].nunique()
-    name = PAPER_NAMES[params.dataset(dataset).spec.layout]
+    count = study_metrics.read_metrics(dataset, study=study)["category"].nunique()
+    name = PAPER_NAMES[dataset.spec.layout]
     printed = {(n.method, n.shots): n for n in published.published_numbers("S5", metric=metric, dataset=name)}
     found, conditions = {}, {}
     for variant, shots in values[["variant", "shots"]].dropna().drop_duplicates().itertuples(index=False):
         number = printed.pop((beside.SYSTEMS.get(variant), int(shots)), None)
         if number is None:
             continue
-        ours = conditions_of(dataset, variant, params, categories=count, metric=metric)
+        ours = conditions_of(dataset, variant, categories=count, metric=metric)
         found[f"{variant}, {shots:.0f}"] = number
         conditions[f"{variant}, {shots:.0f}"] = replace(ours, shots=int(shots))
     names = values["variant"] + [", all" if pd.isna(shots) else f", {shots:.0f}" for shots in values["shots"]]

@@ -12,10 +12,10 @@ from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import HEADINGS, INTERVAL, NOT_SHOWN
 from patchcore_suite.results.sources import PAPER_NAMES, images_of, index_of
 from patchcore_suite.run.controls import CEILING, is_control
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 
-def with_errors(frame: pd.DataFrame, dataset: str, params: Params, *, table: str = "T1") -> pd.DataFrame:
+def with_errors(frame: pd.DataFrame, dataset: ProjectDataset, *, table: str = "T1") -> pd.DataFrame:
     """`beside_paper` of image AUROC, with what is missing to 100 % and with misclassified images, ours and theirs.
 
     Args:
@@ -25,10 +25,10 @@ def with_errors(frame: pd.DataFrame, dataset: str, params: Params, *, table: str
     Returns:
         `frame` with the columns error, misclassified, and both of the paper, before the verdict.
     """
-    name = PAPER_NAMES[params.dataset(dataset).spec.layout]
+    name = PAPER_NAMES[dataset.spec.layout]
     theirs = _numbers(table, "image_auroc_error", name, "mean") + _numbers(table, "misclassified", name, "all")
     printed = {(number.metric, number.method): number.text() for number in theirs}
-    shown = study_metrics.misclassified(study_metrics.read_metrics(dataset, params))
+    shown = study_metrics.misclassified(study_metrics.read_metrics(dataset))
     systems = [SYSTEMS.get(variant, variant) for variant in frame["variant"]]
     columns = {
         "error": frame["ours"].map(_error),
@@ -42,36 +42,34 @@ def with_errors(frame: pd.DataFrame, dataset: str, params: Params, *, table: str
     return pd.concat([frame.iloc[:, :place], pd.DataFrame(columns), frame.iloc[:, place:]], axis=1)
 
 
-def by_category(
-    table: str, metric: str, dataset: str, params: Params, *, paper_metric: str | None = None
-) -> pd.DataFrame:
+def by_category(table: str, metric: str, dataset: ProjectDataset, *, paper_metric: str | None = None) -> pd.DataFrame:
     """A metric of the main study by category and, for real images, the paper's beside ours.
 
     Returns:
         one row a category and one for the mean; a column a variant, each followed by the paper's numbers where there
         are any for these categories; of pixel metrics, the ceiling at the end (see `ceiling_row`).
     """
-    rows = study_metrics.read_metrics(dataset, params)
+    rows = study_metrics.read_metrics(dataset)
     rows = rows[rows["shots"].isna()]
     frame = study_metrics.by_category(rows, metric)
     categories = list(rows["category"].unique())
-    if not index_of(dataset, params).synthetic:
-        name = PAPER_NAMES[params.dataset(dataset).spec.layout]
-        known = [*categories, "mean"] if images_of(dataset, params) == "complete" else categories
+    if not index_of(dataset).synthetic:
+        name = PAPER_NAMES[dataset.spec.layout]
+        known = [*categories, "mean"] if images_of(dataset) == "complete" else categories
         theirs = _numbers(table, paper_metric or metric, name, *known)
         printed = {(number.method, number.category): number.text() for number in theirs}
         for variant, system in SYSTEMS.items():
             if variant in frame and any(method == system for method, _ in printed):
                 shown = [printed.get((system, category), formats.NOTHING) for category in frame["category"]]
                 frame.insert(frame.columns.get_loc(variant) + 1, f"{variant}: paper", shown)
-    ceilings = [study_metrics.read_ceiling(dataset, params, metric, [category]) for category in categories]
+    ceilings = [study_metrics.read_ceiling(dataset, metric, [category]) for category in categories]
     if any(value is not None for value in ceilings):
-        ceilings.append(study_metrics.read_ceiling(dataset, params, metric, categories))
+        ceilings.append(study_metrics.read_ceiling(dataset, metric, categories))
         frame[CEILING] = [formats.NOT_AVAILABLE if value is None else f"{100 * value:.1f}" for value in ceilings]
     return frame
 
 
-def other_datasets(sources: Mapping[str, str], params: Params, *, table: str = "T6") -> tuple[pd.DataFrame, bool]:
+def other_datasets(sources: Mapping[str, str], project: Project, *, table: str = "T6") -> tuple[pd.DataFrame, bool]:
     """One metric a dataset beside the paper's, datasets below one another; real and synthetic numbers never mix.
 
     Args:
@@ -81,15 +79,15 @@ def other_datasets(sources: Mapping[str, str], params: Params, *, table: str = "
         the columns of `beside_paper` after those of dataset and metric, and whether the numbers are of generated
         images. Where some images are real, the numbers of generated ones are left out.
     """
-    generated = {dataset: index_of(dataset, params).synthetic for dataset in sources}
+    generated = {dataset: index_of(project.dataset(dataset)).synthetic for dataset in sources}
     synthetic = all(generated.values())
     frames = []
     for dataset, metric in sources.items():
-        frame = beside_paper(table, metric, dataset, params)
+        frame = beside_paper(table, metric, project.dataset(dataset))
         if generated[dataset] and not synthetic:
             frame["ours"] = frame["ours"].where(frame["ours"] == formats.NOTHING, NOT_SHOWN)
             frame[INTERVAL] = formats.NOTHING
-        frame.insert(0, "dataset", PAPER_NAMES[params.dataset(dataset).spec.layout])
+        frame.insert(0, "dataset", PAPER_NAMES[project.dataset(dataset).spec.layout])
         frame.insert(1, "metric", HEADINGS[metric])
         frames.append(frame)
     return pd.concat(frames, ignore_index=True), synthetic
@@ -100,15 +98,15 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[:, [column for column in frame if not frame[column].isin([formats.NOTHING, ""]).all()]]
 
 
-def bars(rows: pd.DataFrame, dataset: str, params: Params) -> pd.DataFrame:
+def bars(rows: pd.DataFrame, dataset: ProjectDataset) -> pd.DataFrame:
     """The rows that a figure of systems shows: all but the controls, which would push them together."""
-    controls = [name for name in rows["variant"].unique() if is_control(dataset, name, params)]
+    controls = [name for name in rows["variant"].unique() if is_control(dataset, name)]
     return rows[~rows["variant"].isin(controls)]
 
 
-def ceiling_row(dataset: str, params: Params, metric: str, categories: Sequence[str]) -> dict[str, str]:
+def ceiling_row(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> dict[str, str]:
     """A row of `beside_paper` for the blurred ground truth: the highest value that a patch grid allows."""
-    value = study_metrics.read_ceiling(dataset, params, metric, categories)
+    value = study_metrics.read_ceiling(dataset, metric, categories)
     shown = formats.NOT_AVAILABLE if value is None else f"{100 * value:.1f}"
     return {"variant": CEILING, "ours": shown, "reason": "ceiling of pixel metrics"} | dict.fromkeys(
         ("paper", "difference", "interval (95 %)", "verdict"), formats.NOTHING

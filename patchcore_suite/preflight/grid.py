@@ -26,7 +26,8 @@ from patchcore_core.common.files import write_text
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.requirements import check
-from patchcore_suite.settings.params import PARAMS_FILE, Params, find_params, load_params
+from patchcore_suite.settings.params import PARAMS_FILE, find_params, load_params
+from patchcore_suite.settings.project import Project
 
 HEADER = "# Written by patchcore_suite.preflight.grid from "
 ORIGINAL = ".cache/params.demonstration.yaml"
@@ -130,28 +131,28 @@ def read_base(root: Path) -> tuple[Mapping[str, object], str]:
     return _read(path), path.read_text(encoding="utf-8")
 
 
-def typed(values: Mapping[str, object], root: Path) -> Params:
+def typed(values: Mapping[str, object], root: Path) -> Project:
     """Merged values, checked like any params.yaml."""
     path = root / ".cache" / "params.grid.yaml"
     write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120))
     try:
-        return replace(load_params(path), root=root)
+        return Project(replace(load_params(path), root=root))
     finally:
         path.unlink()
 
 
 def describe(merged: Merged, root: Path, *, names: Sequence[str]) -> tuple[str, bool]:
     """What some datasets of a grid would take, as text, and whether something would fail."""
-    params = typed(merged.values, root)
-    checked = [check(name, params, known=name in merged.without, all_weights=True) for name in names]
-    device = params.execution.device if torch.cuda.is_available() else "cpu"
-    lines = [report(checked, params, machine_speed.calibrate(device))]
+    project = typed(merged.values, root)
+    checked = [check(project.dataset(name), known=name in merged.without, all_weights=True) for name in names]
+    device = project.execution.device if torch.cuda.is_available() else "cpu"
+    lines = [report(checked, project, machine_speed.calibrate(device))]
     if merged.without:
         lines += ["", "Datasets without a path:"]
         kept = "stays synthetic, as in params.yaml; its tables say SYNTHETIC, and are compared with nothing"
         then = "left out" if merged.rule == "drop" else kept
         for name in merged.without:
-            lines.append(f"- {name}: {then}. {OBTAINED[params.dataset(name).spec.layout]}")
+            lines.append(f"- {name}: {then}. {OBTAINED[project.dataset(name).spec.layout]}")
     return "\n".join(lines), any(found.problems for found in checked)
 
 

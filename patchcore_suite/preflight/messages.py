@@ -19,12 +19,12 @@ from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.requirements import Checked, check, gigabytes
-from patchcore_suite.settings.params import Params, load_params
+from patchcore_suite.settings.project import Project, load_project
 
 MOST_NAMED = 6  # variants that lack some weights
 
 
-def report(checked: Sequence[Checked], params: Params, rates: Work) -> str:
+def report(checked: Sequence[Checked], project: Project, rates: Work) -> str:
     """Everything as text: a table a dataset, then all warnings, then all problems."""
     lines = []
     for found in checked:
@@ -33,7 +33,10 @@ def report(checked: Sequence[Checked], params: Params, rates: Work) -> str:
             lines += [*_table(found, rates), *_longest(found, rates)]
     seconds = sum(needs.work.seconds(rates) for found in checked for needs in found.needs)
     todo = sum(needs.todo for found in checked for needs in found.needs)
-    lines += ["", f"Estimate for {todo} cells on {params.execution.device}: {_duration(seconds)}, if nothing else runs"]
+    lines += [
+        "",
+        f"Estimate for {todo} cells on {project.execution.device}: {_duration(seconds)}, if nothing else runs",
+    ]
     lines += ["here. Tables, figures and notebooks come on top. An estimate may be off by a factor of two."]
     load, cores = psutil.getloadavg()[0], psutil.cpu_count()
     if load > cores / 2:
@@ -119,10 +122,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.preflight.messages", description=__doc__)
     parser.add_argument("names", nargs="*", help="datasets of params.yaml; all of them if none is named")
     names = parser.parse_args().names
-    params = load_params()
-    checked = [check(name, params) for name in names or params.datasets]
-    device = params.execution.device if torch.cuda.is_available() else "cpu"
-    print(report(checked, params, machine_speed.calibrate(device)))
+    project = load_project()
+    checked = [check(project.dataset(name)) for name in names or project.datasets]
+    device = project.execution.device if torch.cuda.is_available() else "cpu"
+    print(report(checked, project, machine_speed.calibrate(device)))
     if any(found.problems for found in checked):
         sys.exit(1)
 

@@ -32,7 +32,7 @@ from patchcore_suite.preflight.work import (
     result_bytes,
 )
 from patchcore_suite.run.cells import plan, wanted_cells
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 Wanted = tuple[str, str, int | None, int]  # category, variant, shots, seed
 
@@ -68,29 +68,29 @@ class Checked:
     weights: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
 
 
-def check(name: str, params: Params, *, known: bool = False, all_weights: bool = False) -> Checked:
+def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = False) -> Checked:
     """Check a dataset of `params` and all that is to be run on it.
 
     Args:
         known: take the counts of the paper's dataset, for want of its images.
         all_weights: count the variants too whose weights are missing here.
     """
-    checked = Checked(name, "")
-    manifest = _manifest(name, params, checked, known=known)
-    usable = _check_variants(name, params, checked, all_weights=all_weights)
+    checked = Checked(dataset.name, "")
+    manifest = _manifest(dataset, checked, known=known)
+    usable = _check_variants(dataset, checked, all_weights=all_weights)
     if manifest is None:
         return checked
     checked.warnings += manifest.warnings
     try:
-        wanted = wanted_cells(name, params, manifest, available=usable)
+        wanted = wanted_cells(dataset, manifest, available=usable)
     except InputError as error:
         checked.problems.append(str(error))
         return checked
-    done = _done(name, params) if not checked.problems and not known else set()
+    done = _done(dataset) if not checked.problems and not known else set()
     for category in manifest.categories:
         cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}
-        checked.needs.append(_needs(category, cells, done, name, params, manifest, checked))
-    _check_machine(params, checked)
+        checked.needs.append(_needs(category, cells, done, dataset, manifest, checked))
+    _check_machine(dataset.project, checked)
     return checked
 
 
@@ -105,21 +105,21 @@ def offline_weights() -> Iterator[None]:
         weights.reachable = reachable
 
 
-def _manifest(name: str, params: Params, checked: Checked, *, known: bool) -> Manifest | None:
+def _manifest(dataset: ProjectDataset, checked: Checked, *, known: bool) -> Manifest | None:
     """What the dataset holds, by the cheapest way that finds all that is wrong with it."""
-    spec = params.dataset(name).spec
+    spec = dataset.spec
     if known or spec.source == "download":
-        found = known_manifest(name, spec.layout, categories=spec.categories)
+        found = known_manifest(dataset.name, spec.layout, categories=spec.categories)
         checked.images = "images not here; counts are those of the paper's dataset"
         if found is None:
             checked.images = "images not here, and their numbers are not published: nothing can be estimated"
         if known:
             return found
-    path = params.path(f"data/{name}/manifest.json")
+    path = dataset.manifest_file
     try:
         if path.is_file():
-            manifest = Manifest.read(path, base=params.root)
-            if _is_of(manifest, params, name):
+            manifest = Manifest.read(path, base=dataset.project.root)
+            if _is_of(manifest, dataset):
                 for category in manifest.categories:
                     manifest.check_unchanged(category)
                 checked.images = f"{'SYNTHETIC images' if manifest.synthetic else 'images'} in {manifest.root}"
@@ -127,12 +127,12 @@ def _manifest(name: str, params: Params, checked: Checked, *, known: bool) -> Ma
         if spec.source == "download":
             checked.images = f"not downloaded yet; {checked.images}"
             return found
-        with chdir(params.root), tempfile.TemporaryDirectory() as folder:
+        with chdir(dataset.project.root), tempfile.TemporaryDirectory() as folder:
             root = Path(spec.source)
             if spec.source == "synthetic":
                 root = Path(folder)
                 synthetic.generate(spec.layout, root, seed=spec.seed)
-            manifest = build_manifest(name, root, spec)
+            manifest = build_manifest(dataset.name, root, spec)
         kind = "SYNTHETIC images, to be drawn" if spec.source == "synthetic" else f"images in {root}, not prepared yet"
         checked.images = kind
         return manifest
@@ -142,24 +142,24 @@ def _manifest(name: str, params: Params, checked: Checked, *, known: bool) -> Ma
         return None
 
 
-def _is_of(manifest: Manifest, params: Params, name: str) -> bool:
+def _is_of(manifest: Manifest, dataset: ProjectDataset) -> bool:
     """Whether a manifest describes what params.yaml asks for, as far as can be told without opening an image."""
-    spec = params.dataset(name).spec
+    spec = dataset.spec
     source = spec.source if spec.source in ("synthetic", "download") else "folder"
-    same_root = source != "folder" or manifest.root.resolve() == params.path(spec.source).resolve()
+    same_root = source != "folder" or manifest.root.resolve() == dataset.project.path(spec.source).resolve()
     same_categories = spec.categories is None or sorted(spec.categories) == manifest.categories
     return manifest.layout == spec.layout and manifest.source == source and same_root and same_categories
 
 
-def _check_variants(name: str, params: Params, checked: Checked, *, all_weights: bool) -> list[str]:
+def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: bool) -> list[str]:
     """The variants that can run; what is wrong with others becomes a problem, weights that are missing a warning."""
     usable = []
-    for variant in dict.fromkeys(v for study in params.dataset(name).studies.values() for v in study.variants):
+    for variant in dict.fromkeys(v for study in dataset.studies.values() for v in study.variants):
         try:
-            members = params.config(name, variant).members
+            members = dataset.config(variant).members
             for member in members:
                 check_hierarchies(member.backbone, member.map_hierarchies)
-            absent = {m.backbone: text for m in members if (text := _missing_weights(m.backbone, params))}
+            absent = {m.backbone: text for m in members if (text := _missing_weights(m.backbone, dataset.project))}
         except InputError as error:
             checked.problems.append(f"variants.{variant}: {error}")
             continue
@@ -170,21 +170,21 @@ def _check_variants(name: str, params: Params, checked: Checked, *, all_weights:
     return usable
 
 
-def _missing_weights(backbone: str, params: Params) -> str:
+def _missing_weights(backbone: str, project: Project) -> str:
     """Why a backbone's weights cannot be had on this machine, with the remedies; an empty text if they can."""
     try:
         with offline_weights():
-            backbone_weights(backbone, weights=params.execution.weights)
+            backbone_weights(backbone, weights=project.execution.weights)
     except WeightsMissing as error:
         return str(error)
     return ""
 
 
-def _done(name: str, params: Params) -> set[Wanted]:
+def _done(dataset: ProjectDataset) -> set[Wanted]:
     """The cells whose results are in the store."""
     try:
         with offline_weights():
-            work = plan(name, params)
+            work = plan(dataset)
     except InputError:  # not prepared yet
         return set()
     return {(c.category, c.variant, c.shots, c.seed) for c in work.cells if work.path(c).is_file()}
@@ -194,8 +194,7 @@ def _needs(
     category: str,
     cells: Mapping[Wanted, bool],
     done: set[Wanted],
-    name: str,
-    params: Params,
+    dataset: ProjectDataset,
     manifest: Manifest,
     checked: Checked,
 ) -> Needs:
@@ -208,7 +207,7 @@ def _needs(
     refused: set[str] = set()
     for cell, radius in cells.items():
         _, variant, shots, seed = cell
-        config, preprocessing = params.config(name, variant), params.preprocessing(name, variant)
+        config, preprocessing = dataset.config(variant), dataset.preprocessing(variant)
         try:
             size = _size(category, manifest, preprocessing)
             maps = [_maps(member.backbone, member.map_hierarchies, size) for member in config.members]
@@ -295,9 +294,9 @@ def _misfit(config: object, shapes: Sequence[Shape], nominal: int) -> str:
     return ""
 
 
-def _check_machine(params: Params, checked: Checked) -> None:
+def _check_machine(project: Project, checked: Checked) -> None:
     """Compare what is needed with what is there."""
-    execution = params.execution
+    execution = project.execution
     memory = max((needs.memory for needs in checked.needs), default=0)
     there, unit = psutil.virtual_memory().total, "memory"
     if execution.device != "cpu":
@@ -324,7 +323,7 @@ def _check_machine(params: Params, checked: Checked) -> None:
         )
     maps = sum(needs.maps for needs in checked.needs)
     needed = min(maps, limit) + sum(needs.results for needs in checked.needs)
-    folder = params.path(execution.cache_dir)
+    folder = project.cache
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if needed > free:
         checked.problems.append(

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class VariantResults:
 class Links:
     """Where the cells of a table lead: a variant to its row among the raw results, a number to its files."""
 
-    def __init__(self, params: Params) -> None:
-        self._datasets = params.datasets
-        self._tables = params.tables
-        indices = {name: ScoreIndex.read(params.path(f"reports/scores/{name}")) for name in params.datasets}
+    def __init__(self, project: Project) -> None:
+        self._datasets = project.params.datasets
+        self._tables = project.params.tables
+        indices = {name: ScoreIndex.read(dataset.scores) for name, dataset in project.datasets.items()}
         self.results = {name: list(_by_variant(index)) for name, index in indices.items()}
         self._known = {(name, row.variant): row for name, rows in self.results.items() for row in rows}
         self._missing = {(name, entry["variant"]) for name, index in indices.items() for entry in index.weights_missing}
@@ -53,16 +53,16 @@ class Links:
         return found.folders.get(category, "") if found else ""
 
 
-def describe_dataset(name: str, params: Params) -> Mapping[str, object]:
+def describe_dataset(dataset: ProjectDataset) -> Mapping[str, object]:
     """What a dataset's results were made from, and how long they took."""
-    folder = params.path(f"reports/scores/{name}")
+    folder = dataset.scores
     index = ScoreIndex.read(folder)
     stamps = [RawResult.read(folder / cell["file"]).stamp for cell in index.cells]
-    timings_file = params.path(f"reports/timings/{name}.json")
+    timings_file = dataset.timings
     timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
     shots = sorted({stamp["shots"] for stamp in stamps} - {None})
     return {
-        "name": name,
+        "name": dataset.name,
         "source": index.source,
         "images": {stamp["category"]: stamp["images_sha256"] for stamp in stamps},
         "preprocessing": Counter(_preparation(stamp["preprocessing"]) for stamp in stamps),

@@ -15,7 +15,7 @@ from patchcore_suite.report.sections import CHARTS, CONTENTS, PAPER_SECTIONS, TI
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
 from patchcore_suite.results.table import Table
 from patchcore_suite.run.environment import commit, machine, versions
-from patchcore_suite.settings.params import Params, load_params
+from patchcore_suite.settings.project import Project, load_project
 
 TEMPLATE = "report.html"
 
@@ -41,19 +41,19 @@ class Section:
         return any(shown.table.synthetic for shown in self.tables)
 
 
-def build_report(params: Params) -> str:
+def build_report(project: Project) -> str:
     """The page as HTML, from what lies in reports/.
 
     Raises:
         InputError: a table, a figure or a result that it shows has not been made.
     """
-    if not any(params.path("reports/scores").glob("*/index.json")):
+    if not any(project.scores.glob("*/index.json")):
         raise InputError(
             "there is nothing to report yet: reports/scores holds no results",
             remedy="run `make repro` (or `dvc repro`), which computes everything; the README says how long it takes",
         )
-    links = Links(params)
-    sections = list(_sections(params, links))
+    links = Links(project)
+    sections = list(_sections(project, links))
     shown = {item.name: item.table for section in sections for item in section.tables}
     counts, synthetic = count_verdicts([table.frame for table in shown.values()])
     charted = any(figure.chart for section in sections for figure in section.figures)
@@ -72,31 +72,31 @@ def build_report(params: Params) -> str:
         other_verdicts=counts[verdicts.NO_VERDICT] - synthetic,
         synthetic=[section.short for section in sections if section.synthetic],
         real=[section.short for section in sections if not section.synthetic],
-        datasets=[describe_dataset(name, params) for name in params.datasets],
+        datasets=[describe_dataset(dataset) for dataset in project.datasets.values()],
         raw_results=links.results,
         library=packed_library() if charted else "",
-        stamp={"commit": commit(params.root), "versions": versions(), "machine": machine()},
+        stamp={"commit": commit(project.root), "versions": versions(), "machine": machine()},
     )
 
 
-def write_plots(params: Params) -> None:
+def write_plots(project: Project) -> None:
     """Write the points of the charts to reports/plots, for `dvc plots show` and `dvc plots diff`."""
     for name, (table, x, series) in CHARTS.items():
-        found = points(Table.read(params.path("reports/tables"), table), x, series)
-        write_text(params.path(f"reports/plots/{name}.csv"), found.to_csv(index=False, lineterminator="\n"))
+        found = points(Table.read(project.tables, table), x, series)
+        write_text(project.plots / f"{name}.csv", found.to_csv(index=False, lineterminator="\n"))
 
 
-def _sections(params: Params, links: Links) -> Iterator[Section]:
+def _sections(project: Project, links: Links) -> Iterator[Section]:
     for key, heading, names, figures in PAPER_SECTIONS:
-        yield _section(params, links, key, heading, key, names, figures)
-    for name in params.datasets:
+        yield _section(project, links, key, heading, key, names, figures)
+    for name in project.datasets:
         pictures = (f"score_histograms_{name}", f"anomaly_maps_{name}")
         key = f"results_{name}"
-        yield _section(params, links, key, f"Dataset {name}", f"dataset_results@{name}", (key,), pictures)
+        yield _section(project, links, key, f"Dataset {name}", f"dataset_results@{name}", (key,), pictures)
 
 
 def _section(
-    params: Params,
+    project: Project,
     links: Links,
     key: str,
     heading: str,
@@ -104,7 +104,7 @@ def _section(
     tables: tuple[str, ...],
     figures: tuple[str, ...],
 ) -> Section:
-    reports = params.path("reports")
+    reports = project.reports
     timed = TIMED.get(key)
     measured = bool(timed) and all((reports / f"timings/{timed}.{kind}").is_file() for kind in ("csv", "json", "png"))
     names = [*(("timings", timed),) * measured, *(("tables", name) for name in tables)]
@@ -156,10 +156,10 @@ def _contents(sections: Sequence[Section], shown: Mapping[str, Table]) -> Iterat
 
 def main() -> None:
     """Write reports/index.html, and reports/plots for DVC."""
-    params = load_params()
-    write_text(params.path("reports/index.html"), build_report(params))
-    write_plots(params)
-    print(f"report: {params.path('reports/index.html')}")
+    project = load_project()
+    write_text(project.page, build_report(project))
+    write_plots(project)
+    print(f"report: {project.page}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ are refused.
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
@@ -27,9 +25,11 @@ from patchcore_suite.paper import beside
 from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
 from patchcore_suite.results.sources import PAPER_NAMES, index_of
+from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
 from patchcore_suite.run.score import collect, score_dataset
-from patchcore_suite.settings.params import MAIN_STUDY, Params, load_params
+from patchcore_suite.settings.params import MAIN_STUDY
+from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 
 TEMPLATE = "results.md"
 METRICS = {
@@ -68,32 +68,29 @@ class Block:
     claims: tuple[str, ...] = ()
 
 
-def run(params: Params) -> None:
+def run(project: Project) -> None:
     """Prepare, score and evaluate every dataset; what was computed before is used again.
 
     Raises:
         InputError: an image or a study cannot be used, or the metrics were refused.
     """
-    with chdir(params.root):
-        for name in params.datasets:
-            _require_real(name, params.dataset(name).spec.source == "synthetic")
-        for name in params.datasets:
-            prepare(name, params.dataset(name).spec, "data")
-            collect(score_dataset(name, params), params)
-            # The metrics' files have one writer, which is a program.
-            done = subprocess.run([sys.executable, "-m", "patchcore_suite.run.evaluate", name], check=False)
-            if done.returncode:
-                raise InputError(f"the metrics of {name} were refused", remedy="see the message above")
+    with chdir(project.root):
+        for name, dataset in project.datasets.items():
+            _require_real(name, dataset.spec.source == "synthetic")
+        for name, dataset in project.datasets.items():
+            prepare(name, dataset.spec, "data")
+            collect(score_dataset(dataset))
+            write_metrics(dataset)
 
 
-def build(params: Params) -> str:
+def build(project: Project) -> str:
     """The page as Markdown.
 
     Raises:
         InputError: results or metrics are missing, or images are synthetic.
     """
-    for name in params.datasets:
-        _require_real(name, index_of(name, params).synthetic)
+    for name, dataset in project.datasets.items():
+        _require_real(name, index_of(dataset).synthetic)
     environment = Environment(
         loader=PackageLoader("patchcore_suite.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -101,14 +98,14 @@ def build(params: Params) -> str:
     datasets = [
         {
             "name": name,
-            "title": PAPER_NAMES[params.dataset(name).spec.layout],
-            "counts": _counts(name, params),
-            "blocks": [*_main_blocks(name, params), *_study_blocks(name, params), _times(name, params)],
-            "missing": [entry["variant"] for entry in index_of(name, params).weights_missing],
+            "title": PAPER_NAMES[dataset.spec.layout],
+            "counts": _counts(dataset.manifest()),
+            "blocks": [*_main_blocks(dataset), *_study_blocks(dataset), _times(dataset)],
+            "missing": [entry["variant"] for entry in index_of(dataset).weights_missing],
         }
-        for name in params.datasets
+        for name, dataset in project.datasets.items()
     ]
-    return environment.get_template(TEMPLATE).render(datasets=datasets, stamp=_stamp(params))
+    return environment.get_template(TEMPLATE).render(datasets=datasets, stamp=_stamp(project))
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
@@ -127,26 +124,26 @@ def _require_real(name: str, synthetic: bool) -> None:
         )
 
 
-def _main_blocks(name: str, params: Params) -> Iterator[Block]:
+def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
     """The main study: each table of the paper, then all metrics."""
-    rows = study_metrics.read_metrics(name, params)
+    rows = study_metrics.read_metrics(dataset)
     categories = list(rows["category"].unique())
     single = all(category in MVTEC for category in categories) and len(categories) < len(MVTEC)
-    for whole, by_category, metric in PAPER_TABLES[params.dataset(name).spec.layout]:
+    for whole, by_category, metric in PAPER_TABLES[dataset.spec.layout]:
         for category in categories if by_category and single else ["mean"]:
             table = by_category if category != "mean" else whole
-            frame = beside.beside_paper(table, metric, name, params, category=category)
+            frame = beside.beside_paper(table, metric, dataset, category=category)
             note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
             of = "" if category == "mean" else f", {category}"
             yield Block(f"{_number(whole, by_category, category)}: {METRICS[metric]}{of}", note, frame)
     yield Block("All metrics of these variants", study_metrics.describe_seeds(rows), _metrics_frame(rows))
 
 
-def _study_blocks(name: str, params: Params) -> Iterator[Block]:
-    for study, chosen in params.dataset(name).studies.items():
+def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
+    for study, chosen in dataset.studies.items():
         if study == MAIN_STUDY:
             continue
-        rows = study_metrics.read_metrics(name, params, study=study)
+        rows = study_metrics.read_metrics(dataset, study=study)
         rows = rows[rows["variant"].isin(chosen.variants)]
         if rows.empty:
             continue
@@ -156,12 +153,12 @@ def _study_blocks(name: str, params: Params) -> Iterator[Block]:
             for metric in ("image_auroc", "pixel_auroc"):
                 claims = ()
                 if metric == "image_auroc":
-                    claims = tuple(low_shot_claims(_means(few, metric), name, params))
+                    claims = tuple(low_shot_claims(_means(few, metric), dataset))
                 yield Block(f"{heading}: {METRICS[metric]}", note, _shots_frame(few, metric), claims)
             continue
         claims = ()
         if study in ("subsampling", "centroids"):
-            claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), name, params))
+            claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), dataset))
         yield Block(heading, note, _metrics_frame(rows, radius=chosen.covering_radius), claims)
 
 
@@ -198,12 +195,12 @@ def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return frame[sorted(frame.columns)].rename_axis(columns=None).reset_index()
 
 
-def _times(name: str, params: Params) -> Block:
+def _times(dataset: ProjectDataset) -> Block:
     """How long each variant of the main study took, and the largest memory of the process until then."""
     of_variant: dict[str, list[Mapping[str, float]]] = {}
-    for file, timing in _timings(name, params).items():
+    for file, timing in _timings(dataset).items():
         variant = file.split("/")[1]
-        if variant in params.dataset(name).variants and "/shots-" not in file:
+        if variant in dataset.variants and "/shots-" not in file:
             of_variant.setdefault(variant, []).append(timing)
     rows = [
         {
@@ -212,7 +209,7 @@ def _times(name: str, params: Params) -> Block:
             "score all test images (s)": f"{_mean(found, 'scoring_s'):.1f}",
             "cells": len(found),
         }
-        for variant in params.dataset(name).variants
+        for variant in dataset.variants
         if (found := of_variant.get(variant))
     ]
     note = "Means over seeds and categories, from feature maps that are there; the machine is named below."
@@ -221,8 +218,7 @@ def _times(name: str, params: Params) -> Block:
     )
 
 
-def _counts(name: str, params: Params) -> list[str]:
-    manifest = _manifest(name, params)
+def _counts(manifest: Manifest) -> list[str]:
     said = []
     for category in manifest.categories:
         counts = manifest.counts(category)
@@ -231,16 +227,17 @@ def _counts(name: str, params: Params) -> list[str]:
     return said + [f"note: {warning}" for warning in manifest.warnings]
 
 
-def _stamp(params: Params) -> Mapping[str, object]:
+def _stamp(project: Project) -> Mapping[str, object]:
     """What the numbers were made with; of each only what occurs."""
     versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
     seconds, peak = 0.0, 0
-    for name in params.datasets:
-        for cell, result in index_of(name, params).results(params.path(f"reports/scores/{name}")):
+    for name, dataset in project.datasets.items():
+        timings = _timings(dataset)
+        for cell, result in index_of(dataset).results(dataset.scores):
             versions[json.dumps(result.stamp["versions"], sort_keys=True)] = result.stamp["versions"]
             images[f"{name}/{cell['category']}"] = result.stamp["images_sha256"]
             weights |= {entry["backbone"]: entry["sha256"] for entry in result.stamp["weights"]}
-            timing = _timings(name, params).get(cell["file"], {})
+            timing = timings.get(cell["file"], {})
             if timing:
                 machines[json.dumps(timing["machine"], sort_keys=True)] = timing["machine"]
                 commits[timing["commit"]] = None
@@ -259,12 +256,8 @@ def _stamp(params: Params) -> Mapping[str, object]:
     }
 
 
-def _manifest(name: str, params: Params) -> Manifest:
-    return Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
-
-
-def _timings(name: str, params: Params) -> Mapping[str, Mapping]:
-    path = params.path(f"reports/timings/{name}.json")
+def _timings(dataset: ProjectDataset) -> Mapping[str, Mapping]:
+    path = dataset.timings
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
@@ -284,11 +277,11 @@ def main() -> None:
     parser.add_argument("--run", action="store_true", help="prepare, score and evaluate first")
     parser.add_argument("--to", type=Path, help="where the page goes; by default docs/results.md of the project")
     arguments = parser.parse_args()
-    params = load_params()
+    project = load_project()
     if arguments.run:
-        run(params)
-    target = arguments.to or params.path("docs/results.md")
-    write_text(target, build(params))
+        run(project)
+    target = arguments.to or project.path("docs/results.md")
+    write_text(target, build(project))
     print(f"results: {target}")
 
 

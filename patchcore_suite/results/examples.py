@@ -13,7 +13,7 @@ from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 Example = tuple[str, NDArray, NDArray | None, NDArray]  # caption, image, mask, map
 
@@ -28,7 +28,7 @@ class DatasetResults:
     variant: str
 
     @classmethod
-    def read(cls, dataset: str, variant: str | None, params: Params) -> "DatasetResults":
+    def read(cls, dataset: ProjectDataset, variant: str | None) -> "DatasetResults":
         """Read the results of a variant with its first seed.
 
         Args:
@@ -37,10 +37,10 @@ class DatasetResults:
         Raises:
             InputError: they are not there; the message names the variants that are.
         """
-        folder = params.path(f"reports/scores/{dataset}")
+        folder = dataset.scores
         index = ScoreIndex.read(folder)
         missing = [entry["variant"] for entry in index.weights_missing]
-        variant = variant or next(name for name in params.dataset(dataset).variants if name not in missing)
+        variant = variant or next(name for name in dataset.variants if name not in missing)
         found: dict[str, RawResult] = {}
         for cell, result in index.results(folder, variant=variant):
             if cell["shots"] is not None:
@@ -48,10 +48,10 @@ class DatasetResults:
             found.setdefault(cell["category"], result)
         if not found:
             known = ", ".join(sorted({cell["variant"] for cell in index.cells}))
-            raise InputError(f"{dataset} has no results of variant {variant!r}", remedy=f"choose from {known}")
+            raise InputError(f"{dataset.name} has no results of variant {variant!r}", remedy=f"choose from {known}")
         if any(result.distances is None for result in found.values()):
             raise InputError(f"variant {variant!r} scores whole images: it has no maps", remedy="choose another")
-        manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
+        manifest = dataset.manifest()
         return cls(index, manifest, found, variant)
 
     def scores(self) -> dict[str, tuple[NDArray, NDArray]]:

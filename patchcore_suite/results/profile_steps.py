@@ -7,12 +7,10 @@ import pandas as pd
 from patchcore_core.common.errors import InputError
 from patchcore_suite.results import formats, study_tables
 from patchcore_suite.settings import profiles
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 
-def profile_steps(
-    dataset: str, study: str, params: Params, start: str, end: str, *, metrics: Sequence[str]
-) -> pd.DataFrame:
+def profile_steps(dataset: ProjectDataset, study: str, start: str, end: str, *, metrics: Sequence[str]) -> pd.DataFrame:
     """The way from one profile to another, switch by switch, with the variants of a study that stand on it.
 
     Args:
@@ -25,8 +23,8 @@ def profile_steps(
     Raises:
         InputError: the study has no variant for a step.
     """
-    names = params.dataset(dataset).studies[study].variants
-    configs = {name: params.config(dataset, name).members[0] for name in names}
+    names = dataset.studies[study].variants
+    configs = {name: dataset.config(name).members[0] for name in names}
     backbone = next(iter(configs.values())).backbone
     dimension = next((c.dimension for c in configs.values() if getattr(c, "dimension", None)), None)
     switches = profiles.steps(start, end, backbone=backbone, dimension=dimension)
@@ -37,14 +35,14 @@ def profile_steps(
             name
             for name in names
             if all(getattr(configs[name], key, None) == value for key, value in wanted.items())
-            and all(getattr(params.preprocessing(dataset, name), key) == value for key, value in images.items())
+            and all(getattr(dataset.preprocessing(name), key) == value for key, value in images.items())
         ]
         if not fitting:
             raise InputError(
-                f"study {study!r} of {dataset!r} has no variant for {count} switches from {start} to {end}"
+                f"study {study!r} of {dataset.name!r} has no variant for {count} switches from {start} to {end}"
             )
         found.append({"step": step, "changes": changes, "variant": fitting[0]})
-    values = study_tables.study_values(dataset, study, params, metrics=metrics)
+    values = study_tables.study_values(dataset, study, metrics=metrics)
     return pd.DataFrame(found).merge(values[["variant", "seed", *metrics]], on="variant", how="left")
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.results import formats, study_tables
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 NOTHING_MEASURED = "Nothing was measured here: the table says for which networks weights are missing."
 
@@ -104,7 +104,7 @@ def compare(first: pd.Series, second: pd.Series) -> str:
     return (HOLDS if difference > 0 else FAILS) + seeds
 
 
-def subsampling_claims(values: pd.DataFrame, dataset: str, params: Params) -> list[str]:
+def subsampling_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[str]:
     """What the paper says of Figure 5, checked on image AUROCs.
 
     Args:
@@ -112,7 +112,7 @@ def subsampling_claims(values: pd.DataFrame, dataset: str, params: Params) -> li
     """
     by = {"greedy": {}, "random": {}, "kmeans": {}, "proxies": {}}
     for variant, of_seeds in values.groupby("variant", sort=False)["value"]:
-        config = params.config(dataset, variant)
+        config = dataset.config(variant)
         if isinstance(config, PatchCoreConfig) and not config.backbone.startswith("untrained/"):
             by[config.sampler][config.coreset_fraction] = of_seeds
     claims = []
@@ -133,14 +133,14 @@ def subsampling_claims(values: pd.DataFrame, dataset: str, params: Params) -> li
     return claims
 
 
-def low_shot_claims(values: pd.DataFrame, dataset: str, params: Params) -> list[str]:
+def low_shot_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[str]:
     """Whether PatchCore is ahead with few nominal images, as Figure 6 has it.
 
     Args:
         values: columns variant, shots, seed, value.
     """
     variants = list(values["variant"].unique())
-    ours = [v for v in variants if isinstance(params.config(dataset, v), PatchCoreConfig)]
+    ours = [v for v in variants if isinstance(dataset.config(v), PatchCoreConfig)]
     claims = []
     for mine in ours:
         for other in (v for v in variants if v not in ours):

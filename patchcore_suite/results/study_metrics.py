@@ -9,23 +9,22 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING, percent
 from patchcore_suite.run.controls import CEILING, is_control
 from patchcore_suite.run.raw_results import ScoreIndex
-from patchcore_suite.settings.params import MAIN_STUDY, Params
+from patchcore_suite.settings.params import MAIN_STUDY
+from patchcore_suite.settings.project import ProjectDataset
 
 
-def read_intervals(
-    dataset: str, params: Params, *, metric: str, category: str = "mean"
-) -> dict[str, tuple[float, float]]:
+def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = "mean") -> dict[str, tuple[float, float]]:
     """The 95 % bootstrap interval of a metric by variant of the main study; of metrics that have none, nothing."""
-    path: Path = params.path(f"reports/metrics/{dataset}_intervals.csv")
+    path: Path = dataset.intervals
     if not path.is_file():
-        raise InputError(f"there are no intervals {path}", remedy=f"run `dvc repro evaluate@{dataset}`")
+        raise InputError(f"there are no intervals {path}", remedy=f"run `dvc repro evaluate@{dataset.name}`")
     empty = {"low": [""], "high": [""]}
     rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values=empty)
     chosen = rows[(rows["metric"] == metric) & (rows["category"] == category)]
     return {row.variant: (row.low, row.high) for row in chosen.itertuples()}
 
 
-def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.DataFrame:
+def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.DataFrame:
     """The metrics of a study on a dataset in long form, and those of the controls on the same categories.
 
     Returns:
@@ -35,14 +34,14 @@ def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.Da
     Raises:
         InputError: they have not been computed, or the dataset has no such study.
     """
-    path = params.path(f"reports/metrics/{name}.csv")
+    path = dataset.metrics
     if not path.is_file():
-        raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{name}`")
-    studies = params.dataset(name).studies
+        raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{dataset.name}`")
+    studies = dataset.studies
     if study not in studies:
         raise InputError(
-            f"dataset {name!r} has no study {study!r}",
-            remedy=f"add it under datasets.{name}.studies; there are {', '.join(studies)}",
+            f"dataset {dataset.name!r} has no study {study!r}",
+            remedy=f"add it under datasets.{dataset.name}.studies; there are {', '.join(studies)}",
         )
     chosen = studies[study]
     rows = pd.read_csv(
@@ -56,7 +55,7 @@ def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.Da
     if None in chosen.shots:
         shots |= rows["shots"].isna()
     mine = rows[rows["variant"].isin(chosen.variants) & shots & rows["seed"].isin(chosen.seeds)]
-    controls = [variant for variant in studies[MAIN_STUDY].variants if is_control(name, variant, params)]
+    controls = [variant for variant in studies[MAIN_STUDY].variants if is_control(dataset, variant)]
     others = [variant for variant in controls if variant not in chosen.variants]
     beside = rows[rows["variant"].isin(others) & rows["shots"].isna()]
     order = {variant: number for number, variant in enumerate([*chosen.variants, *others])}
@@ -65,9 +64,9 @@ def read_metrics(name: str, params: Params, *, study: str = MAIN_STUDY) -> pd.Da
     )
 
 
-def read_ceiling(name: str, params: Params, metric: str, categories: Sequence[str]) -> float | None:
+def read_ceiling(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> float | None:
     """The mean of a pixel metric over categories that the blurred ground truth reaches; None without masks."""
-    path = params.path(f"reports/metrics/{name}.csv")
+    path = dataset.metrics
     rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values={"value": [""]})
     chosen = rows[(rows["variant"] == CEILING) & (rows["metric"] == metric) & rows["category"].isin(categories)]
     return None if len(chosen) < len(set(categories)) else float(chosen["value"].mean())

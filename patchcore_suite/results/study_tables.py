@@ -9,7 +9,7 @@ from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import label
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.studies import IMAGE_KEYS
 
 HEADINGS = {
@@ -23,12 +23,12 @@ HEADINGS = {
 FEW = 3  # categories that a caption names
 
 
-def setting(dataset: str, variant: str, name: str, params: Params) -> object:
+def setting(dataset: ProjectDataset, variant: str, name: str) -> object:
     """A variant's value of a field of its configuration or of its images; None where it has no such field.
 
     Besides those there are `method`, and `side`, the shorter one of the images in pixels. Sequences come as text.
     """
-    config, images = params.config(dataset, variant), params.preprocessing(dataset, variant)
+    config, images = dataset.config(variant), dataset.preprocessing(variant)
     if name == "side":
         size = images.crop or images.resize
         return size if isinstance(size, int) else min(size)
@@ -39,7 +39,7 @@ def setting(dataset: str, variant: str, name: str, params: Params) -> object:
 
 
 def study_values(
-    dataset: str, study: str, params: Params, *, metrics: Sequence[str], fields: Sequence[str] = ()
+    dataset: ProjectDataset, study: str, *, metrics: Sequence[str], fields: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Metrics of a study and the settings that they were obtained with.
 
@@ -52,10 +52,10 @@ def study_values(
         shots and seed, with means over the study's categories, NaN where one of them has none. Controls come last. In
         a study of shots, a variant ends with what it reaches with all images, if the main study has it.
     """
-    rows = study_metrics.read_metrics(dataset, params, study=study)
-    variants, categories = params.dataset(dataset).studies[study].variants, list(rows["category"].unique())
-    if None not in params.dataset(dataset).studies[study].shots:
-        main = study_metrics.read_metrics(dataset, params)
+    rows = study_metrics.read_metrics(dataset, study=study)
+    variants, categories = dataset.studies[study].variants, list(rows["category"].unique())
+    if None not in dataset.studies[study].shots:
+        main = study_metrics.read_metrics(dataset)
         rows = pd.concat([rows, main[main["variant"].isin(variants) & main["category"].isin(categories)]])
         rows = rows.drop_duplicates(["category", "variant", "shots", "seed", "metric"])
     rows = rows.assign(shots=rows["shots"].astype(float))
@@ -64,16 +64,16 @@ def study_values(
     means = cells.reindex(columns=categories).mean(axis=1, skipna=False).unstack("metric").reindex(columns=metrics)
     frame = means.reset_index().rename_axis(columns=None)
     frame = frame.assign(order=frame["variant"].map(order)).sort_values(["order", "shots", "seed"], ignore_index=True)
-    controls = [is_control(dataset, variant, params) for variant in frame["variant"]]
-    settings = {name: [setting(dataset, variant, name, params) for variant in frame["variant"]] for name in fields}
+    controls = [is_control(dataset, variant) for variant in frame["variant"]]
+    settings = {name: [setting(dataset, variant, name) for variant in frame["variant"]] for name in fields}
     return frame.assign(control=controls, **settings)[["variant", "control", "seed", "shots", *fields, *metrics]]
 
 
 def study_table(
-    dataset: str, study: str, params: Params, *, metrics: Sequence[str], fields: Sequence[str] = ()
+    dataset: ProjectDataset, study: str, *, metrics: Sequence[str], fields: Sequence[str] = ()
 ) -> pd.DataFrame:
     """`study_values` as text: one row a variant and number of shots, controls and variants without weights included."""
-    values = study_values(dataset, study, params, metrics=metrics, fields=fields)
+    values = study_values(dataset, study, metrics=metrics, fields=fields)
     rows = []
     for (variant, shots), part in values.groupby(["variant", "shots"], sort=False, dropna=False):
         row = {"variant": variant, "nominal images": "all" if pd.isna(shots) else f"{shots:.0f}"}
@@ -83,8 +83,8 @@ def study_table(
     table = pd.DataFrame(rows)
     if values["shots"].isna().all():
         table = table.drop(columns="nominal images")
-    missing = [entry["variant"] for entry in index_of(dataset, params).weights_missing]
-    wanted = [variant for variant in params.dataset(dataset).studies[study].variants if variant in missing]
+    missing = [entry["variant"] for entry in index_of(dataset).weights_missing]
+    wanted = [variant for variant in dataset.studies[study].variants if variant in missing]
     return study_metrics.with_missing_weights(table, "variant", wanted)
 
 
@@ -111,21 +111,21 @@ def as_bars(values: pd.DataFrame, name: str, metrics: Sequence[str], *, prefix: 
     return long.assign(metric=long["metric"].map(HEADINGS))
 
 
-def describe(dataset: str, study: str, params: Params) -> str:
+def describe(dataset: ProjectDataset, study: str) -> str:
     """What a study's numbers come from: the images, the categories, how many seeds."""
-    rows = study_metrics.read_metrics(dataset, params, study=study)
-    own = rows[rows["variant"].isin(params.dataset(dataset).studies[study].variants)]
+    rows = study_metrics.read_metrics(dataset, study=study)
+    own = rows[rows["variant"].isin(dataset.studies[study].variants)]
     names = own["category"].unique()
     counted, named = f"categories: {len(names)},", f"categories: {len(names)} ({', '.join(names)}),"
-    return scope(dataset, params, own).replace(counted, named if len(names) <= FEW else counted)
+    return scope(dataset, own).replace(counted, named if len(names) <= FEW else counted)
 
 
-def seed_note(dataset: str, study: str, params: Params, *, metric: str = "image_auroc") -> str:
+def seed_note(dataset: ProjectDataset, study: str, *, metric: str = "image_auroc") -> str:
     """A sentence on what another seed changes: the yardstick for the differences within a study of one seed."""
-    categories = study_metrics.read_metrics(dataset, params, study=study)["category"].unique()
-    rows = study_metrics.read_metrics(dataset, params)
+    categories = study_metrics.read_metrics(dataset, study=study)["category"].unique()
+    rows = study_metrics.read_metrics(dataset)
     means = study_metrics.mean_over_categories(rows[rows["category"].isin(categories)], metric)
-    methods = [variant for variant in means["variant"].unique() if not is_control(dataset, variant, params)]
+    methods = [variant for variant in means["variant"].unique() if not is_control(dataset, variant)]
     spread = means[means["variant"].isin(methods)].groupby("variant")["value"].std().median()
     if pd.isna(spread):
         return "Nothing ran with several seeds, so that it is not known which differences mean anything."
@@ -135,17 +135,17 @@ def seed_note(dataset: str, study: str, params: Params, *, metric: str = "image_
     )
 
 
-def selection_seconds(dataset: str, study: str, params: Params) -> pd.DataFrame:
+def selection_seconds(dataset: ProjectDataset, study: str) -> pd.DataFrame:
     """How long it took to build the memory banks of a study, and on which machine.
 
     Returns:
         columns variant, seed, seconds (mean over categories), machine; empty without the file in `reports/timings`,
         which is no result of a stage.
     """
-    path = params.path(f"reports/timings/{dataset}.json")
+    path = dataset.timings
     times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    chosen = params.dataset(dataset).studies[study]
-    cells = index_of(dataset, params).cells
+    chosen = dataset.studies[study]
+    cells = index_of(dataset).cells
     categories = chosen.chosen(list(dict.fromkeys(cell["category"] for cell in cells)))
     rows = [
         (cell["variant"], cell["seed"], times[cell["file"]]["coreset_s"], _machine(times[cell["file"]]["machine"]))

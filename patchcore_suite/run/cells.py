@@ -19,7 +19,7 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 SCORING = "patchcore_suite.run.score"  # the module that computes raw results, whatever the method
 
@@ -55,7 +55,7 @@ class Cell:
 class Plan:
     """The cells of a dataset, by category, and the variants that cannot run for want of weights, with the remedy."""
 
-    dataset: str
+    dataset: ProjectDataset
     manifest: Manifest
     cells: tuple[Cell, ...]
     weights_missing: dict[str, str]
@@ -70,23 +70,23 @@ class Plan:
         return self.store / f"{cell.key}.safetensors"
 
 
-def plan(name: str, params: Params, *, networks: Mapping[str, Network] | None = None) -> Plan:
+def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = None) -> Plan:
     """What there is to compute for a dataset: the cells of all its studies, each once.
 
     Raises:
         InputError: the dataset is not prepared, or a study cannot be run on it; all that is wrong is listed.
     """
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
-    found, weights_missing = _weights(name, params, networks or {})
-    wanted = wanted_cells(name, params, manifest, available=found)
-    configs = {variant: params.config(name, variant) for variant in found}
+    manifest = dataset.manifest()
+    found, weights_missing = _weights(dataset, networks or {})
+    wanted = wanted_cells(dataset, manifest, available=found)
+    configs = {variant: dataset.config(variant) for variant in found}
     code = {config.method: code_fingerprint(SCORING, implementation(config).__module__) for config in configs.values()}
     libraries = versions()
     cells = []
     for (category, variant, shots, seed), covering_radius in wanted.items():
-        config, preprocessing = configs[variant], params.preprocessing(name, variant)
+        config, preprocessing = configs[variant], dataset.preprocessing(variant)
         stamp = {
-            "dataset": name,
+            "dataset": dataset.name,
             "source": manifest.source,
             "synthetic": manifest.synthetic,
             "category": category,
@@ -99,34 +99,34 @@ def plan(name: str, params: Params, *, networks: Mapping[str, Network] | None = 
             "seed": seed,
             "covering_radius_wanted": covering_radius,
             "weights": [{"backbone": backbone, "sha256": weights.sha256} for backbone, weights in found[variant]],
-            "device": torch.device(params.execution.device).type,
-            "precision": params.execution.precision,
+            "device": torch.device(dataset.execution.device).type,
+            "precision": dataset.execution.precision,
             "versions": libraries,
             "code_sha256": code[config.method],
         }
         origin = ", ".join(weights.origin for _, weights in found[variant])
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
-    store = params.path(params.execution.cache_dir) / "cells"
-    return Plan(name, manifest, tuple(cells), weights_missing, store)
+    store = dataset.project.cache / "cells"
+    return Plan(dataset, manifest, tuple(cells), weights_missing, store)
 
 
 def _weights(
-    name: str, params: Params, networks: Mapping[str, Network]
+    dataset: ProjectDataset, networks: Mapping[str, Network]
 ) -> tuple[dict[str, list[tuple[str, Weights]]], dict[str, str]]:
     """Backbones and weights of each variant of a dataset; and the variants that lack some, with the remedy."""
     looked_up: dict[str, Weights | WeightsMissing] = {name: network_weights(net) for name, net in networks.items()}
     found: dict[str, list[tuple[str, Weights]]] = {}
     missing: dict[str, str] = {}
     problems = []
-    for variant in dict.fromkeys(v for study in params.dataset(name).studies.values() for v in study.variants):
+    for variant in dict.fromkeys(v for study in dataset.studies.values() for v in study.variants):
         try:
-            for member in params.config(name, variant).members:
+            for member in dataset.config(variant).members:
                 backbone = member.backbone
                 if problem := unusable(getattr(member, "search", EXACT[0])):
                     raise InputError(problem)
                 if backbone not in networks:
                     check_hierarchies(backbone, member.map_hierarchies)
-                weights = _look_up(backbone, looked_up, weights=params.execution.weights)
+                weights = _look_up(backbone, looked_up, weights=dataset.execution.weights)
                 found.setdefault(variant, []).append((backbone, weights))
         except WeightsMissing as error:
             found.pop(variant, None)
@@ -134,7 +134,9 @@ def _weights(
         except InputError as error:
             problems.append(f"variants.{variant}: {error}")
     if problems:
-        raise InputError(f"variants cannot run on {name}", offenders=problems, remedy="correct them in params.yaml")
+        raise InputError(
+            f"variants cannot run on {dataset.name}", offenders=problems, remedy="correct them in params.yaml"
+        )
     return found, missing
 
 
@@ -151,13 +153,13 @@ def _look_up(backbone: str, looked_up: dict[str, Weights | WeightsMissing], *, w
 
 
 def wanted_cells(
-    name: str, params: Params, manifest: Manifest, *, available: Mapping[str, object]
+    dataset: ProjectDataset, manifest: Manifest, *, available: Mapping[str, object]
 ) -> dict[tuple[str, str, int | None, int], bool]:
     """(category, variant, shots, seed) of every cell, category by category, and whether to measure its radius."""
     problems, wanted = [], {}
-    studies = params.dataset(name).studies
+    studies = dataset.studies
     for study_name, study in studies.items():
-        where = f"datasets.{name}.studies.{study_name}"
+        where = f"datasets.{dataset.name}.studies.{study_name}"
         chosen = study.chosen(manifest.categories)
         for category in chosen:
             if category not in manifest.categories:
@@ -168,7 +170,9 @@ def wanted_cells(
                 if shots is not None and nominal is not None and shots > nominal:
                     problems.append(f"{where}.shots: {shots}, but {category} has {nominal} nominal training images")
     if problems:
-        raise InputError(f"studies do not suit {name}", offenders=problems, remedy="correct them in params.yaml")
+        raise InputError(
+            f"studies do not suit {dataset.name}", offenders=problems, remedy="correct them in params.yaml"
+        )
 
     for category in manifest.categories:
         for study in studies.values():
@@ -177,7 +181,7 @@ def wanted_cells(
             for variant in study.variants:
                 if variant not in available:
                     continue
-                config = params.config(name, variant)
+                config = dataset.config(variant)
                 for shots in study.shots:
                     # Without anything drawn all seeds would say the same.
                     seeds = study.seeds if config.seeded or shots is not None else study.seeds[:1]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.baselines.config import MeanImageConfig, RandomScoresConfig
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 CEILING = "blurred ground truth"  # a variant of no method: what a perfect answer on the patch grid would get
 UNTRAINED = "untrained/"  # prefix of a backbone without training
@@ -17,13 +17,13 @@ LOWEST_CEILING = 0.85  # pixel AUROC of the blurred ground truth
 ADVANTAGE = 0.05  # that a method without a trained network may have over the best one with it
 
 
-def is_control(dataset: str, variant: str, params: Params) -> bool:
+def is_control(dataset: ProjectDataset, variant: str) -> bool:
     """Whether a variant is there to be compared with, not to detect anything."""
-    config = params.config(dataset, variant)
+    config = dataset.config(variant)
     return config.method in (RandomScoresConfig.method, MeanImageConfig.method) or config.backbone.startswith(UNTRAINED)
 
 
-def check_controls(rows: pd.DataFrame, labels: dict[str, np.ndarray], params: Params) -> None:
+def check_controls(rows: pd.DataFrame, labels: dict[str, np.ndarray], dataset: ProjectDataset) -> None:
     """Refuse metrics whose controls are out of range: something between images and metrics is wrong then.
 
     Args:
@@ -35,12 +35,11 @@ def check_controls(rows: pd.DataFrame, labels: dict[str, np.ndarray], params: Pa
     """
     if rows.empty:
         return
-    dataset = rows["dataset"].iloc[0]
     full = rows[rows["shots"].isna() & rows["value"].notna()]
-    problems = [*_random(full, labels, dataset, params), *_ceiling(full), *_too_good(full, dataset, params)]
+    problems = [*_random(full, labels, dataset), *_ceiling(full), *_too_good(full, dataset)]
     if problems:
         raise InputError(
-            f"controls of {dataset} are out of range, so its other metrics cannot be trusted",
+            f"controls of {dataset.name} are out of range, so its other metrics cannot be trusted",
             offenders=problems,
             remedy="check labels, masks and weights; if the images are truly so, take the control out of the variants",
         )
@@ -53,12 +52,8 @@ def auroc_deviation(labels: np.ndarray) -> float:
     return ((len(labels) + 1) / (12 * anomalous * nominal)) ** 0.5
 
 
-def _random(rows: pd.DataFrame, labels: dict[str, np.ndarray], dataset: str, params: Params) -> Iterator[str]:
-    drawn = [
-        name
-        for name in params.dataset(dataset).variants
-        if params.config(dataset, name).method == RandomScoresConfig.method
-    ]
+def _random(rows: pd.DataFrame, labels: dict[str, np.ndarray], dataset: ProjectDataset) -> Iterator[str]:
+    drawn = [name for name in dataset.variants if dataset.config(name).method == RandomScoresConfig.method]
     for row in rows[rows["variant"].isin(drawn)].itertuples():
         if row.metric == "image_auroc":
             reach = DEVIATIONS * auroc_deviation(labels[row.category])
@@ -77,12 +72,12 @@ def _ceiling(rows: pd.DataFrame) -> Iterator[str]:
             yield _describe(row, f"the ground truth itself must reach {LOWEST_CEILING:.2f}")
 
 
-def _too_good(rows: pd.DataFrame, dataset: str, params: Params) -> Iterator[str]:
-    main = params.dataset(dataset)  # a study may have other seeds, on some categories only
+def _too_good(rows: pd.DataFrame, dataset: ProjectDataset) -> Iterator[str]:
+    main = dataset.settings  # a study may have other seeds, on some categories only
     mine = rows[rows["variant"].isin(main.variants) & rows["seed"].isin(main.seeds)]
     image = mine[mine["metric"] == "image_auroc"]
     means = image.groupby("variant")["value"].mean()
-    controls = [name for name in means.index if is_control(dataset, name, params)]
+    controls = [name for name in means.index if is_control(dataset, name)]
     methods = means.drop(controls)
     if methods.empty:
         return

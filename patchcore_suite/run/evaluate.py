@@ -25,12 +25,11 @@ from patchcore_core.metrics import (
 )
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import mask_array, read_mask
-from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
-from patchcore_suite.settings.params import DatasetParams, Params, load_params
+from patchcore_suite.settings.project import ProjectDataset, load_project
 
 COLUMNS = ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
 CEILING_STRIDE = 8  # pixels, of hierarchy 2
@@ -38,18 +37,17 @@ INTERVAL_COLUMNS = ["dataset", "category", "variant", "metric", "low", "high"]
 DIGITS = 6  # of the metrics' files; a table shows fewer
 
 
-def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -> pd.DataFrame:
+def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> pd.DataFrame:
     """Every metric of every raw result of a dataset, in long form.
 
     Returns:
         one row a category, variant, seed and metric; `value` is empty where a metric is not available.
     """
-    params.dataset(name)  # an unknown name is an error here, not a missing file later
-    folder = params.path(f"reports/scores/{name}")
+    folder = dataset.scores
     index = ScoreIndex.read(folder)
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
+    manifest = dataset.manifest()
     rows = []
-    with progress_bar(len(index.cells), f"{name}: metrics", unit="cell", show=show_progress) as bar:
+    with progress_bar(len(index.cells), f"{dataset.name}: metrics", unit="cell", show=show_progress) as bar:
         for category in manifest.categories:
             manifest.check_unchanged(category)
             records = manifest.records(category, "test")
@@ -57,35 +55,35 @@ def evaluate_dataset(name: str, params: Params, *, show_progress: bool = True) -
             for cell, result in index.results(folder, category=category):
                 if result.stamp["images_sha256"] != manifest.digest(category):
                     raise InputError(
-                        f"{cell['file']} was computed from other images than {name}/{category} has now",
-                        remedy=f"run `dvc repro score@{name}`",
+                        f"{cell['file']} was computed from other images than {dataset.name}/{category} has now",
+                        remedy=f"run `dvc repro score@{dataset.name}`",
                     )
                 preprocessing = Preprocessing(**result.stamp["preprocessing"])
                 if preprocessing not in masks:
                     given = ground_truth(records, preprocessing)
                     masks[preprocessing] = None if given is None else metrics.Regions.label(given)
                 values = result_metrics(result, records, masks[preprocessing])
-                about = [name, category, cell["variant"], cell["shots"], cell["seed"]]
+                about = [dataset.name, category, cell["variant"], cell["shots"], cell["seed"]]
                 rows += [[*about, metric, value] for metric, value in values.items()]
                 bar.update(1)
-            given = masks.get(params.dataset(name).preprocessing)
+            given = masks.get(dataset.preprocessing())
             if given is not None and given.masks.any():
                 values = ceiling(given)
-                rows += [[name, category, CEILING, None, 0, metric, value] for metric, value in values.items()]
+                rows += [[dataset.name, category, CEILING, None, 0, metric, value] for metric, value in values.items()]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"shots": "Int64"})
 
 
-def image_metric_intervals(name: str, params: Params) -> pd.DataFrame:
+def image_metric_intervals(dataset: ProjectDataset) -> pd.DataFrame:
     """95 % bootstrap intervals over test images of the main study's image AUROC, by category and of their mean.
 
     Returns:
         columns dataset, category ("mean" for the mean over all), variant, metric, low, high.
     """
-    folder = params.path(f"reports/scores/{name}")
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
+    folder = dataset.scores
+    manifest = dataset.manifest()
     scores: dict[str, dict[str, list[NDArray]]] = {}
     for cell, result in ScoreIndex.read(folder).results(folder):
-        if _in_main_study(cell, params.dataset(name)):
+        if _in_main_study(cell, dataset):
             scores.setdefault(cell["variant"], {}).setdefault(cell["category"], []).append(result.scores)
     rows = []
     for variant, by_category in scores.items():
@@ -93,12 +91,12 @@ def image_metric_intervals(name: str, params: Params) -> pd.DataFrame:
         for category, of_seeds in by_category.items():
             labels = np.array([record.label for record in manifest.records(category, "test")])
             drawn.append((labels, np.stack(of_seeds)))
-            rows.append([name, category, variant, "image_auroc", *bootstrap_auroc(*drawn[-1])])
-        rows.append([name, "mean", variant, "image_auroc", *bootstrap_mean_auroc(drawn)])
+            rows.append([dataset.name, category, variant, "image_auroc", *bootstrap_auroc(*drawn[-1])])
+        rows.append([dataset.name, "mean", variant, "image_auroc", *bootstrap_mean_auroc(drawn)])
     return pd.DataFrame(rows, columns=INTERVAL_COLUMNS)
 
 
-def pixel_metric_intervals(name: str, params: Params, *, show_progress: bool = True) -> pd.DataFrame:
+def pixel_metric_intervals(dataset: ProjectDataset, *, show_progress: bool = True) -> pd.DataFrame:
     """The same of its pixel metrics, `intervals.PIXEL_METRICS`.
 
     Maps are computed a second time, which costs little beside their metrics. Of each, only counts are kept, and of a
@@ -108,12 +106,12 @@ def pixel_metric_intervals(name: str, params: Params, *, show_progress: bool = T
         the columns of `image_intervals`; no row where a metric is not available, nor of the mean if it is not
         available in some category.
     """
-    folder = params.path(f"reports/scores/{name}")
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
+    folder = dataset.scores
+    manifest = dataset.manifest()
     index = ScoreIndex.read(folder)
-    index = replace(index, cells=tuple(cell for cell in index.cells if _in_main_study(cell, params.dataset(name))))
+    index = replace(index, cells=tuple(cell for cell in index.cells if _in_main_study(cell, dataset)))
     drawn: dict[str, dict[str, Mapping[str, NDArray]]] = {}  # by variant, then category
-    with progress_bar(len(index.cells), f"{name}: intervals", unit="cell", show=show_progress) as bar:
+    with progress_bar(len(index.cells), f"{dataset.name}: intervals", unit="cell", show=show_progress) as bar:
         for number, category in enumerate(manifest.categories):
             records = manifest.records(category, "test")
             labels = [record.label for record in records]
@@ -136,7 +134,9 @@ def pixel_metric_intervals(name: str, params: Params, *, show_progress: bool = T
             values = {category: of_metric[metric] for category, of_metric in by_category.items()}
             if len(values) == len({cell["category"] for cell in index.cells if cell["variant"] == variant}):
                 values["mean"] = np.mean(list(values.values()), axis=0)
-            rows += [[name, category, variant, metric, *percentile_interval(of)] for category, of in values.items()]
+            rows += [
+                [dataset.name, category, variant, metric, *percentile_interval(of)] for category, of in values.items()
+            ]
     return pd.DataFrame(rows, columns=INTERVAL_COLUMNS).astype({"low": float, "high": float})
 
 
@@ -230,40 +230,45 @@ def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     }
 
 
-def headline(rows: pd.DataFrame, name: str, params: Params) -> pd.DataFrame:
+def headline(rows: pd.DataFrame, dataset: ProjectDataset) -> pd.DataFrame:
     """The rows that `dvc metrics show` prints the means of: PatchCore in the main study, so that they fit a screen.
 
     Controls are left out, and a main study without PatchCore is shown whole. Seeds of other studies are left out too:
     they may lack categories.
     """
-    dataset = params.dataset(name)
-    variants = [variant for variant in dataset.variants if not is_control(name, variant, params)]
-    patchcore = [variant for variant in variants if params.config(name, variant).method == "patchcore"]
+    variants = [variant for variant in dataset.variants if not is_control(dataset, variant)]
+    patchcore = [variant for variant in variants if dataset.config(variant).method == "patchcore"]
     return rows[rows["variant"].isin(patchcore or variants) & rows["seed"].isin(dataset.seeds)]
 
 
-def _in_main_study(cell: Mapping[str, object], dataset: DatasetParams) -> bool:
+def _in_main_study(cell: Mapping[str, object], dataset: ProjectDataset) -> bool:
     return cell["shots"] is None and cell["variant"] in dataset.variants and cell["seed"] in dataset.seeds
+
+
+def write_metrics(dataset: ProjectDataset) -> None:
+    """Write all metrics of a dataset, their intervals, and the means that `dvc metrics show` prints.
+
+    Raises:
+        InputError: results are missing or of other images, or a control is out of range; what was there stays then.
+    """
+    rows, manifest = evaluate_dataset(dataset), dataset.manifest()
+    labels = {
+        category: np.array([record.label for record in manifest.records(category, "test")])
+        for category in manifest.categories
+    }
+    check_controls(rows, labels, dataset)
+    write_text(dataset.metrics, rows.round(DIGITS).to_csv(index=False, lineterminator="\n"))
+    intervals = pd.concat([image_metric_intervals(dataset), pixel_metric_intervals(dataset)])
+    text = intervals.round(DIGITS).to_csv(index=False, lineterminator="\n")
+    write_text(dataset.intervals, text)
+    write_json(dataset.summary, summarise(headline(rows, dataset)))
 
 
 def main() -> None:
     """Write reports/metrics/NAME.csv (all rows), NAME_intervals.csv and NAME.json (means)."""
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.run.evaluate", description=__doc__)
     parser.add_argument("dataset", help="its name in params.yaml")
-    name = parser.parse_args().dataset
-    params = load_params()
-    rows = evaluate_dataset(name, params)
-    manifest = Manifest.read(params.path(f"data/{name}/manifest.json"), base=params.root)
-    labels = {
-        category: np.array([record.label for record in manifest.records(category, "test")])
-        for category in manifest.categories
-    }
-    check_controls(rows, labels, params)
-    write_text(params.path(f"reports/metrics/{name}.csv"), rows.round(DIGITS).to_csv(index=False, lineterminator="\n"))
-    intervals = pd.concat([image_metric_intervals(name, params), pixel_metric_intervals(name, params)])
-    text = intervals.round(DIGITS).to_csv(index=False, lineterminator="\n")
-    write_text(params.path(f"reports/metrics/{name}_intervals.csv"), text)
-    write_json(params.path(f"reports/metrics/{name}.json"), summarise(headline(rows, name, params)))
+    write_metrics(load_project().dataset(parser.parse_args().dataset))
 
 
 if __name__ == "__main__":

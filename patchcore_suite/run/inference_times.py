@@ -14,11 +14,10 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.detector import Detector
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
-from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.results import formats
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import ProjectDataset
 
 LOAD, BACKBONE, SEARCH, POST_PROCESSING, SCORING = "load", "backbone", "search", "post-processing", "scoring"
 TOTAL = "total"
@@ -107,7 +106,7 @@ def summarise(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def fit_systems(
-    dataset: str, params: Params, *, study: str, category: str | None = None
+    dataset: ProjectDataset, *, study: str, category: str | None = None
 ) -> tuple[dict[str, System], dict[str, str]]:
     """Fit every variant of a study on one category, with the study's first seed.
 
@@ -123,17 +122,19 @@ def fit_systems(
     Raises:
         InputError: the dataset has no such study or category, or is not prepared.
     """
-    settings = params.dataset(dataset)
+    settings = dataset.settings
     if study not in settings.studies:
-        raise InputError(f"dataset {dataset!r} has no study {study!r}", remedy=f"known: {', '.join(settings.studies)}")
-    chosen, execution = settings.studies[study], params.execution
-    manifest = Manifest.read(params.path(f"data/{dataset}/manifest.json"), base=params.root)
+        raise InputError(
+            f"dataset {dataset.name!r} has no study {study!r}", remedy=f"known: {', '.join(settings.studies)}"
+        )
+    chosen, execution = settings.studies[study], dataset.execution
+    manifest = dataset.manifest()
     nominal = manifest.records(category or chosen.chosen(manifest.categories)[0], "train")
     systems: dict[str, System] = {}
     skipped: dict[str, str] = {}
     described: dict[str, list[torch.Tensor]] = {}
     for variant in chosen.variants:
-        config, preprocessing = params.config(dataset, variant), params.preprocessing(dataset, variant)
+        config, preprocessing = dataset.config(variant), dataset.preprocessing(variant)
         if len(config.members) > 1:
             skipped[variant] = "an ensemble has no one backbone to time"
             continue

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
 from patchcore_core.common.progress import RUNNER_VARIABLE
-from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import load_project
 
 KERNEL = "python3"
 # The kernel's own log says nothing about the notebook; progress bars belong in the terminal, not in the notebook.
@@ -175,8 +175,8 @@ def main() -> None:
     parser.add_argument("--as", dest="name", help="name of the output in reports/executed (the notebook's own)")
     arguments = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    params = load_params()
-    given = dict(params.tables.get(arguments.notebook.stem, {}))
+    project = load_project()
+    given = dict(project.params.tables.get(arguments.notebook.stem, {}))
     for setting in arguments.set:
         name, separator, value = setting.partition("=")
         if not separator:
@@ -189,9 +189,9 @@ def main() -> None:
     run_notebook(
         arguments.notebook,
         given,
-        params.path(f"reports/executed/{name}.ipynb"),
-        failed=params.path(params.execution.cache_dir) / "failed" / f"{name}.ipynb",
-        cwd=params.root,
+        project.path(f"reports/executed/{name}.ipynb"),
+        failed=project.cache / "failed" / f"{name}.ipynb",
+        cwd=project.root,
     )
 
 

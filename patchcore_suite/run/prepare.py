@@ -16,7 +16,7 @@ from patchcore_suite.datasets.listing import content_checksum
 from patchcore_suite.datasets.manifest import Manifest, build_manifest
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
-from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import load_project
 
 
 def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
@@ -95,9 +95,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.run.prepare", description=__doc__)
     parser.add_argument("dataset", help="its name in params.yaml")
     name = parser.parse_args().dataset
-    params = load_params()
-    with chdir(params.root):  # paths in params.yaml, and in the manifest, are relative to the project
-        prepare(name, params.dataset(name).spec, "data")
+    project = load_project()
+    with chdir(project.root):  # paths in params.yaml, and in the manifest, are relative to the project
+        prepare(name, project.dataset(name).spec, "data")
 
 
 if __name__ == "__main__":

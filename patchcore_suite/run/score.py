@@ -24,11 +24,11 @@ from patchcore_suite.run.cells import Cell, Network, Plan, plan
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
-from patchcore_suite.settings.params import Params
+from patchcore_suite.settings.project import Project, ProjectDataset
 
 
 def score_dataset(
-    name: str, params: Params, *, networks: Mapping[str, Network] | None = None, show_progress: bool = True
+    dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = None, show_progress: bool = True
 ) -> Plan:
     """Compute every raw result of a dataset that is not in the cell store yet; one that is finished is never lost.
 
@@ -39,24 +39,24 @@ def score_dataset(
     Raises:
         InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
     """
-    device = torch.device(params.execution.device)
+    device = torch.device(dataset.execution.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
         )
-    work = plan(name, params, networks=networks)
+    work = plan(dataset, networks=networks)
     pending = work.pending()
-    cache = FeatureCache(params.path(params.execution.cache_dir) / "features", params.execution, networks or {})
-    with progress_bar(len(work.cells), f"{name}: results", unit="cell", show=show_progress) as bar:
+    cache = FeatureCache(dataset.project.cache / "features", dataset.execution, networks or {})
+    with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))
         for category, of_category in groupby(pending, key=lambda cell: cell.category):
             work.manifest.check_unchanged(category)
-            for _ in _run_category(list(of_category), work, cache, params, show_progress=show_progress):
+            for _ in _run_category(list(of_category), work, cache, show_progress=show_progress):
                 bar.update(1)
     return work
 
 
-def collect(work: Plan, params: Params) -> ScoreIndex:
+def collect(work: Plan) -> ScoreIndex:
     """Copy a dataset's results out of the store into reports/scores/NAME, with an index, and their times beside it.
 
     Raises:
@@ -64,11 +64,11 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
     """
     if pending := work.pending():
         raise InputError(
-            f"results of {work.dataset} are not computed yet",
+            f"results of {work.dataset.name} are not computed yet",
             offenders=[cell.file for cell in pending],
-            remedy=f"run `dvc repro score@{work.dataset}`",
+            remedy=f"run `dvc repro score@{work.dataset.name}`",
         )
-    folder = params.path(f"reports/scores/{work.dataset}")
+    folder = work.dataset.scores
     shutil.rmtree(folder, ignore_errors=True)
     described, timings = [], {}
     for cell in work.cells:
@@ -89,7 +89,7 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
             }
         )
     index = ScoreIndex(
-        dataset=work.dataset,
+        dataset=work.dataset.name,
         synthetic=work.manifest.synthetic,
         source=work.manifest.source,
         cells=tuple(described),
@@ -97,7 +97,7 @@ def collect(work: Plan, params: Params) -> ScoreIndex:
     )
     index.write(folder)
     # Times differ from run to run: no stage of the pipeline depends on this file.
-    write_json(params.path(f"reports/timings/{work.dataset}.json"), timings)
+    write_json(work.dataset.timings, timings)
     return index
 
 
@@ -112,11 +112,9 @@ def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
     return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
 
 
-def _run_category(
-    cells: Sequence[Cell], work: Plan, cache: FeatureCache, params: Params, *, show_progress: bool
-) -> Iterator[Cell]:
+def _run_category(cells: Sequence[Cell], work: Plan, cache: FeatureCache, *, show_progress: bool) -> Iterator[Cell]:
     """Compute the results of one category; cells that describe images alike share the descriptions."""
-    category = cells[0].category
+    category, project = cells[0].category, work.dataset.project
     records = work.manifest.records(category)
     splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
     hierarchies = _hierarchies(cells)
@@ -136,16 +134,16 @@ def _run_category(
                 weights_sha256=weights["sha256"],
                 hierarchies=member.map_hierarchies,
                 wanted_later=hierarchies[first.preprocessing, member.backbone],
-                description=f"{work.dataset}/{category}: {member.backbone}" if show_progress else None,
+                description=f"{work.dataset.name}/{category}: {member.backbone}" if show_progress else None,
             )
-            model = detector(member, seed=first.seed, device=params.execution.device)
+            model = detector(member, seed=first.seed, device=project.execution.device)
             for described, rows in zip((nominal, test), splits, strict=True):
-                described += _describe(maps, rows, model, params, where=f"{work.dataset}/{category}")
+                described += _describe(maps, rows, model, project, where=f"{work.dataset.name}/{category}")
         shared_seconds = time.perf_counter() - started
         for cell in alike:
             rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
             chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
-            _run_cell(cell, chosen, test, size, shared_seconds, params, work.path(cell))
+            _run_cell(cell, chosen, test, size, shared_seconds, project, work.path(cell))
             yield cell
 
 
@@ -164,10 +162,10 @@ def _description(cell: Cell) -> str:
 
 
 def _describe(
-    maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, params: Params, *, where: str
+    maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, project: Project, *, where: str
 ) -> list[Tensor]:
     """What a method keeps of some images of a category, (n, ...) each: room for it is made once, and then filled."""
-    n, step = len(rows), params.execution.batch_size
+    n, step = len(rows), project.execution.batch_size
     described: list[Tensor] = []
     for start in range(0, n, step):
         some = rows[start : start + step]
@@ -191,11 +189,11 @@ def _run_cell(
     test: Sequence[Tensor],
     size: tuple[int, int],
     shared_seconds: float,
-    params: Params,
+    project: Project,
     path: Path,
 ) -> None:
     started = time.perf_counter()
-    model = detector(cell.config, seed=cell.seed, device=params.execution.device).fit_described(nominal)
+    model = detector(cell.config, seed=cell.seed, device=project.execution.device).fit_described(nominal)
     fitted = time.perf_counter()
     prediction = model.predict_described(test, size)
     predicted = time.perf_counter()
@@ -220,7 +218,7 @@ def _run_cell(
         "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
         "weights_origin": cell.weights_origin,
-        "commit": commit(params.root),
+        "commit": commit(project.root),
         "machine": machine(),
     }
     write_json(path.with_suffix(".json"), timing)

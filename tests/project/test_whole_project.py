@@ -9,6 +9,7 @@ from whole_project import CATEGORIES, ROOT, make_project, prepare_project, some_
 from patchcore_suite.baselines.config import METHODS
 from patchcore_suite.run.cells import plan
 from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import Project
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +44,17 @@ def test_every_study_can_run_on_the_toy_images_but_for_weights(toy):
     with chdir(toy):
         params = load_params()
         for name in params.datasets:
-            work = plan(name, params)
+            work = plan(Project(params).dataset(name))
             assert 5 < len(work.cells) < 150
             for variants in (study.variants for study in params.dataset(name).studies.values()):
                 assert set(variants) <= {cell.variant for cell in work.cells} | set(work.weights_missing)
-        assert plan("mvtec", params).weights_missing  # so that tables with such rows are tested
+        assert plan(Project(params).dataset("mvtec")).weights_missing  # so that tables with such rows are tested
 
 
 def test_the_categories_are_those_of_the_images(toy):
     with chdir(toy):
         params = load_params()
-        assert plan("mvtec", params).manifest.categories == CATEGORIES
+        assert plan(Project(params).dataset("mvtec")).manifest.categories == CATEGORIES
 
 
 def test_the_toy_project_has_the_projects_variants_and_tables(toy):

@@ -328,7 +328,7 @@ def test_rows_of_pixel_metrics_are_those_of_the_maps(project, write_results):
     distances["all", "nut", 0] = None  # image scores only
     distances["tenth", "nut", 1] = rng(9).random((4, 8, 8), dtype=np.float32)
     manifest = write_results(distances | {("stride-2", "bolt", 0): distances[cells[0]]})  # of a study
-    rows = pixel_metric_intervals("toy", project.params, show_progress=False)
+    rows = pixel_metric_intervals(project.toy, show_progress=False)
 
     drawn = {}
     for number, category in enumerate(("bolt", "nut")):
@@ -352,7 +352,7 @@ def test_rows_of_pixel_metrics_are_those_of_the_maps(project, write_results):
 
 def test_a_dataset_without_any_maps_has_no_rows_of_pixel_metrics(project, write_results):
     write_results({("all", "bolt", 0): None})
-    rows = pixel_metric_intervals("toy", project.params, show_progress=False)
+    rows = pixel_metric_intervals(project.toy, show_progress=False)
     assert rows.empty
     assert rows["low"].dtype == rows["high"].dtype == float  # else rows that are put above them are never rounded
 

@@ -18,6 +18,7 @@ from whole_project import ROOT, make_project, run_main
 
 from patchcore_suite.run import prepare, score
 from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import Project
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCREENSHOTS = Path(os.environ.get("PATCHCORE_SCREENSHOTS", ROOT / "reports" / "screenshots"))
@@ -45,7 +46,7 @@ def project(tmp_path_factory):
     with chdir(folder):
         params = load_params()
         run_main(prepare, DATASET)
-        score.collect(score.score_dataset(DATASET, params, show_progress=False), params)
+        score.collect(score.score_dataset(Project(params).dataset(DATASET), show_progress=False))
     return folder
 
 

@@ -19,6 +19,7 @@ from patchcore_suite.explore.categories import is_coreset, keeps_patches
 from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
 from patchcore_suite.explore.welcome import state
 from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.settings.project import Project
 
 BANK_VALUES, PICTURE = BANK * DIMENSION, 3 * SIDE * SIDE  # numbers in the large bank, and in one image
 SEARCHED = 2 * (BANK + 100)  # rows that one search compares with: padded, and twice where rounding hides the order
@@ -26,7 +27,7 @@ SEARCHED = 2 * (BANK + 100)  # rows that one search compares with: padded, and t
 
 @pytest.fixture
 def explorer(scored):
-    return AnomalyExplorer(scored.params, "toy", "bolt", "tenth")
+    return AnomalyExplorer(Project(scored.params), "toy", "bolt", "tenth")
 
 
 def upload(explorer, name, content):
@@ -159,23 +160,23 @@ def test_an_upload_that_is_no_image_is_told_below_it(explorer, content):
 
 
 def test_without_results_the_panel_says_what_to_run(project):
-    explorer = AnomalyExplorer(project.params, "toy")
+    explorer = AnomalyExplorer(Project(project.params), "toy")
     assert "there are no results" in explorer.chooser.status.value
     assert "dvc repro score@toy" in explorer.chooser.status.value
     assert explorer.picture.layout.display == "none"
-    assert "dvc repro score@toy" in BankPanels(project.params, "toy").chooser.status.value
-    assert "dvc repro score@toy" in state(project.params)
-    assert "make repro" in state(project.params)
+    assert "dvc repro score@toy" in BankPanels(Project(project.params), "toy").chooser.status.value
+    assert "dvc repro score@toy" in state(Project(project.params))
+    assert "make repro" in state(Project(project.params))
 
 
 def test_an_unknown_dataset_is_told_with_those_that_there_are(scored):
-    assert "known: toy" in AnomalyExplorer(scored.params, "tyo").chooser.status.value
+    assert "known: toy" in AnomalyExplorer(Project(scored.params), "tyo").chooser.status.value
 
 
 def test_results_of_another_version_are_told(scored):
     index = scored.root / "reports/scores/toy/index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": 1}))
-    explorer = AnomalyExplorer(scored.params, "toy")
+    explorer = AnomalyExplorer(Project(scored.params), "toy")
     assert "another version" in explorer.chooser.status.value
     assert "dvc repro score@toy" in explorer.chooser.status.value
 
@@ -186,7 +187,7 @@ def test_a_stamp_of_another_version_is_told(scored):
     stamp = {key: value for key, value in result.stamp.items() if key != "preprocessing"}
     arrays = {name: getattr(result, name) for name in RawResult.ARRAYS}
     RawResult(**arrays, stamp=stamp).write(path)
-    explorer = AnomalyExplorer(scored.params, "toy", "bolt", "tenth")
+    explorer = AnomalyExplorer(Project(scored.params), "toy", "bolt", "tenth")
     assert "their stamp lacks preprocessing" in explorer.chooser.status.value
     RawResult(**arrays, stamp=result.stamp | {"config": {"colour": 1}}).write(path)
     explorer.chooser.open("toy", "bolt", "tenth")
@@ -195,7 +196,7 @@ def test_a_stamp_of_another_version_is_told(scored):
 
 def test_a_damaged_result_is_told(scored):
     (scored.root / "reports/scores/toy/bolt/tenth/seed-0.safetensors").write_bytes(b"nothing")
-    explorer = AnomalyExplorer(scored.params, "toy", "bolt", "tenth")
+    explorer = AnomalyExplorer(Project(scored.params), "toy", "bolt", "tenth")
     assert "missing or damaged" in explorer.chooser.status.value
     explorer.chooser.categories.value = "nut"  # and the next one opens
     assert explorer.category is not None
@@ -206,7 +207,7 @@ def test_images_that_changed_since_are_told(scored):
     image = scored.root / "images/bolt/test/good/000.png"
     image.write_bytes((scored.root / "images/bolt/test/good/001.png").read_bytes())
     scored.prepare()
-    explorer = AnomalyExplorer(scored.params, "toy", "bolt", "tenth")
+    explorer = AnomalyExplorer(Project(scored.params), "toy", "bolt", "tenth")
     assert "have changed since they were scored" in explorer.chooser.status.value
 
 
@@ -221,7 +222,7 @@ def test_a_category_without_masks_has_all_but_the_pro_curve(project):
     for mask in (project.root / "images/bolt/ground_truth").rglob("*.png"):
         mask.unlink()
     project.prepare().score()
-    explorer = AnomalyExplorer(project.params, "toy", "bolt", "tenth")
+    explorer = AnomalyExplorer(Project(project.params), "toy", "bolt", "tenth")
     assert "2 of the anomalous test images have no mask" in explorer.thresholds.curve_note.value
     assert len(explorer.thresholds.curve_figure.data[0].x) > 1
     explorer.images.value = 3
@@ -229,9 +230,9 @@ def test_a_category_without_masks_has_all_but_the_pro_curve(project):
 
 
 def test_only_banks_of_patches_are_offered(scored):
-    explorer = AnomalyExplorer(scored.params, "toy")
+    explorer = AnomalyExplorer(Project(scored.params), "toy")
     assert explorer.chooser.variants.options == ("tenth", "all")
-    assert BankPanels(scored.params, "toy").chooser.variants.options == ("tenth",)
+    assert BankPanels(Project(scored.params), "toy").chooser.variants.options == ("tenth",)
     assert not keeps_patches(PatchCoreConfig(sampler="kmeans"))
     assert not keeps_patches(PatchCoreConfig(squared_distances=True))
     assert not is_coreset(PatchCoreConfig(sampler="random"))
@@ -242,7 +243,7 @@ def test_variants_are_those_of_the_category_and_the_choice_is_kept_where_it_can_
     index = json.loads(path.read_text())
     index["cells"] = [cell for cell in index["cells"] if (cell["category"], cell["variant"]) != ("nut", "tenth")]
     path.write_text(json.dumps(index))
-    chooser = AnomalyExplorer(scored.params, "toy", "bolt", "all").chooser
+    chooser = AnomalyExplorer(Project(scored.params), "toy", "bolt", "all").chooser
     chooser.categories.value = "nut"
     assert (chooser.variants.options, chooser.variants.value) == (("all",), "all")
     chooser.categories.value = "bolt"
@@ -252,7 +253,7 @@ def test_variants_are_those_of_the_category_and_the_choice_is_kept_where_it_can_
 def test_a_category_without_a_suitable_variant_is_told(scored):
     path = scored.root / "reports/scores/toy/index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cells": []}))
-    explorer = AnomalyExplorer(scored.params, "toy")
+    explorer = AnomalyExplorer(Project(scored.params), "toy")
     assert "no results of a variant that can be shown here" in explorer.chooser.status.value
 
 
@@ -283,7 +284,7 @@ def test_another_fraction_distribution_or_seed_draws_anew():
 
 
 def test_a_bank_shows_picks_radii_and_what_random_forgets(scored):
-    panels = BankPanels(scored.params, "toy", "bolt", "tenth", drawn=50)
+    panels = BankPanels(Project(scored.params), "toy", "bolt", "tenth", drawn=50)
     rows, kept = 3 * 64, 19
     assert f"of {rows} nominal patches are drawn" in panels.note.value
     for size in (1, kept):
@@ -328,10 +329,10 @@ def test_the_welcome_links_every_notebook():
 
 
 def test_the_welcome_says_which_results_are_there(scored):
-    assert "| `toy` | real images | 2 |" in state(scored.params)
-    assert "All results are there" in state(scored.params)
+    assert "| `toy` | real images | 2 |" in state(Project(scored.params))
+    assert "All results are there" in state(Project(scored.params))
     call_synthetic(scored.root, "toy")
-    assert "SYNTHETIC" in state(scored.params)
+    assert "SYNTHETIC" in state(Project(scored.params))
 
 
 # How much is done: `make bench` measures the seconds that it takes

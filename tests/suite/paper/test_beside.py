@@ -80,7 +80,7 @@ def call_synthetic(project):
 
 
 def table(project, **options):
-    return beside_paper("T1", "image_auroc", "toy", project.params, **options).set_index("variant")
+    return beside_paper("T1", "image_auroc", project.toy, **options).set_index("variant")
 
 
 # Ours beside theirs
@@ -139,7 +139,7 @@ def test_systems_that_are_not_run_are_quoted_and_those_that_are_run_are_not(comp
 
 
 def test_variants_come_first_then_controls_then_quoted_systems(compared):
-    found = beside_paper("T1", "image_auroc", "toy", compared.params)
+    found = beside_paper("T1", "image_auroc", compared.toy)
     assert list(found.columns) == ["variant", "ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
     names = list(found["variant"])
     assert set(names[:5]) == set(compared.dataset["variants"])
@@ -183,8 +183,7 @@ def test_a_choice_picks_one_of_several_numbers_of_a_system(compared):
     found = beside_paper(
         "S5",
         "image_auroc",
-        "toy",
-        compared.params,
+        compared.toy,
         systems={"mine": number.method},
         choices={"mine": {"shots": number.shots}},
     ).set_index("variant")
@@ -193,18 +192,16 @@ def test_a_choice_picks_one_of_several_numbers_of_a_system(compared):
 
 def test_a_table_or_metric_that_the_paper_lacks_is_refused(compared):
     with pytest.raises(InputError, match="T9"):
-        beside_paper("T9", "image_auroc", "toy", compared.params)
+        beside_paper("T9", "image_auroc", compared.toy)
     with pytest.raises(InputError, match="pro_per_image"):
-        beside_paper("T1", "pro_per_image", "toy", compared.params)
+        beside_paper("T1", "pro_per_image", compared.toy)
 
 
 def test_a_metric_may_have_another_name_in_the_paper(compared):
     path = compared.root / "reports/metrics/toy.csv"
     text = path.read_text().replace(",image_auroc,", ",image_auroc_reweighted,")
     path.write_text(text)
-    found = beside_paper("T1", "image_auroc_reweighted", "toy", compared.params, paper_metric="image_auroc").set_index(
-        "variant"
-    )
+    found = beside_paper("T1", "image_auroc_reweighted", compared.toy, paper_metric="image_auroc").set_index("variant")
     assert (found.loc["patchcore-10", "ours"], found.loc["patchcore-10", "paper"]) == ("98.5 ± 0.7", "99.0")
     assert found.loc["patchcore-10", "interval (95 %)"] == formats.NOTHING
 
@@ -213,7 +210,7 @@ def test_a_metric_may_have_another_name_in_the_paper(compared):
 
 
 def test_conditions_say_what_numbers_are_obtained_under(compared):
-    found = conditions_of("toy", "patchcore-10", compared.params, categories=2, metric="pro")
+    found = conditions_of(compared.toy, "patchcore-10", categories=2, metric="pro")
     assert found == Conditions(
         images="reduced",
         categories=2,
@@ -231,7 +228,7 @@ def test_conditions_say_what_numbers_are_obtained_under(compared):
 
 
 def test_conditions_of_other_methods_leave_patchcores_fields_open(compared):
-    found = conditions_of("toy", "spade", compared.params, categories=2, metric="pro")
+    found = conditions_of(compared.toy, "spade", categories=2, metric="pro")
     assert (found.hierarchies, found.stride, found.coreset_fraction) == ((1, 2, 3), None, None)
     assert found.weights is None
 
@@ -250,7 +247,7 @@ def test_conditions_of_other_methods_leave_patchcores_fields_open(compared):
 )
 def test_the_papers_weights_are_torchvisions(compared, backbone, papers):
     compared.variants["mine"] = {"backbone": backbone}
-    found = conditions_of("toy", "mine", compared.params, categories=2, metric="pro")
+    found = conditions_of(compared.toy, "mine", categories=2, metric="pro")
     assert found.weights == (PAPER_WEIGHTS if papers else None)
 
 
@@ -260,14 +257,14 @@ def test_an_ensembles_backbones_are_named_in_the_papers_order(compared):
         "second": {"backbone": "densenet201"},
         "both": {"method": "ensemble", "models": ["first", "second"]},
     }
-    found = conditions_of("toy", "both", compared.params, categories=2, metric="pro")
+    found = conditions_of(compared.toy, "both", categories=2, metric="pro")
     assert found.backbone == "densenet201+wide_resnet101_2"
     assert found.weights == PAPER_WEIGHTS
 
 
 def test_a_variant_that_prepares_images_differently_has_its_own_sizes(compared):
     compared.variants["mine"] = {"resize": 366, "crop": 320}
-    found = conditions_of("toy", "mine", compared.params, categories=2, metric="pro")
+    found = conditions_of(compared.toy, "mine", categories=2, metric="pro")
     assert (found.resize, found.crop) == (366, 320)
 
 
@@ -275,11 +272,11 @@ def test_a_variant_that_prepares_images_differently_has_its_own_sizes(compared):
 
 
 def test_images_are_synthetic_reduced_or_complete(compared, monkeypatch):
-    assert images_of("toy", compared.params) == "reduced"
+    assert images_of(compared.toy) == "reduced"
     monkeypatch.setitem(COMPLETE, "MVTec AD", 14)
-    assert images_of("toy", compared.params) == "complete"
+    assert images_of(compared.toy) == "complete"
     call_synthetic(compared)
-    assert images_of("toy", compared.params) == "synthetic"
+    assert images_of(compared.toy) == "synthetic"
 
 
 def test_the_counts_of_complete_datasets_are_the_papers():
@@ -291,14 +288,12 @@ def test_the_counts_of_complete_datasets_are_the_papers():
 
 
 def test_intervals_are_read_by_metric_and_category(compared):
-    assert read_intervals("toy", compared.params, metric="image_auroc", category="nut") == {
-        "patchcore-10": (0.96, 0.99)
-    }
-    assert read_intervals("toy", compared.params, metric="pro") == {}
+    assert read_intervals(compared.toy, metric="image_auroc", category="nut") == {"patchcore-10": (0.96, 0.99)}
+    assert read_intervals(compared.toy, metric="pro") == {}
 
 
 def test_an_interval_that_is_not_available_leaves_the_others_numbers(compared):
-    found = read_intervals("toy", compared.params, metric="image_auroc")
+    found = read_intervals(compared.toy, metric="image_auroc")
     assert found["patchcore-10"] == (0.97, 0.995)
     assert all(isinstance(end, float) for ends in found.values() for end in ends)
     assert table(compared).loc["mine", "interval (95 %)"] == formats.NOT_AVAILABLE
@@ -308,15 +303,15 @@ def test_a_ceiling_has_a_row_of_its_own(compared):
     path = compared.root / "reports/metrics/toy.csv"
     rows = metrics({controls.CEILING: {("bolt", 0): 0.9, ("nut", 0): 0.8}}, "pixel_auroc")
     pd.concat([pd.read_csv(path), rows]).to_csv(path, index=False)
-    row = tables.ceiling_row("toy", compared.params, "pixel_auroc", ["bolt", "nut"])
+    row = tables.ceiling_row(compared.toy, "pixel_auroc", ["bolt", "nut"])
     assert (row["variant"], row["ours"], row["verdict"]) == (controls.CEILING, "85.0", formats.NOTHING)
-    assert set(row) == set(beside_paper("T1", "image_auroc", "toy", compared.params).columns)
-    assert tables.ceiling_row("toy", compared.params, "pro", ["bolt"])["ours"] == formats.NOT_AVAILABLE
+    assert set(row) == set(beside_paper("T1", "image_auroc", compared.toy).columns)
+    assert tables.ceiling_row(compared.toy, "pro", ["bolt"])["ours"] == formats.NOT_AVAILABLE
 
 
 def test_the_scope_of_a_table_tells_generated_images_apart(compared):
-    rows = study_metrics.read_metrics("toy", compared.params)
+    rows = study_metrics.read_metrics(compared.toy)
     expected = "MVTec AD, categories: 2, mean ± standard deviation over 2 seeds"
-    assert scope("toy", compared.params, rows) == expected
+    assert scope(compared.toy, rows) == expected
     call_synthetic(compared)
-    assert scope("toy", compared.params, rows) == f"SYNTHETIC stand-ins for {expected}"
+    assert scope(compared.toy, rows) == f"SYNTHETIC stand-ins for {expected}"

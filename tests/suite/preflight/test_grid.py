@@ -113,15 +113,15 @@ def test_an_unknown_rule_is_refused(tmp_path):
 def test_the_grids_of_the_project_are_valid(tmp_path, name):
     base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     merged = read_grid(ROOT / f"grids/{name}.yaml", base)
-    params = grid.typed(merged.values, tmp_path)
+    project = grid.typed(merged.values, tmp_path)
     assert set(merged.without) == set(base["datasets"])
-    assert params.root == tmp_path
+    assert project.root == tmp_path
     assert not (tmp_path / ".cache/params.grid.yaml").exists()
 
 
 def test_the_paper_grid_has_the_settings_of_the_paper(tmp_path):
     base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params = grid.typed(read_grid(ROOT / "grids/paper.yaml", base).values, tmp_path)
+    params = grid.typed(read_grid(ROOT / "grids/paper.yaml", base).values, tmp_path).params
     ours, spade, padim = (params.config("mvtec", name) for name in ("patchcore-1", "spade", "padim"))
     assert (ours.backbone, ours.hierarchies, ours.dimension) == ("wide_resnet50_2", (2, 3), 1024)
     assert (spade.backbone, spade.hierarchies, spade.neighbour_images) == ("wide_resnet50_2", (1, 2, 3), 50)

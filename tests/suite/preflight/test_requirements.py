@@ -22,6 +22,7 @@ from patchcore_suite.preflight.requirements import check
 from patchcore_suite.preflight.work import cell_work, coreset_work, peak_bytes, result_bytes, search_work
 from patchcore_suite.run import score
 from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.project import Project
 
 UNIT = Work(*[1e9] * 7)
 
@@ -41,12 +42,12 @@ def params_of(root, layout, source, *, variants=None, defaults=None, execution=N
 
 
 def problems(params, **options):
-    return "\n".join(check("toy", params, **options).problems)
+    return "\n".join(check(Project(params).dataset("toy"), **options).problems)
 
 
 def test_counts_of_images_cells_patches_and_memory_bank(tmp_path):
     mvtec_folder(tmp_path / "images", "bolt")
-    found = check("toy", params_of(tmp_path / "p", "mvtec", tmp_path / "images"))
+    found = check(Project(params_of(tmp_path / "p", "mvtec", tmp_path / "images")).dataset("toy"))
     (bolt,) = found.needs
     assert (bolt.train, bolt.test, bolt.todo, bolt.done) == (3, 4, 2, 0)
     assert bolt.patches == {16 * 16}
@@ -56,15 +57,15 @@ def test_counts_of_images_cells_patches_and_memory_bank(tmp_path):
 
 
 def test_cells_in_the_store_are_done(project):
-    score.score_dataset("toy", project.params, show_progress=False)
+    score.score_dataset(project.toy, show_progress=False)
     project.variants["new"] = {"coreset_fraction": 0.2}
-    found = check("toy", project.params)
+    found = check(project.toy)
     assert {(n.category, n.todo, n.done) for n in found.needs} == {("bolt", 2, 4), ("nut", 2, 4)}
 
 
 def test_a_check_writes_nothing(tmp_path):
     mvtec_folder(tmp_path / "images", "bolt")
-    check("toy", params_of(tmp_path / "p", "mvtec", tmp_path / "images"))
+    check(Project(params_of(tmp_path / "p", "mvtec", tmp_path / "images")).dataset("toy"))
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["params.yaml"]
 
 
@@ -95,7 +96,7 @@ def test_a_corrupt_video_and_a_clip_shorter_than_its_masks_are_listed_together(t
 def test_a_scene_without_masks_is_a_warning(tmp_path):
     root = mstc_folder(tmp_path / "images")
     (root / "testing/test_pixel_mask/01_0001.npy").unlink()
-    found = check("toy", params_of(tmp_path / "p", "mstc", root, every=2))
+    found = check(Project(params_of(tmp_path / "p", "mstc", root, every=2)).dataset("toy"))
     assert found.problems == []
     assert any("no pixel metrics" in text for text in found.warnings)
 
@@ -140,12 +141,12 @@ def test_missing_weights_are_told_with_the_remedy_and_leave_their_variants_out(t
     mvtec_folder(tmp_path / "images", "bolt")
     variants = {"small": {}, "resnet": {"backbone": "resnet18", "hierarchies": [2, 3]}}
     params = params_of(tmp_path / "p", "mvtec", tmp_path / "images", variants=variants)
-    found = check("toy", params)
+    found = check(Project(params).dataset("toy"))
     assert found.problems == []
     assert found.weights["resnet18"][1] == ["resnet"]
     assert found.needs[0].todo == 2
-    assert check("toy", params, all_weights=True).needs[0].todo == 4
-    text = report([found], params, UNIT)
+    assert check(Project(params).dataset("toy"), all_weights=True).needs[0].todo == 4
+    text = report([found], Project(params), UNIT)
     assert "resnet18, for resnet" in text
     assert "https://download.pytorch.org/models/resnet18" in text
 
@@ -155,7 +156,7 @@ def test_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(requirements.weights, "reachable", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("a download"))
     params = params_of(tmp_path / "p", "mvtec", tmp_path / "images", defaults={"patchcore": {"backbone": "resnet18"}})
-    assert "resnet18" in check("toy", params).weights
+    assert "resnet18" in check(Project(params).dataset("toy")).weights
     assert requirements.weights.reachable("url") is True
 
 

@@ -9,6 +9,7 @@ from conftest import ToyProject
 from toy_report import make_everything
 
 from patchcore_suite.report.page import build_report
+from patchcore_suite.settings.project import Project
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT / "reports/index.html"
@@ -79,7 +80,7 @@ def toy(tmp_path_factory):
     root = tmp_path_factory.mktemp("reported")
     project = make_everything(ToyProject(root).draw())
     page = root / "reports/index.html"
-    page.write_text(build_report(project.params), encoding="utf-8")
+    page.write_text(build_report(Project(project.params)), encoding="utf-8")
     return page
 
 

@@ -14,6 +14,7 @@ from patchcore_suite.report.sections import ALTERNATIVE_TEXTS, CHARTS, CONTENTS,
 from patchcore_suite.report.shown_tables import NO_NUMBER, count_verdicts
 from patchcore_suite.results.table import Table
 from patchcore_suite.run import environment
+from patchcore_suite.settings.project import Project
 
 
 class Page(HTMLParser):
@@ -63,7 +64,7 @@ def rewrite(reported, name, frame=None, folder="tables", **described):
 
 
 def test_every_table_and_figure_is_shown(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     for _, heading, tables, _ in PAPER_SECTIONS:
         assert heading in page.text
         assert all(f"title of {name}" in page.text for name in tables)
@@ -73,7 +74,7 @@ def test_every_table_and_figure_is_shown(reported):
 
 
 def test_every_link_leads_somewhere(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     inside = [link for link in page.links if "://" not in link]
     assert inside
     for link in inside:
@@ -82,22 +83,22 @@ def test_every_link_leads_somewhere(reported):
 
 
 def test_the_page_loads_nothing_from_outside_and_describes_its_pictures(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     assert all(source.startswith("data:image/webp;base64,") for source in page.loaded if source)
     assert all(len(image["alt"]) > 20 for image in page.images)
 
 
 def test_cells_are_text_not_markup(reported):
-    html = build_report(reported.params)
+    html = build_report(Project(reported.params))
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
 
 
 def test_synthetic_sections_are_announced_and_real_ones_are_not(reported):
-    assert "SYNTHETIC" not in Page(build_report(reported.params)).text
+    assert "SYNTHETIC" not in Page(build_report(Project(reported.params))).text
     path = reported.root / "reports/tables/t1_image_auroc.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"synthetic": True}))
-    text = Page(build_report(reported.params)).text
+    text = Page(build_report(Project(reported.params))).text
     assert "SYNTHETIC. Table 1: made from images that are drawn by this suite" in " ".join(text.split())
 
 
@@ -106,12 +107,12 @@ def test_where_most_is_synthetic_what_is_not_is_named(reported):
         if key != "f3_coreset_vs_random":
             rewrite(reported, names[0], synthetic=True)
     rewrite(reported, "results_toy", synthetic=True)
-    text = " ".join(Page(build_report(reported.params)).text.split())
+    text = " ".join(Page(build_report(Project(reported.params))).text.split())
     assert "SYNTHETIC. All sections except Figure 3: made from images that are drawn by this suite" in text
 
 
 def test_the_stamp_names_hashes_versions_and_machine(reported):
-    text = Page(build_report(reported.params)).text
+    text = Page(build_report(Project(reported.params))).text
     index = json.loads((reported.root / "reports/scores/toy/index.json").read_text())
     assert index["cells"]
     for wanted in (
@@ -128,49 +129,49 @@ def test_the_stamp_names_hashes_versions_and_machine(reported):
 def test_a_report_without_its_tables_says_what_to_run(reported):
     (reported.root / "reports/tables/t1_image_auroc.csv").unlink()
     with pytest.raises(InputError, match="dvc repro t1_image_auroc"):
-        build_report(reported.params)
+        build_report(Project(reported.params))
 
 
 def test_a_report_without_its_figures_says_what_to_run(reported):
     (reported.root / "reports/figures/t1_image_auroc.png").unlink()
     with pytest.raises(InputError, match=r"t1_image_auroc\.png"):
-        build_report(reported.params)
+        build_report(Project(reported.params))
 
 
 def test_a_report_before_any_result_says_what_to_run(project):
     with pytest.raises(InputError, match=r"nothing to report yet.*\nRemedy: run `make repro`"):
-        build_report(project.params)
+        build_report(Project(project.params))
 
 
 def test_a_broken_figure_is_named(reported):
     (reported.root / "reports/figures/t1_image_auroc.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"t1_image_auroc\.png cannot be read"):
-        build_report(reported.params)
+        build_report(Project(reported.params))
 
 
 def test_results_of_another_schema_are_refused_with_what_to_run(reported):
     path = reported.root / "reports/scores/toy/index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
     with pytest.raises(InputError, match="another version\nRemedy: run `dvc repro score@toy`"):
-        build_report(reported.params)
+        build_report(Project(reported.params))
 
 
 def test_results_made_with_other_versions_are_announced(reported, monkeypatch):
-    assert "Other versions" not in Page(build_report(reported.params)).text
+    assert "Other versions" not in Page(build_report(Project(reported.params))).text
     monkeypatch.setattr("patchcore_suite.report.links.versions", lambda: environment.versions() | {"torch": "99.0"})
-    text = " ".join(Page(build_report(reported.params)).text.split())
+    text = " ".join(Page(build_report(Project(reported.params))).text.split())
     assert f"Results of toy were computed with torch {environment.versions()['torch']}, here 99.0." in text
 
 
 def test_what_is_not_available_is_said(reported):
-    assert "not available" in Page(build_report(reported.params)).classes["number"]
+    assert "not available" in Page(build_report(Project(reported.params))).classes["number"]
 
 
 # Where numbers lead
 
 
 def test_a_variant_leads_to_its_raw_results_and_a_number_to_its_files(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     assert "#raw-toy-tenth" in page.links
     assert "raw-toy-tenth" in page.ids
     assert "scores/toy/nut/tenth" in page.links
@@ -178,13 +179,13 @@ def test_a_variant_leads_to_its_raw_results_and_a_number_to_its_files(reported):
 
 
 def test_a_dataset_table_leads_to_the_results_of_its_own_dataset(reported):
-    html = build_report(reported.params)
+    html = build_report(Project(reported.params))
     section = html[html.index('id="rows-results_toy"') :]
     assert 'href="#raw-toy-tenth"' in section[: section.index("</table>")]
 
 
 def test_every_table_and_figure_can_be_had_for_a_paper(reported):
-    links = Page(build_report(reported.params)).links
+    links = Page(build_report(Project(reported.params))).links
     for _, _, tables, pictures in PAPER_SECTIONS:
         assert {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "tex")} <= set(links)
         assert {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg")} <= set(links)
@@ -196,18 +197,18 @@ def test_every_table_and_figure_can_be_had_for_a_paper(reported):
 
 
 def test_the_library_of_charts_is_there_once_and_only_with_charts(reported):
-    html = build_report(reported.params)
+    html = build_report(Project(reported.params))
     assert html.count('id="plotly"') == 1
     assert html.count("data-chart") - html.count("[data-chart]") == len(CHARTS)
     for table, *_ in CHARTS.values():
         rewrite(reported, table, pd.DataFrame({"variant": ["a"]}))
-    html = build_report(reported.params)
+    html = build_report(Project(reported.params))
     assert 'id="plotly"' not in html
     assert len(html) < 1_000_000
 
 
 def test_the_plots_of_dvc_are_the_points_of_the_charts(reported):
-    write_plots(reported.params)
+    write_plots(Project(reported.params))
     written = {path.stem: pd.read_csv(path) for path in (reported.root / "reports/plots").iterdir()}
     assert set(written) == set(CHARTS)
     first = written["t1_image_auroc"].iloc[0].to_dict()
@@ -218,7 +219,7 @@ def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(report
     (reported.root / "reports/timings/toy.json").unlink()
     for name in TIMED.values():
         (reported.root / f"reports/timings/{name}.csv").unlink()
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     assert "What made this" in page.text
     assert "title of t5_inference_time" not in page.text
     assert "The times were not measured here: run notebooks/t5_inference_time.ipynb" in page.text
@@ -229,7 +230,7 @@ def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(report
 
 
 def test_every_table_and_figure_of_the_paper_is_one_link_away(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     for number, _, names in CONTENTS:
         assert number in page.text
         assert f"#table-{names[0]}" in page.links
@@ -240,7 +241,7 @@ def test_every_table_and_figure_of_the_paper_is_one_link_away(reported):
 
 
 def test_the_contents_lead_to_every_section(reported):
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     listed = {key for key, _, tables, _ in PAPER_SECTIONS for _, _, names in CONTENTS if names[0] in tables}
     for key in {"results_toy", *(key for key, *_ in PAPER_SECTIONS)} - listed:
         assert page.links.count(f"#{key}") == 2  # in the navigation and in the contents
@@ -290,7 +291,7 @@ def test_the_reason_of_a_missing_number_is_the_one_that_verdicts_give():
 def test_the_page_opens_with_the_verdicts(reported):
     frame = pd.DataFrame({"variant": ["a", "b"], "paper": ["99.0"] * 2, "verdict": ["near", "no verdict"]})
     rewrite(reported, "t1_image_auroc", frame.assign(reason=["-", "data synthetic"]))
-    page = Page(build_report(reported.params))
+    page = Page(build_report(Project(reported.params)))
     text = " ".join(page.text.split())
     assert "0 reproduced 1 near 0 not reproduced 1 no verdict" in text
     assert "1 without a verdict: the images are synthetic" in text
@@ -300,6 +301,6 @@ def test_the_page_opens_with_the_verdicts(reported):
 def test_a_verdict_has_a_colour_and_a_name(reported):
     frame = pd.DataFrame({"variant": ["a"], "verdict": ["PRO: not reproduced; image AUROC: near"]})
     rewrite(reported, "t4_larger_setups", frame)
-    classes = Page(build_report(reported.params)).classes
+    classes = Page(build_report(Project(reported.params))).classes
     assert "PRO: not reproduced" in classes["badge missed"]
     assert "image AUROC: near" in classes["badge near"]

@@ -14,6 +14,7 @@ from patchcore_suite.report import results_page
 from patchcore_suite.report.results_page import build, markdown_table
 from patchcore_suite.results.sentences import FAILS, HOLDS, UNDECIDED, compare, low_shot_claims, subsampling_claims
 from patchcore_suite.run import evaluate, score
+from patchcore_suite.settings.project import Project
 
 PIXELS = {"backbone": "pixels", "hierarchies": [1, 2]}
 REAL = Path(os.environ.get("PATCHCORE_REAL_IMAGES", ROOT.parent / "shared" / "data"))
@@ -47,7 +48,7 @@ def scored(project):
         },
     }
     params = project.params
-    score.collect(score.score_dataset("toy", params, show_progress=False), params)
+    score.collect(score.score_dataset(Project(params).dataset("toy"), show_progress=False))
     with chdir(project.root):
         run_main(evaluate, "toy")
     return project
@@ -55,7 +56,7 @@ def scored(project):
 
 @pytest.fixture
 def page(scored):
-    return build(scored.params)
+    return build(Project(scored.params))
 
 
 def section(page, heading):
@@ -115,13 +116,13 @@ def test_the_page_is_well_formed_markdown(page):
 def test_synthetic_images_are_refused(scored):
     call_synthetic(scored.root, "toy")
     with pytest.raises(InputError, match="toy are synthetic"):
-        build(scored.params)
+        build(Project(scored.params))
 
 
 def test_a_run_refuses_synthetic_images_before_it_computes(project):
     project.dataset |= {"source": "synthetic"}
     with pytest.raises(InputError, match="toy are synthetic"):
-        results_page.run(project.params)
+        results_page.run(Project(project.params))
 
 
 def test_a_run_computes_and_writes_the_page(project, tmp_path):
@@ -135,7 +136,7 @@ def test_a_run_computes_and_writes_the_page(project, tmp_path):
 
 def test_without_metrics_the_page_says_what_to_do(project):
     with pytest.raises(InputError, match="dvc repro"):
-        build(project.params)
+        build(Project(project.params))
 
 
 def test_a_cell_of_a_table_cannot_break_it():
@@ -170,8 +171,7 @@ def test_subsampling_claims_by_hand(project):
     }
     found = subsampling_claims(
         values({"patchcore-10": [0.97, 0.97], "patchcore-1": [0.96, 0.96], "random-1": [0.86, 0.86]}),
-        "toy",
-        project.params,
+        project.toy,
     )
     assert [claim.partition(": ")[2].split(" (")[0] for claim in found] == [HOLDS, FAILS]
 
@@ -180,7 +180,7 @@ def test_low_shot_claims_by_hand(project):
     project.variants = {"ours": {}, "spade": {"method": "spade"}}
     frame = values({"ours": [0.9, 0.9], "spade": [0.8, 0.8]}).assign(shots=1)
     later = values({"ours": [0.9, 0.9], "spade": [0.95, 0.95]}).assign(shots=5)
-    (claim,) = low_shot_claims(pd.concat([frame, later]), "toy", project.params)
+    (claim,) = low_shot_claims(pd.concat([frame, later]), project.toy)
     assert claim.endswith(f"1: {HOLDS}; 5: {FAILS}.")
 
 

@@ -11,6 +11,7 @@ from patchcore_suite.paper import studies
 from patchcore_suite.results import formats, profile_steps, study_tables
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings import profiles
+from patchcore_suite.settings.project import Project
 
 VARIANTS = {
     "base": {},
@@ -61,7 +62,7 @@ def everywhere(**by_variant):
 
 
 def values_of(params, study="sizes", **more):
-    return study_tables.study_values("toy", study, params, metrics=["image_auroc"], **more)
+    return study_tables.study_values(Project(params).dataset("toy"), study, metrics=["image_auroc"], **more)
 
 
 # Frames
@@ -84,7 +85,7 @@ def test_a_category_without_the_metric_leaves_no_mean(toy, second):
 
 def test_a_metric_that_nobody_measured_is_a_column_without_values(toy):
     params = toy.measure(everywhere(base=0.9))
-    assert study_tables.study_values("toy", "sizes", params, metrics=["pro"])["pro"].isna().all()
+    assert study_tables.study_values(Project(params).dataset("toy"), "sizes", metrics=["pro"])["pro"].isna().all()
 
 
 def test_controls_come_last_and_are_marked(toy):
@@ -133,7 +134,9 @@ def test_a_table_shows_settings_spread_controls_and_missing_weights(toy):
         (category, "chance", None, seed): value for category in ("bolt", "nut") for seed, value in ((0, 0.4), (1, 0.6))
     }
     params = toy.measure(everywhere(base=0.9, d_64=np.nan) | spread)
-    table = study_tables.study_table("toy", "sizes", params, metrics=["image_auroc"], fields=["dimension"])
+    table = study_tables.study_table(
+        Project(params).dataset("toy"), "sizes", metrics=["image_auroc"], fields=["dimension"]
+    )
     assert table.to_numpy().tolist() == [
         ["base", "native", "90.0"],
         ["d-64", "64", "not available"],
@@ -144,14 +147,16 @@ def test_a_table_shows_settings_spread_controls_and_missing_weights(toy):
 
 def test_a_table_names_shots_only_where_there_are_any(toy):
     params = toy.measure({("nut", "patchcore-10", 5, 0): 0.6, ("nut", "chance", None, 0): 0.5} | everywhere(base=0.9))
-    table = study_tables.study_table("toy", "shots", params, metrics=["image_auroc"])
+    table = study_tables.study_table(Project(params).dataset("toy"), "shots", metrics=["image_auroc"])
     assert table["nominal images"].tolist() == ["5", "all"]
-    assert "nominal images" not in study_tables.study_table("toy", "sizes", params, metrics=["image_auroc"])
+    assert "nominal images" not in study_tables.study_table(
+        Project(params).dataset("toy"), "sizes", metrics=["image_auroc"]
+    )
 
 
 def test_what_is_no_share_is_shown_as_it_is(toy):
     params = toy.measure(everywhere(base=31360, p_1=313, d_64=2.3456), metric="memory_bank")
-    table = study_tables.study_table("toy", "sizes", params, metrics=["memory_bank"])
+    table = study_tables.study_table(Project(params).dataset("toy"), "sizes", metrics=["memory_bank"])
     assert table["memory bank"].tolist() == ["31360", "313", "2.35"]
 
 
@@ -160,8 +165,8 @@ def test_the_note_on_seeds_gives_the_spread_of_the_main_study_without_controls(t
     cells = {("nut", name, None, seed): pair[seed] for name, pair in by_seed.items() for seed in (0, 1)}
     cells |= {("bolt", "base", None, seed): 0.5 for seed in (0, 1)}  # the study of shots has no bolts
     shots = {("nut", "few", 1, 0): 0.5}
-    assert "by 7.1 points" in study_tables.seed_note("toy", "shots", toy.measure(cells | shots))
-    assert "not known" in study_tables.seed_note("toy", "sizes", toy.measure(everywhere(base=0.9)))
+    assert "by 7.1 points" in study_tables.seed_note(Project(toy.measure(cells | shots)).dataset("toy"), "shots")
+    assert "not known" in study_tables.seed_note(Project(toy.measure(everywhere(base=0.9))).dataset("toy"), "sizes")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,10 @@ def test_points_by_hand(before, after, text):
 
 def test_a_description_names_few_categories(toy):
     params = toy.measure(everywhere(base=0.9) | {("bolt", "chance", None, 1): 0.5})
-    assert study_tables.describe("toy", "sizes", params) == "MVTec AD, categories: 2 (bolt, nut), one seed"
+    assert (
+        study_tables.describe(Project(params).dataset("toy"), "sizes")
+        == "MVTec AD, categories: 2 (bolt, nut), one seed"
+    )
 
 
 # Times
@@ -193,11 +201,11 @@ def test_seconds_are_means_over_categories_and_absent_without_the_file(toy):
         for category in ("bolt", "nut")
     ]
     ScoreIndex("toy", False, "folder", tuple(cells), ()).write(toy.root / "reports/scores/toy")
-    assert study_tables.selection_seconds("toy", "sizes", params).empty
+    assert study_tables.selection_seconds(Project(params).dataset("toy"), "sizes").empty
     machine = {"gpu": None, "processor": "abacus", "cores": 2}
     times = {name: {"coreset_s": seconds, "machine": machine} for name, seconds in (("bolt", 1.0), ("nut", 3.0))}
     (_made(toy.root / "reports/timings") / "toy.json").write_text(json.dumps(times))
-    (row,) = study_tables.selection_seconds("toy", "sizes", params).to_dict("records")
+    (row,) = study_tables.selection_seconds(Project(params).dataset("toy"), "sizes").to_dict("records")
     assert row == {"variant": "base", "seed": 0, "seconds": 2.0, "machine": "abacus, 2 cores"}
 
 
@@ -208,9 +216,8 @@ def test_settings_stand_beside_the_number_of_the_same_setting(toy, intervals):
     params = toy.measure(everywhere(base=0.9, p_1=0.8, d_64=0.7, chance=0.5))
     frame = studies.settings_beside_paper(
         "Fig. 4",
-        "toy",
+        Project(params).dataset("toy"),
         "sizes",
-        params,
         methods={"base": "PatchCore", "p-1": "PatchCore"},
         fields=["neighbourhood_size", "hierarchies"],
     )
@@ -229,7 +236,7 @@ def intervals(toy):
 def test_few_shots_stand_beside_the_number_of_as_many(toy):
     cells = {("nut", "patchcore-10", shots, seed): 0.834 for shots in (1, 5) for seed in (0, 1)}
     cells |= {("nut", "chance", None, 0): 0.5}
-    frame = studies.low_shot_beside_paper("toy", "shots", toy.measure(cells), metric="image_auroc")
+    frame = studies.low_shot_beside_paper(Project(toy.measure(cells)).dataset("toy"), "shots", metric="image_auroc")
     ours = frame[frame["variant"] == "patchcore-10"]
     assert ours[["nominal images", "ours", "paper"]].to_numpy().tolist() == [
         ["1", "83.4 ± 0.0", "83.4"],
@@ -258,7 +265,9 @@ def stops(toy):
 
 
 def way(params):
-    return profile_steps.profile_steps("toy", "way", params, "paper", "official", metrics=["image_auroc"])
+    return profile_steps.profile_steps(
+        Project(params).dataset("toy"), "way", "paper", "official", metrics=["image_auroc"]
+    )
 
 
 def test_steps_find_the_variants_that_stand_on_the_way(stops):

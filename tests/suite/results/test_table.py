@@ -128,7 +128,7 @@ def test_a_missing_table_is_an_error_that_names_it(tmp_path):
 
 def test_missing_metrics_are_an_error_that_says_what_to_run(project):
     with pytest.raises(InputError, match="dvc repro evaluate@toy"):
-        study_metrics.read_metrics("toy", project.params)
+        study_metrics.read_metrics(project.toy)
 
 
 # Studies
@@ -165,7 +165,7 @@ def studied(project):
 
 def read(project, **options):
     """Cells (category, variant, shots, seed) of the image AUROC that a study shows, in order."""
-    found = study_metrics.read_metrics("toy", project.params, **options)
+    found = study_metrics.read_metrics(project.toy, **options)
     found = found[found["metric"] == "image_auroc"]
     shots = [None if pd.isna(count) else int(count) for count in found["shots"]]
     return list(zip(found["category"], found["variant"], shots, found["seed"], strict=True))
@@ -206,11 +206,11 @@ def test_a_study_of_shots_has_its_shots_and_the_controls_with_all_images(studied
 
 def test_the_ceiling_is_in_no_study(studied):
     for study in ("main", "other", "shots", "both"):
-        assert controls.CEILING not in set(study_metrics.read_metrics("toy", studied.params, study=study)["variant"])
+        assert controls.CEILING not in set(study_metrics.read_metrics(studied.toy, study=study)["variant"])
 
 
 def test_values_and_types_survive_the_file(studied):
-    found = study_metrics.read_metrics("toy", studied.params)
+    found = study_metrics.read_metrics(studied.toy)
     assert list(found.columns) == COLUMNS
     assert found["shots"].dtype == "Int64"
     assert found["value"].dtype == float
@@ -227,14 +227,14 @@ def test_names_that_look_like_nothing_stay_names(studied):
 
 def test_an_unknown_study_is_refused_with_the_known_ones(studied):
     with pytest.raises(InputError, match=r"no study 'othr'\nRemedy: .*there are main, both, other, shots"):
-        study_metrics.read_metrics("toy", studied.params, study="othr")
+        study_metrics.read_metrics(studied.toy, study="othr")
 
 
 def test_the_ceiling_of_categories_is_their_mean(studied):
     for categories, expected in ((["bolt"], 0.9), (["nut"], 0.7), (["bolt", "nut"], 0.8)):
-        assert study_metrics.read_ceiling("toy", studied.params, "pixel_auroc", categories) == pytest.approx(expected)
+        assert study_metrics.read_ceiling(studied.toy, "pixel_auroc", categories) == pytest.approx(expected)
 
 
 def test_without_masks_there_is_no_ceiling(studied):
-    assert study_metrics.read_ceiling("toy", studied.params, "pro", ["bolt"]) is None
-    assert study_metrics.read_ceiling("toy", studied.params, "pixel_auroc", ["bolt", "pin"]) is None
+    assert study_metrics.read_ceiling(studied.toy, "pro", ["bolt"]) is None
+    assert study_metrics.read_ceiling(studied.toy, "pixel_auroc", ["bolt", "pin"]) is None

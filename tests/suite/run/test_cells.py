@@ -17,7 +17,7 @@ def study(variants, seeds=(0,), **more):
 
 
 def planned(project, **options):
-    return plan("toy", project.params, **options)
+    return plan(project.toy, **options)
 
 
 def named(cells):

@@ -34,6 +34,7 @@ from patchcore_suite.run.evaluate import (
     summarise,
 )
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.settings.project import Project
 
 METRICS = {
     "image_auroc",
@@ -211,7 +212,7 @@ def test_ground_truth_is_none_when_an_anomalous_image_has_no_mask(scored):
 
 def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
     params = scored.params
-    rows = evaluate_dataset("toy", params, show_progress=False)
+    rows = evaluate_dataset(Project(params).dataset("toy"), show_progress=False)
     manifest = Manifest.read(scored.root / "data/toy/manifest.json", base=scored.root)
     preprocessing = params.dataset("toy").preprocessing
     for category in ("bolt", "nut"):
@@ -239,7 +240,7 @@ def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
 
 
 def test_every_cell_has_every_metric_once(scored):
-    rows = evaluate_dataset("toy", scored.params, show_progress=False)
+    rows = evaluate_dataset(scored.toy, show_progress=False)
     assert list(rows.columns) == ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
     of_cells, of_ceiling = rows[rows["variant"] != CEILING], rows[rows["variant"] == CEILING]
     assert len(of_cells) == 2 * 2 * 2 * len(METRICS)
@@ -254,7 +255,7 @@ def test_every_cell_has_every_metric_once(scored):
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones(scored):
     with pytest.raises(InputError, match=r"dataset 'tyo' is not in params.yaml\nRemedy: known: toy"):
-        evaluate_dataset("tyo", scored.params, show_progress=False)
+        evaluate_dataset(Project(scored.params).dataset("tyo"), show_progress=False)
 
 
 def test_no_network_is_run(scored, monkeypatch):
@@ -264,7 +265,7 @@ def test_no_network_is_run(scored, monkeypatch):
     monkeypatch.setattr(PatchCore, "predict_described", refuse)
     monkeypatch.setattr("patchcore_core.backbones.load_backbone", refuse)
     shutil.rmtree(scored.root / ".cache")
-    assert len(evaluate_dataset("toy", scored.params, show_progress=False))
+    assert len(evaluate_dataset(scored.toy, show_progress=False))
 
 
 def test_a_category_without_masks_has_image_metrics_and_empty_pixel_metrics(project, monkeypatch):
@@ -298,7 +299,7 @@ def test_the_files_of_metrics_are_the_same_each_time(scored, monkeypatch):
     write_metrics(scored, monkeypatch)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
     written = pd.read_csv(folder / "toy.csv")
-    computed = evaluate_dataset("toy", scored.params, show_progress=False)
+    computed = evaluate_dataset(scored.toy, show_progress=False)
     assert np.allclose(written["value"], computed["value"], atol=5e-7, equal_nan=True)
     assert list(written["metric"]) == list(computed["metric"])
 
@@ -308,7 +309,7 @@ def test_images_that_were_exchanged_after_scoring_are_noticed(scored):
         path.write_bytes((scored.root / "images/bolt/ground_truth/scratch" / path.name).read_bytes())
     scored.prepare()
     with pytest.raises(InputError, match="computed from other images than toy/nut has now"):
-        evaluate_dataset("toy", scored.params, show_progress=False)
+        evaluate_dataset(scored.toy, show_progress=False)
 
 
 # Variants that prepare images in their own way, shots, other methods
@@ -343,7 +344,7 @@ def mixed(mixed_once, tmp_path):
 
 
 def test_variants_are_evaluated_at_the_size_that_they_prepare_images_at(mixed):
-    rows = evaluate_dataset("toy", mixed.params, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False)
     params, manifest = mixed.params, Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root)
     train, test = (manifest.records("nut", split) for split in ("train", "test"))
     for variant, size in (("small", (48, 64)), ("cropped", (40, 40)), ("shrunk", (64, 64))):
@@ -359,7 +360,7 @@ def test_variants_are_evaluated_at_the_size_that_they_prepare_images_at(mixed):
 
 def test_the_rule_for_masks_of_a_variant_changes_its_pixel_metrics_alone(mixed):
     # The defect's border lies between two rows of pixels: bilinear masks lose one.
-    nut = evaluate_dataset("toy", mixed.params, show_progress=False).query("category == 'nut' and seed == 0")
+    nut = evaluate_dataset(mixed.toy, show_progress=False).query("category == 'nut' and seed == 0")
     nut = nut[nut["shots"].isna()]
     nearest, bilinear = (nut[nut["variant"] == name].set_index("metric")["value"] for name in ("tenth", "shrunk"))
     assert nearest["image_auroc"] == bilinear["image_auroc"]
@@ -367,7 +368,7 @@ def test_the_rule_for_masks_of_a_variant_changes_its_pixel_metrics_alone(mixed):
 
 
 def test_shots_have_rows_of_their_own(mixed):
-    rows = evaluate_dataset("toy", mixed.params, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False)
     of_tenth = rows[(rows["variant"] == "tenth") & (rows["metric"] == "image_auroc") & (rows["category"] == "nut")]
     found = sorted(
         (-1 if pd.isna(shots) else int(shots), int(seed)) for shots, seed in of_tenth[["shots", "seed"]].to_numpy()
@@ -377,13 +378,13 @@ def test_shots_have_rows_of_their_own(mixed):
 
 
 def test_means_and_intervals_are_of_all_images_and_of_the_main_studys_seeds(mixed):
-    rows = evaluate_dataset("toy", mixed.params, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False)
     without = rows[rows["shots"].isna()]
     assert summarise(rows) == summarise(without)
 
     folder = mixed.root / "reports/scores/toy"
     manifest = Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root)
-    found = image_metric_intervals("toy", mixed.params).set_index(["category", "variant"])[["low", "high"]]
+    found = image_metric_intervals(mixed.toy).set_index(["category", "variant"])[["low", "high"]]
     assert set(found.index) == {(c, v) for c in ("bolt", "nut", "mean") for v in ("tenth", "all", "near")}
     drawn = {}
     for category in ("bolt", "nut"):
@@ -399,12 +400,12 @@ def test_means_and_intervals_are_of_all_images_and_of_the_main_studys_seeds(mixe
 
 
 def test_intervals_of_pixel_metrics_are_of_the_main_studys_cells(mixed):
-    found = pixel_metric_intervals("toy", mixed.params, show_progress=False)
+    found = pixel_metric_intervals(mixed.toy, show_progress=False)
     assert set(found["variant"]) == {"tenth", "all"}  # the third has no maps
     assert set(found["category"]) == {"bolt", "nut", "mean"}
     before = found
     del mixed.dataset["studies"]
-    pd.testing.assert_frame_equal(pixel_metric_intervals("toy", mixed.params, show_progress=False), before)
+    pd.testing.assert_frame_equal(pixel_metric_intervals(mixed.toy, show_progress=False), before)
 
 
 # The ceiling
@@ -437,7 +438,7 @@ def test_images_whose_sides_are_no_multiples_of_the_stride_have_a_ceiling():
 
 
 def test_a_dataset_has_its_ceiling_at_its_own_size(mixed):
-    rows = evaluate_dataset("toy", mixed.params, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False)
     records = Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root).records("nut", "test")
     expected = ceiling(Regions.label(ground_truth(records, mixed.params.dataset("toy").preprocessing)))
     chosen = rows[(rows["variant"] == CEILING) & (rows["category"] == "nut")]
@@ -473,10 +474,10 @@ def test_the_metrics_that_dvc_shows_are_those_of_patchcore_in_the_main_study(pro
         "studies": {"more": {"variants": ["other"], "seeds": [7]}},
     }
     rows = [["toy", "bolt", variant, seed, "pro", 0.5] for variant in project.variants for seed in (0, 7)]
-    found = headline(table(rows), "toy", project.params)
+    found = headline(table(rows), project.toy)
     assert list(zip(found["variant"], found["seed"], strict=True)) == [("tenth", 0)]
     project.dataset["variants"] = ["spade"]
-    assert set(headline(table(rows), "toy", project.params)["variant"]) == {"spade"}
+    assert set(headline(table(rows), project.toy)["variant"]) == {"spade"}
 
 
 def test_a_mean_with_a_metric_that_is_not_available_is_not_available():

@@ -18,6 +18,7 @@ from patchcore_suite.paper.inference_times import search_losses, times_beside_pa
 from patchcore_suite.run import inference_times
 from patchcore_suite.run.inference_times import System, fit_systems, summarise, time_inference, time_systems
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.settings.project import Project
 
 PREPROCESSING = Preprocessing(resize=(16, 16))
 
@@ -234,7 +235,7 @@ def studied(project):
 
 
 def test_every_system_of_a_study_is_fitted_on_all_nominal_images(studied):
-    systems, skipped = fit_systems("toy", studied.params, study="search")
+    systems, skipped = fit_systems(studied.toy, study="search")
     assert list(systems) == ["all", "approximate", "tenth", "spade"]
     assert list(skipped) == ["two"]
     nominal = len(Manifest.read(studied.root / "data/toy/manifest.json", base=studied.root).records("nut", "train"))
@@ -246,21 +247,21 @@ def test_a_fitted_system_is_the_variant_fitted_alone(studied):
     records = Manifest.read(studied.root / "data/toy/manifest.json", base=studied.root).records("nut", "train")
     nominal = next(Batches(records, params.preprocessing("toy", "tenth"), len(records)))
     alone = PatchCore(params.config("toy", "tenth"), seed=0).fit(nominal)
-    systems, _ = fit_systems("toy", params, study="search", category="nut")
+    systems, _ = fit_systems(Project(params).dataset("toy"), study="search", category="nut")
     torch.testing.assert_close(systems["tenth"].detector.memory_bank, alone.memory_bank)
 
 
 def test_variants_without_weights_are_skipped(studied):
     studied.variants["tenth"] |= {"backbone": "wide_resnet50_2"}
     studied.variants["two"] = {"coreset_fraction": 0.5}
-    systems, skipped = fit_systems("toy", studied.params, study="search")
+    systems, skipped = fit_systems(studied.toy, study="search")
     assert skipped == {"tenth": "weights missing"}
     assert "tenth" not in systems
 
 
 def test_a_study_that_is_not_there_is_named(project):
     with pytest.raises(InputError, match="no study 'search'"):
-        fit_systems("toy", project.params, study="search")
+        fit_systems(project.toy, study="search")
 
 
 def test_systems_are_timed_with_each_number_of_images(patchcore, brightness, records):
@@ -315,7 +316,7 @@ def test_losses_of_approximate_search_by_hand(studied):
     (studied.root / "reports/metrics").mkdir(parents=True)
     (studied.root / "reports/metrics/toy.csv").write_text(text)
 
-    assert search_losses("toy", studied.params, study="search").to_dict("records") == [
+    assert search_losses(studied.toy, study="search").to_dict("records") == [
         {
             "variant": "approximate",
             "compared with": "all",

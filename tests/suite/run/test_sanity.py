@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 from patchcore_core import InputError
 from patchcore_suite.run.controls import CEILING, auroc_deviation, check_controls, is_control
 from patchcore_suite.run.evaluate import COLUMNS
+from patchcore_suite.settings.project import Project
 
 LABELS = {"bolt": np.repeat([0, 1], [50, 50]), "nut": np.repeat([0, 1], [3, 3])}
 REACH = 5 * (101 / (12 * 50 * 50)) ** 0.5  # of random scores on the bolt: 0.29
@@ -52,17 +53,17 @@ IN_RANGE = [
 
 def refused(params, *given):
     with pytest.raises(InputError) as caught:
-        check_controls(rows(*given), LABELS, params)
+        check_controls(rows(*given), LABELS, Project(params).dataset("toy"))
     return str(caught.value)
 
 
 def test_controls_in_range_pass(params):
-    check_controls(rows(*IN_RANGE), LABELS, params)
+    check_controls(rows(*IN_RANGE), LABELS, Project(params).dataset("toy"))
 
 
 def test_nothing_is_no_reason_to_stop(params):
-    check_controls(rows(), LABELS, params)
-    check_controls(rows(("bolt", "good", "pro", None)), LABELS, params)
+    check_controls(rows(), LABELS, Project(params).dataset("toy"))
+    check_controls(rows(("bolt", "good", "pro", None)), LABELS, Project(params).dataset("toy"))
 
 
 # Random scores
@@ -74,7 +75,7 @@ def test_nothing_is_no_reason_to_stop(params):
 def test_the_image_auroc_of_random_scores_lies_within_five_deviations(params, value, passes):
     given = ("bolt", "noise", "image_auroc", round(value - 1e-6 * passes, 6))
     if passes:
-        check_controls(rows(given), LABELS, params)
+        check_controls(rows(given), LABELS, Project(params).dataset("toy"))
     else:
         text = refused(params, given)
         assert f"bolt, noise, seed 0: image_auroc {value:.3f}, but random scores must lie in 0.21..0.79" in text
@@ -82,14 +83,14 @@ def test_the_image_auroc_of_random_scores_lies_within_five_deviations(params, va
 
 def test_of_few_images_every_auroc_may_come_by_chance(params):
     for value in (0.0, 1.0):
-        check_controls(rows(("nut", "noise", "image_auroc", value)), LABELS, params)
+        check_controls(rows(("nut", "noise", "image_auroc", value)), LABELS, Project(params).dataset("toy"))
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.2, True), (0.8, True), (0.19, False), (0.81, False)])
 def test_the_pixel_auroc_of_random_scores_lies_around_one_half(params, value, passes):
     given = ("nut", "noise", "pixel_auroc", value, 1)
     if passes:
-        check_controls(rows(given), LABELS, params)
+        check_controls(rows(given), LABELS, Project(params).dataset("toy"))
     else:
         expected = f"nut, noise, seed 1: pixel_auroc {value:.3f}, but random scores must lie in 0.20..0.80"
         assert expected in refused(params, given)
@@ -99,12 +100,12 @@ def test_other_metrics_and_other_methods_are_not_held_to_the_range_of_random_sco
     check_controls(
         rows(("bolt", "noise", "pro", 0.01), ("bolt", "noise", "f1", 1.0), ("bolt", "good", "image_auroc", 1.0)),
         LABELS,
-        params,
+        Project(params).dataset("toy"),
     )
 
 
 def test_random_scores_of_a_study_alone_are_not_checked(params):
-    check_controls(rows(("bolt", "elsewhere", "image_auroc", 1.0)), LABELS, params)
+    check_controls(rows(("bolt", "elsewhere", "image_auroc", 1.0)), LABELS, Project(params).dataset("toy"))
 
 
 @pytest.mark.parametrize(("nominal", "anomalous"), [(3, 4), (20, 20), (5, 60)])
@@ -128,7 +129,7 @@ def test_the_deviation_by_hand():
 def test_the_ground_truth_itself_must_score_high(params, value, passes):
     given = ("nut", CEILING, "pixel_auroc", value)
     if passes:
-        check_controls(rows(given), LABELS, params)
+        check_controls(rows(given), LABELS, Project(params).dataset("toy"))
     else:
         assert f"nut, {CEILING}, seed 0: pixel_auroc 0.849, but the ground truth itself must reach 0.85" in refused(
             params, given
@@ -136,7 +137,7 @@ def test_the_ground_truth_itself_must_score_high(params, value, passes):
 
 
 def test_the_pro_of_the_ceiling_is_not_held_to_it(params):
-    check_controls(rows(("nut", CEILING, "pro", 0.5)), LABELS, params)
+    check_controls(rows(("nut", CEILING, "pro", 0.5)), LABELS, Project(params).dataset("toy"))
 
 
 # A control that is better than the methods
@@ -145,7 +146,7 @@ def test_the_pro_of_the_ceiling_is_not_held_to_it(params):
 @pytest.mark.parametrize("control", ["raw", "pixels"])
 def test_a_control_that_beats_the_best_method_stops_the_run(params, control):
     given = [("bolt", "good", "image_auroc", 0.7), ("bolt", "worse", "image_auroc", 0.6)]
-    check_controls(rows(*given, ("bolt", control, "image_auroc", 0.749)), LABELS, params)
+    check_controls(rows(*given, ("bolt", control, "image_auroc", 0.749)), LABELS, Project(params).dataset("toy"))
     text = refused(params, *given, ("bolt", control, "image_auroc", 0.751))
     assert f"{control}: image AUROC 0.751 on average, the best method (good) has 0.700: is its network trained?" in text
 
@@ -154,7 +155,7 @@ def test_it_is_the_mean_over_categories_and_seeds_that_is_compared(params):
     given = [(category, "good", "image_auroc", 0.8, seed) for category in LABELS for seed in (0, 1)]
     values = {("bolt", 0): 1.0, ("bolt", 1): 0.8, ("nut", 0): 0.8, ("nut", 1): 0.7}
     given += [(category, "raw", "image_auroc", value, seed) for (category, seed), value in values.items()]
-    check_controls(rows(*given), LABELS, params)
+    check_controls(rows(*given), LABELS, Project(params).dataset("toy"))
 
 
 def test_seeds_that_a_study_alone_has_do_not_count(params):
@@ -165,12 +166,12 @@ def test_seeds_that_a_study_alone_has_do_not_count(params):
             ("bolt", "raw", "image_auroc", 1.0, 9),
         ),
         LABELS,
-        params,
+        Project(params).dataset("toy"),
     )
 
 
 def test_without_a_method_there_is_nothing_to_beat(params):
-    check_controls(rows(("bolt", "raw", "image_auroc", 1.0)), LABELS, params)
+    check_controls(rows(("bolt", "raw", "image_auroc", 1.0)), LABELS, Project(params).dataset("toy"))
 
 
 # All at once
@@ -198,12 +199,12 @@ def test_few_shots_and_metrics_that_are_not_available_are_passed_over(params):
             ("bolt", CEILING, "pixel_auroc", None),
         ),
         LABELS,
-        params,
+        Project(params).dataset("toy"),
     )
 
 
 def test_what_a_control_is(params):
-    assert {name for name in params.variants if is_control("toy", name, params)} == {
+    assert {name for name in params.variants if is_control(Project(params).dataset("toy"), name)} == {
         "noise",
         "pixels",
         "raw",

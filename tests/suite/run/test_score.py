@@ -16,6 +16,7 @@ from patchcore_suite.run.cells import plan
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.score import collect
+from patchcore_suite.settings.project import Project
 
 
 def run(project):
@@ -24,7 +25,7 @@ def run(project):
 
 def pending(project):
     """(category, variant, seed) of the cells that a run would compute."""
-    return [(cell.category, cell.variant, cell.seed) for cell in plan("toy", project.params).pending()]
+    return [(cell.category, cell.variant, cell.seed) for cell in plan(project.toy).pending()]
 
 
 def files(folder):
@@ -88,7 +89,7 @@ def test_every_cell_is_written_and_indexed(finished):
 
 def test_a_result_is_what_patchcore_says_of_the_test_images(finished):
     params = finished.params
-    work, toy = plan("toy", params), params.dataset("toy")
+    work, toy = plan(Project(params).dataset("toy")), params.dataset("toy")
     cell = next(cell for cell in work.cells if (cell.category, cell.variant, cell.seed) == ("nut", "tenth", 1))
     train, test = (list(Batches(work.manifest.records("nut", s), toy.preprocessing, 2)) for s in ("train", "test"))
     model = PatchCore(params.config("toy", "tenth"), seed=1).fit(train)
@@ -111,7 +112,7 @@ def test_variants_that_describe_patches_differently_do_not_get_each_others_featu
     }
     finished.dataset["seeds"] = [0]
     index, params = run(finished), finished.params
-    manifest, preprocessing = plan("toy", params).manifest, params.dataset("toy").preprocessing
+    manifest, preprocessing = plan(Project(params).dataset("toy")).manifest, params.dataset("toy").preprocessing
     train, test = (list(Batches(manifest.records("bolt", split), preprocessing, 4)) for split in ("train", "test"))
     for cell, result in index.results(finished.root / "reports/scores/toy", category="bolt"):
         expected = PatchCore(params.config("toy", cell["variant"])).fit(train).predict(test).distances
@@ -126,7 +127,7 @@ def test_images_of_another_size_get_feature_maps_of_their_own(finished):
 
 
 def test_a_result_says_what_it_was_made_with_and_holds_no_times(finished):
-    work = plan("toy", finished.params)
+    work = plan(finished.toy)
     stamp = RawResult.read(work.path(work.cells[0])).stamp
     assert stamp["images_sha256"] == work.manifest.digest("bolt")
     (weights,) = stamp["weights"]
@@ -237,7 +238,7 @@ def test_taking_a_change_back_finds_the_earlier_results(finished):
 def test_a_change_leaves_exactly_the_cells_to_do_that_it_touches(finished, change, expected):
     change(finished)
     finished.prepare()
-    planned = [(cell.category, cell.variant, cell.seed) for cell in plan("toy", finished.params).cells]
+    planned = [(cell.category, cell.variant, cell.seed) for cell in plan(finished.toy).cells]
     touched = [
         cell
         for cell in planned
@@ -255,12 +256,12 @@ def test_other_code_or_libraries_leave_everything_to_do(finished, monkeypatch, n
 
 
 def test_other_weights_leave_everything_to_do(finished, tmp_path):
-    (weights,) = plan("toy", finished.params).cells[0].stamp["weights"]
+    (weights,) = plan(finished.toy).cells[0].stamp["weights"]
     path = tmp_path / "tf_efficientnet_lite0.pth"
     path.write_bytes(b"others")
     finished.execution["weights"] = str(path)
     assert len(pending(finished)) == 8
-    assert plan("toy", finished.params).cells[0].stamp["weights"][0]["sha256"] != weights["sha256"]
+    assert plan(finished.toy).cells[0].stamp["weights"][0]["sha256"] != weights["sha256"]
 
 
 def test_a_project_may_be_moved(finished, tmp_path):
@@ -387,7 +388,7 @@ def test_a_dataset_that_is_not_prepared_says_so(finished):
 
 def test_results_that_are_not_there_cannot_be_collected(unscored):
     with pytest.raises(InputError, match="not computed yet") as caught:
-        collect(plan("toy", unscored.params), unscored.params)
+        collect(plan(unscored.toy))
     assert str(caught.value).count("  - ") == 8
     assert "bolt/tenth/seed-0.safetensors" in str(caught.value)
     assert not (unscored.root / "reports").exists()
@@ -443,9 +444,9 @@ def test_results_of_a_variant_that_is_gone_are_not_collected(finished):
 
 
 def test_a_cells_key_does_not_depend_on_its_neighbours(finished):
-    keys = {(cell.category, cell.variant, cell.seed): cell.key for cell in plan("toy", finished.params).cells}
+    keys = {(cell.category, cell.variant, cell.seed): cell.key for cell in plan(finished.toy).cells}
     assert len(set(keys.values())) == 8
     finished.variants = {"all": finished.variants["all"]}
     finished.dataset["seeds"] = [1]
-    for cell in plan("toy", finished.params).cells:
+    for cell in plan(finished.toy).cells:
         assert cell.key == keys[cell.category, cell.variant, cell.seed]

@@ -21,6 +21,7 @@ from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import evaluate_dataset
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import score_dataset, shot_rows
+from patchcore_suite.settings.project import Project
 
 FOLDER = "reports/scores/toy"
 
@@ -35,7 +36,7 @@ def results(project, **chosen):
 def images(project, category, variant, split):
     """Images as a variant has them prepared, in one batch."""
     params = project.params
-    records = plan("toy", params).manifest.records(category, split)
+    records = plan(Project(params).dataset("toy")).manifest.records(category, split)
     return next(Batches(records, params.preprocessing("toy", variant), len(records)))
 
 
@@ -189,7 +190,7 @@ def test_masks_of_another_rule_cost_no_run_through_the_network(scored, monkeypat
 
     monkeypatch.setattr("patchcore_suite.run.feature_cache.load_backbone", refuse)
     scored.variants["tenth"]["masks"] = "bilinear"
-    assert len(plan("toy", scored.params).pending()) == 4
+    assert len(plan(scored.toy).pending()) == 4
     scored.score()
 
 
@@ -229,7 +230,7 @@ def _as_json(value):
 
 
 def test_every_method_is_evaluated(every_method):
-    rows = evaluate_dataset("toy", every_method.params, show_progress=False)
+    rows = evaluate_dataset(every_method.toy, show_progress=False)
     table = rows[(rows["seed"] == 0) & (rows["category"] == "nut")].pivot(
         index="variant", columns="metric", values="value"
     )
@@ -287,7 +288,7 @@ def test_a_network_given_to_the_benchmark_scores_as_the_one_given_to_the_method(
 
 def images_of(project, category, split):
     params = project.params
-    records = plan("toy", params, networks={"mine": network()}).manifest.records(category, split)
+    records = plan(Project(params).dataset("toy"), networks={"mine": network()}).manifest.records(category, split)
     return next(Batches(records, params.dataset("toy").preprocessing, len(records)))
 
 
@@ -306,7 +307,7 @@ def test_a_second_run_with_an_equal_network_computes_nothing(mine, monkeypatch):
 def test_another_network_of_the_same_name_recomputes_its_cells_and_no_others(mine, other):
     mine.score(networks={"mine": network()})
     before = results(mine)
-    pending = plan("toy", mine.params, networks={"mine": other}).pending()
+    pending = plan(mine.toy, networks={"mine": other}).pending()
     assert {cell.variant for cell in pending} == {"mine", "spade"}
     mine.score(networks={"mine": other})
     for key, result in results(mine).items():
@@ -316,7 +317,7 @@ def test_another_network_of_the_same_name_recomputes_its_cells_and_no_others(min
 @pytest.mark.parametrize("hierarchies", [(2,), (1, 2, 3)])
 def test_a_network_with_another_number_of_maps_is_refused(mine, hierarchies):
     with pytest.raises(InputError, match=f"network 'mine' returned {len(hierarchies)} feature maps"):
-        score_dataset("toy", mine.params, networks={"mine": SmallPyramid(hierarchies)}, show_progress=False)
+        score_dataset(mine.toy, networks={"mine": SmallPyramid(hierarchies)}, show_progress=False)
 
 
 def test_a_network_may_stand_for_a_backbone_whose_weights_are_missing(project):
