@@ -4,11 +4,13 @@ They let the whole suite run, and be tested, where no dataset can be downloaded.
 ones: a score on them says that the code works, not how well the method does.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from patchcore_core.datasets.images import map_ahead
 from patchcore_core.datasets.synthetic import mstc, mtd, mvtec
 from patchcore_core.errors import InputError
 from patchcore_core.progress import progress_bar
@@ -43,8 +45,7 @@ def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
     try:
         jobs = list(DATASETS[dataset](seed))
         with progress_bar(len(jobs), f"drawing synthetic {dataset}", unit="job") as bar:
-            for job in jobs:
-                job(scratch)
+            for _ in map_ahead(lambda job: job(scratch), jobs, workers=os.cpu_count() or 1):
                 bar.update(1)
         scratch.chmod(0o755)  # mkdtemp makes it readable by its owner alone
         scratch.replace(root)
