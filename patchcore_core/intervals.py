@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import label as label_regions
 
 from patchcore_core import metrics
 
@@ -111,7 +110,7 @@ def bootstrap_mean_auroc(
 
 
 def pixel_statistics(
-    masks: ArrayLike, maps: ArrayLike, *, thresholds: int = THRESHOLDS, max_fpr: float = 0.3
+    masks: ArrayLike | metrics.Regions, maps: ArrayLike, *, thresholds: int = THRESHOLDS, max_fpr: float = 0.3
 ) -> PixelStatistics:
     """Count once, image by image, what `pixel_replicates` then adds up for any resample.
 
@@ -131,23 +130,22 @@ def pixel_statistics(
         raise ValueError(f"thresholds={thresholds} must be at least 2")
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
-    masks, maps = _masks_and_maps(masks, maps)
+    regions, maps = _regions_and_maps(masks, maps)
+    masks = regions.masks
     levels = _levels(masks, maps, thresholds)
     shape = (len(masks), len(levels))
     anomalous, covered = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    both, pro = np.zeros(shape, dtype=np.float32), np.full(len(masks), np.nan)
-    for number, (mask, values) in enumerate(zip(masks, maps, strict=True)):
+    both = np.zeros(shape, dtype=np.float32)
+    for number, (mask, values, place) in enumerate(zip(masks, maps, regions.of_images(), strict=True)):
         both[number] = _at_least(levels, values.ravel())
-        if not mask.any():
+        scores, numbers = values[mask], regions.numbers[place]
+        if not len(scores):
             continue
-        anomalous[number] = _at_least(levels, values[mask])
-        regions, count = label_regions(mask, structure=metrics.EIGHT_CONNECTED)
-        for region in range(1, count + 1):
-            found = values[regions == region]
+        anomalous[number] = _at_least(levels, scores)
+        for region in range(1, numbers.max() + 1):
+            found = scores[numbers == region]
             covered[number] += _at_least(levels, found) / len(found)
-        if not mask.all():
-            pro[number] = metrics.pro_per_image(mask[None], values[None], max_fpr)
-    return PixelStatistics(both - anomalous, anomalous, covered, pro, max_fpr)
+    return PixelStatistics(both - anomalous, anomalous, covered, metrics.pro_of_images(regions, maps, max_fpr), max_fpr)
 
 
 def pixel_replicates(
@@ -327,16 +325,15 @@ def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np
     return labels.astype(bool), np.atleast_2d(scores)
 
 
-def _masks_and_maps(masks: ArrayLike, maps: ArrayLike) -> tuple[NDArray[np.bool_], NDArray]:
-    """Both (n, H, W), masks as truth values, maps finite."""
-    masks, maps = np.asarray(masks), np.asarray(maps)
-    if masks.ndim != 3 or masks.shape != maps.shape:
-        raise ValueError(f"masks {masks.shape} and maps {maps.shape} must both be (n, H, W)")
-    if masks.dtype != bool and not np.isin(masks, (0, 1)).all():
+def _regions_and_maps(masks: ArrayLike | metrics.Regions, maps: ArrayLike) -> tuple[metrics.Regions, NDArray]:
+    """Both of (n, H, W), masks with their regions, maps finite."""
+    given, maps = masks.masks if isinstance(masks, metrics.Regions) else np.asarray(masks), np.asarray(maps)
+    if given.ndim != 3 or given.shape != maps.shape:
+        raise ValueError(f"masks {given.shape} and maps {maps.shape} must both be (n, H, W)")
+    if given.dtype != bool and not np.isin(given, (0, 1)).all():
         raise ValueError("masks must hold 0 and 1 only")
     if not np.isfinite(maps).all():
         raise ValueError("maps hold NaN or infinite values")
-    masks = masks.astype(bool)
-    if masks.all() or not masks.any():
+    if given.all() or not given.any():
         raise ValueError("masks must hold both nominal and anomalous pixels")
-    return masks, maps
+    return masks if isinstance(masks, metrics.Regions) else metrics.Regions.label(given), maps
