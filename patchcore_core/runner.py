@@ -14,17 +14,20 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import nbformat
-import papermill
-import yaml
-from nbclient.exceptions import DeadKernelError
-from nbconvert import HTMLExporter
-from nbformat import NotebookNode
+# jsonschema can do without: it compiles a grammar for a second, to check addresses that notebooks do not have.
+sys.modules.setdefault("rfc3987_syntax", None)
 
-from patchcore_core.errors import InputError, exit_on_input_error
-from patchcore_core.files import atomic_path, write_text
-from patchcore_core.params import load_params
-from patchcore_core.progress import RUNNER_VARIABLE
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+import yaml  # noqa: E402
+from nbclient.exceptions import DeadKernelError  # noqa: E402
+from nbconvert import HTMLExporter  # noqa: E402
+from nbformat import NotebookNode  # noqa: E402
+
+from patchcore_core.errors import InputError, exit_on_input_error  # noqa: E402
+from patchcore_core.files import atomic_path, write_text  # noqa: E402
+from patchcore_core.params import load_params  # noqa: E402
+from patchcore_core.progress import RUNNER_VARIABLE  # noqa: E402
 
 KERNEL = "python3"
 # The kernel's own log says nothing about the notebook; progress bars belong in the terminal, not in the notebook.
