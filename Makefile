@@ -12,6 +12,9 @@ ZEN_4 := $(shell awk '/AuthenticAMD/ {amd=1} /^cpu family.*: 25$$/ {zen=1} /avx5
 ifdef ZEN_4
 export NPY_DISABLE_CPU_FEATURES ?= X86_V4
 endif
+# Threads that wait for each other go to sleep after some microseconds. By default they spin three hundred times as long,
+# and take the processor from whatever else runs: on a busy machine everything then takes many times as long.
+export GOMP_SPINCOUNT ?= 1000
 # What `make paper` and `make results` are told: where the images lie, and on which device to compute.
 SOURCES = $(if $(MVTEC),--set 'datasets.mvtec.source=$(MVTEC)') $(if $(MTD),--set 'datasets.mtd.source=$(MTD)') \
 	$(if $(MSTC),--set 'datasets.mstc.source=$(MSTC)') $(if $(DEVICE),--set execution.device=$(DEVICE))

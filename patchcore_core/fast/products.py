@@ -51,11 +51,12 @@ class Product:
         self._room: Tensor | None = None
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
-        """(n, d) @ (d, m); the same m each time."""
-        if self._room is None or len(self._room) < len(left):
+        """(n, d) @ (d, m)."""
+        n, m = len(left), right.shape[1]
+        if self._room is None or len(self._room) < n * m:
             self._room = None  # the old room is given back before a larger one is asked for
-            self._room = left.new_empty(len(left), right.shape[1])
-        return torch.mm(left, right, out=self._room[: len(left)])
+            self._room = left.new_empty(n * m)
+        return torch.mm(left, right, out=self._room[: n * m].view(n, m))
 
 
 def half_distance_factors(rows: Tensor, centre: Tensor) -> Tensor:

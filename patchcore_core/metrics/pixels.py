@@ -10,6 +10,7 @@ anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float3
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,10 +31,12 @@ class Regions:
 
     Attributes:
         masks: (n, H, W), True where anomalous.
-        shares: for each anomalous pixel, in the order of `masks`, one over the size of its region.
+        numbers: for each anomalous pixel, in the order of `masks`, the number of its region in its image, from 1.
+        shares: for each of them, one over the size of its region.
     """
 
     masks: NDArray[np.bool_]
+    numbers: NDArray[np.int32]
     shares: NDArray[np.float64]
 
     @classmethod
@@ -47,11 +50,17 @@ class Regions:
         if masks.ndim != 3:
             raise ValueError(f"masks {masks.shape} must be (n, H, W)")
         masks = truth_values(masks, "masks")
-        shares = [np.empty(0)]
+        numbers, shares = [np.empty(0, np.int32)], [np.empty(0)]
         for mask in masks[masks.any(axis=(1, 2))]:
             of_pixels = label_regions(mask, structure=EIGHT_CONNECTED)[0][mask]
+            numbers.append(of_pixels)
             shares.append(1 / np.bincount(of_pixels)[of_pixels])
-        return cls(masks, np.concatenate(shares))
+        return cls(masks, np.concatenate(numbers), np.concatenate(shares))
+
+    def of_images(self) -> list[slice]:
+        """Where the anomalous pixels of each image stand in `numbers` and `shares`."""
+        ends = np.cumsum(self.masks.sum(axis=(1, 2)))
+        return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
@@ -112,19 +121,26 @@ def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 
         ValueError: as `pro`, or no image has both nominal and anomalous pixels.
     """
     regions, maps = _regions_and_maps(masks, maps)
-    pixels = regions.masks.sum(axis=(1, 2))
-    both = (pixels > 0) & (pixels < regions.masks[0].size)
-    if not both.any():
+    values = pro_of_images(regions, maps, max_fpr)
+    if np.isnan(values).all():
         raise ValueError("no image has both nominal and anomalous pixels")
-    ends = np.cumsum(pixels)
-    return float(
-        np.mean(
-            [
-                _pro(_curve(regions.masks[i], regions.shares[ends[i] - pixels[i] : ends[i]], maps[i]), max_fpr)
-                for i in np.flatnonzero(both)
-            ]
-        )
-    )
+    return float(values[~np.isnan(values)].mean())
+
+
+def pro_of_images(regions: Regions, maps: NDArray, max_fpr: float = 0.3) -> NDArray[np.float64]:
+    """`pro` of each image by itself, (n,); NaN where `pro_per_image` leaves it out."""
+    places = regions.of_images()
+    pixels = np.array([place.stop - place.start for place in places])
+    values = np.full(len(maps), np.nan)
+
+    def work(images: NDArray) -> None:
+        for i in images:
+            values[i] = _pro(_curve(regions.masks[i], regions.shares[places[i]], maps[i], parts=1), max_fpr)
+
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(work, np.array_split(np.flatnonzero((pixels > 0) & (pixels < maps[0].size)), cores)))
+    return values
 
 
 @dataclass(frozen=True)
@@ -138,18 +154,20 @@ class _Curve:
     covered: NDArray[np.float64]  # (t,) mean share of the regions' pixels that score as high
 
 
-def _curve(masks: NDArray, shares: NDArray, maps: NDArray) -> _Curve:
+def _curve(masks: NDArray, shares: NDArray, maps: NDArray, *, parts: int | None = None) -> _Curve:
+    if parts is None:
+        parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
     # Nominal pixels are most of the test set: parts of them are sorted side by side, meanwhile thresholds are found.
-    parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
-    with ThreadPoolExecutor(parts) as pool:
-        sorting = pool.map(_sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
+    with ThreadPoolExecutor(parts) if parts > 1 else nullcontext() as pool:
+        side_by_side = pool.map if pool else map
+        sorting = side_by_side(_sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
         scores = maps[masks]
         order = np.argsort(-scores)
         ranked = scores[order]
         first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
         covered = np.cumsum(np.add.reduceat(shares[order], first))
         nominal = list(sorting)
-        ranks = pool.map(partial(_ranks, nominal), np.array_split(ranked[first], parts))
+        ranks = side_by_side(partial(_ranks, nominal), np.array_split(ranked[first], parts))
         above, reached = np.concatenate(list(ranks), axis=1)
     return _Curve(
         nominal=masks.size - len(scores),

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from patchcore_core.common.progress import progress_bar
@@ -44,12 +43,17 @@ class Spade(GalleryDetector):
         check_test(test, self._nominal)
         (pooled, pyramids), (nominal_pooled, gallery) = test, self._nominal
         scores, images = nearest_images(pooled, nominal_pooled, self.config.neighbour_images)
-        distances = []
+        distances = pyramids.new_empty(pyramids.shape[:3])
+        # Images that resemble the same nominal ones, as all do where there are no more than K, share one search.
+        galleries, member_of = images.sort(dim=1).values.unique(dim=0, return_inverse=True)
         with progress_bar(len(pyramids), "SPADE correspondences", unit="image", show=self.progress) as bar:
-            for queries, found in zip(pyramids, images, strict=True):
-                distances.append(correspondence_distances(queries, gallery[found], self.config.neighbour_pixels))
-                bar.update()
-        distances = torch.stack(distances)
+            for number, found in enumerate(galleries):
+                alike = (member_of == number).nonzero()[:, 0]
+                of_all = len(found) == len(gallery)
+                distances[alike] = correspondence_distances(
+                    pyramids[alike], gallery if of_all else gallery[found], self.config.neighbour_pixels
+                )
+                bar.update(len(alike))
         return Prediction(
             scores=scores,
             maps=anomaly_maps(distances, size, sigma=self.config.smoothing_sigma),
@@ -58,18 +62,18 @@ class Spade(GalleryDetector):
 
 
 def correspondence_distances(queries: Tensor, gallery: Tensor, k: int) -> Tensor:
-    """Score the pixels of one image by their mean distance to the k nearest of all pixels of a gallery.
+    """Score the pixels of images by their mean distance to the k nearest of all pixels of a gallery.
 
     Cohen & Hoshen (2020), Eq. 3.
 
     Args:
-        queries: (h, w, d) pyramid features of the image.
-        gallery: (m, h, w, d) those of the nominal images that resemble it.
+        queries: (n, h, w, d) pyramid features of the images.
+        gallery: (m, h, w, d) those of the nominal images that resemble them.
         k: kappa; all pixels of the gallery where there are fewer.
 
     Returns:
-        (h, w) mean L2 distances.
+        (n, h, w) mean L2 distances.
     """
     bank = gallery.flatten(0, 2)
-    distances, _ = nearest(queries.flatten(0, 1), bank, min(k, len(bank)))
-    return distances.mean(dim=1).view(queries.shape[:2])
+    distances, _ = nearest(queries.flatten(0, 2), bank, min(k, len(bank)))
+    return distances.mean(dim=1).view(queries.shape[:3])

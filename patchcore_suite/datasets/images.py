@@ -1,23 +1,26 @@
-"""Image files become tensors, and masks become arrays, in the same way everywhere."""
+"""Image files become tensors, and masks become arrays, in the same way everywhere.
+
+Torch and torchvision, which take seconds to import, are imported where images are brought to size: what only asks how
+they would be, as params.yaml does, goes without.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as transforms
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, open_stack, read_frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -43,13 +46,15 @@ def read_image(record: Record) -> Image.Image:
     return image.convert("RGB")
 
 
-def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> "Tensor":
     """Bring an RGB image to size; bilinear and antialiased, as torchvision does.
 
     Returns:
         (3, h, w) float32 in [0, 1].
     """
-    return transforms.to_tensor(_fit(image, preprocessing, InterpolationMode.BILINEAR))
+    from torchvision.transforms.functional import to_tensor
+
+    return to_tensor(_fit(image, preprocessing, "bilinear"))
 
 
 def read_mask(record: Record) -> np.ndarray:
@@ -71,8 +76,8 @@ def mask_array(mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Bring a (h, w) bool mask to the size of its image by the rule `preprocessing.masks`, with the same crop."""
     if preprocessing.masks == "bilinear":
         grey = Image.fromarray(mask.astype(np.uint8) * 255)
-        return np.asarray(_fit(grey, preprocessing, InterpolationMode.BILINEAR)) == 255
-    return np.asarray(_fit(Image.fromarray(mask), preprocessing, InterpolationMode.NEAREST))
+        return np.asarray(_fit(grey, preprocessing, "bilinear")) == 255
+    return np.asarray(_fit(Image.fromarray(mask), preprocessing, "nearest"))
 
 
 def mask_values(record: Record) -> np.ndarray:
@@ -101,7 +106,7 @@ def foreground(values: np.ndarray) -> np.ndarray:
     return values >= (half if values.max() >= half else 1)
 
 
-class Batches(Iterator[Tensor]):
+class Batches(Iterator["Tensor"]):
     """Images read in order, some at a time; `operator.length_hint` says how many batches are left.
 
     Args:
@@ -128,7 +133,7 @@ class Batches(Iterator[Tensor]):
         self._left = -(-len(records) // batch_size)
         self._read = _read_batches(records, preprocessing, batch_size, workers, description)
 
-    def __next__(self) -> Tensor:
+    def __next__(self) -> "Tensor":
         batch = next(self._read)
         self._left -= 1
         return batch
@@ -139,10 +144,12 @@ class Batches(Iterator[Tensor]):
 
 def _read_batches(
     records: Sequence[Record], preprocessing: Preprocessing, batch_size: int, workers: int, description: str | None
-) -> Iterator[Tensor]:
+) -> Iterator["Tensor"]:
+    import torch
+
     parts = [records[start : start + batch_size] for start in range(0, len(records), batch_size)]
 
-    def read(part: Sequence[Record]) -> list[Tensor]:
+    def read(part: Sequence[Record]) -> list["Tensor"]:
         return [image_tensor(read_image(record), preprocessing) for record in part]
 
     size = None
@@ -195,8 +202,11 @@ def _decode(path: Path) -> Image.Image:
     return upright
 
 
-def _fit(image: Image.Image, preprocessing: Preprocessing, interpolation: InterpolationMode) -> Image.Image:
+def _fit(image: Image.Image, preprocessing: Preprocessing, interpolation: str) -> Image.Image:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as transforms
+
     size = preprocessing.size((image.height, image.width))
-    resize = preprocessing.resize
-    resized = transforms.resize(image, list(resize) if isinstance(resize, tuple) else resize, interpolation)
+    resize = list(preprocessing.resize) if isinstance(preprocessing.resize, tuple) else preprocessing.resize
+    resized = transforms.resize(image, resize, InterpolationMode(interpolation))
     return transforms.center_crop(resized, size) if preprocessing.crop else resized

@@ -115,16 +115,17 @@ def pixel_metric_intervals(dataset: ProjectDataset, *, show_progress: bool = Tru
         for number, category in enumerate(manifest.categories):
             records = manifest.records(category, "test")
             labels = [record.label for record in records]
-            masks: dict[Preprocessing, NDArray[np.bool_] | None] = {}
+            masks: dict[Preprocessing, metrics.Regions | None] = {}
             for variant in dict.fromkeys(cell["variant"] for cell in index.cells):
                 of_seeds = []
                 for _, result in index.results(folder, category=category, variant=variant):
                     preprocessing = Preprocessing(**result.stamp["preprocessing"])
                     if preprocessing not in masks:
-                        masks[preprocessing] = ground_truth(records, preprocessing)
+                        given = ground_truth(records, preprocessing)
+                        masks[preprocessing] = None if given is None else metrics.Regions.label(given)
                     given = masks[preprocessing]
-                    if result.distances is not None and given is not None and given.any():
-                        of_seeds.append(pixel_statistics(given, maps_of(result, given.shape[1:])))
+                    if result.distances is not None and given is not None and given.masks.any():
+                        of_seeds.append(pixel_statistics(given, maps_of(result, given.masks.shape[1:])))
                     bar.update(1)
                 if of_seeds:
                     drawn.setdefault(variant, {})[category] = pixel_replicates(labels, of_seeds, category=number)

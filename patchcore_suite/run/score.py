@@ -17,7 +17,7 @@ from patchcore_core.common.files import sha256_file, sha256_json, write_json
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.detector import Detector, generator
-from patchcore_core.neighbours import nearest
+from patchcore_core.neighbours import Index
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.cells import Cell, Network, Plan, plan
@@ -25,6 +25,8 @@ from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.settings.project import Project, ProjectDataset
+
+SEARCHED_AT_ONCE = 2**16  # patches, for the covering radius
 
 
 def score_dataset(
@@ -198,12 +200,11 @@ def _run_cell(
     prediction = model.predict_described(test, size)
     predicted = time.perf_counter()
     measured = {"image_size": list(size), "nominal_images": len(nominal[0])}
-    bank = getattr(model, "memory_bank", None)
+    bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
     if bank is not None:
         measured["memory_bank"] = list(bank.shape)
     if bank is not None and cell.covering_radius:
-        measured["covering_radius"] = float(nearest(nominal[0].flatten(0, 2), bank)[0].max())
-    kept = getattr(model, "coreset_indices", None)
+        measured["covering_radius"] = _covering_radius(nominal[0].flatten(0, 2), bank, kept)
     result = RawResult(
         scores=prediction.scores.cpu().numpy(),
         distances=_array(prediction.distances, np.float32),
@@ -223,6 +224,17 @@ def _run_cell(
     }
     write_json(path.with_suffix(".json"), timing)
     result.write(path)
+
+
+def _covering_radius(rows: Tensor, bank: Tensor, kept: Tensor | None) -> float:
+    """Largest distance from any row (n, d) to the bank; those that it keeps are at none, and need no search."""
+    apart = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    if kept is not None:
+        apart[kept] = False
+    if not apart.any():
+        return 0.0
+    index = Index(bank)
+    return max(float(index.nearest(rows[some])[0].max()) for some in apart.nonzero()[:, 0].split(SEARCHED_AT_ONCE))
 
 
 def _array(values: Tensor | None, kind: type) -> np.ndarray | None:

@@ -56,6 +56,13 @@ def test_it_equals_brute_force(search, k):
     check(noise(300), noise(50, seed=1), k, search)
 
 
+@pytest.mark.parametrize("rows", [127, 128, 129, 256, 300, 1000])
+def test_a_bank_in_parts_is_searched_whole(rows, monkeypatch):
+    monkeypatch.setattr(searches, "PART_ROWS", 128)
+    check(noise(300), noise(rows, seed=1), 1, "torch")
+    check(noise(300), noise(300)[torch.arange(rows) % 100], 1, "torch")  # each row again in other parts
+
+
 @both
 @pytest.mark.parametrize("k", [1, 5])
 def test_it_equals_brute_force_far_from_the_origin(search, k):

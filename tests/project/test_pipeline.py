@@ -102,6 +102,17 @@ def test_the_walk_over_imports_finds_what_python_loads():
     assert "patchcore_suite/report/page.py" not in found
 
 
+@pytest.mark.parametrize(
+    "modules",
+    [["run.notebook"], ["run.prepare"], ["paper.tables", "results.study_tables", "results.sentences", "figures"]],
+)
+def test_what_runs_no_network_starts_without_torch(modules):
+    imports = "".join(f"import patchcore_suite.{module}; " for module in modules)
+    code = f"{imports} import sys; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
 @each_stage
 def test_a_stage_depends_on_every_module_that_it_runs(stage):
     missing = [file for file in modules_run(stage) if not any(covers(entry, file) for entry in stage["deps"])]

@@ -4,6 +4,7 @@ They let the whole suite run, and be tested, where no dataset can be downloaded.
 ones: a score on them says that the code works, not how well the method does.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.images import map_ahead
 from patchcore_suite.datasets.synthetic import mstc, mtd, mvtec
 
 Job = Callable[[Path], None]  # writes a few files below the root it is given
@@ -43,8 +45,7 @@ def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
     try:
         jobs = list(DATASETS[dataset](seed))
         with progress_bar(len(jobs), f"drawing synthetic {dataset}", unit="job") as bar:
-            for job in jobs:
-                job(scratch)
+            for _ in map_ahead(lambda job: job(scratch), jobs, workers=os.cpu_count() or 1):
                 bar.update(1)
         scratch.chmod(0o755)  # mkdtemp makes it readable by its owner alone
         scratch.replace(root)

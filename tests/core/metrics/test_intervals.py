@@ -176,6 +176,13 @@ def test_a_resample_without_a_defect_has_no_pixel_metrics():
     assert np.isnan(resampled_pixel_metrics(statistics, np.array([[1, 3, 0, 0]]))).all()
 
 
+def test_masks_whose_regions_are_labelled_already_are_counted_alike():
+    masks, maps = located(0)
+    given, labelled = pixel_statistics(masks, maps), pixel_statistics(metrics.Regions.label(masks), maps)
+    for name in ("nominal", "anomalous", "covered", "pro"):
+        np.testing.assert_array_equal(getattr(labelled, name), getattr(given, name))
+
+
 def test_an_image_that_is_all_defect_has_no_pro_of_its_own():
     masks, maps = located(0)
     masks[-1] = True

@@ -482,3 +482,10 @@ def test_pixel_metrics_hold_no_more_than_they_say(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < MEMORY_FACTOR * maps.nbytes
+
+
+def test_pixels_name_their_region_and_images_their_pixels():
+    masks = np.array([[[1, 0, 1], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 1], [0, 1, 0]]])
+    regions = Regions.label(masks)
+    assert [regions.numbers[place].tolist() for place in regions.of_images()] == [[1, 2, 1], [], [1, 1]]
+    assert [regions.shares[place].tolist() for place in regions.of_images()] == [[0.5, 1, 0.5], [], [0.5, 0.5]]

@@ -30,10 +30,10 @@ def test_an_image_is_scored_by_its_mean_distance_to_the_nearest_images():
 
 def test_a_pixel_may_correspond_to_any_pixel_of_the_gallery():
     gallery = torch.tensor([[[[0.0], [10.0]]], [[[4.0], [30.0]]]])  # two images of 1 x 2 pixels
-    queries = torch.tensor([[[11.0], [3.0]]])
-    assert correspondence_distances(queries, gallery, 1).tolist() == [[1, 1]]
-    assert correspondence_distances(queries, gallery, 2).tolist() == [[4, 2]]
-    assert correspondence_distances(queries, gallery, 9).tolist() == [[(11 + 1 + 7 + 19) / 4, (3 + 7 + 1 + 27) / 4]]
+    queries = torch.tensor([[[[11.0], [3.0]]]])
+    assert correspondence_distances(queries, gallery, 1).tolist() == [[[1, 1]]]
+    assert correspondence_distances(queries, gallery, 2).tolist() == [[[4, 2]]]
+    assert correspondence_distances(queries, gallery, 9).tolist() == [[[(11 + 1 + 7 + 19) / 4, (3 + 7 + 1 + 27) / 4]]]
 
 
 # Against plain loops
@@ -105,6 +105,18 @@ def test_progress_is_shown_where_asked_for(capsys):
     assert "SPADE correspondences" in capsys.readouterr().err
     spade().fit(pictures(2)).predict(pictures(2))
     assert capsys.readouterr().err == ""
+
+
+def test_images_that_resemble_the_same_nominal_ones_in_another_order_share_a_search(monkeypatch):
+    searched = []
+
+    def counted(queries, gallery, k):
+        searched.append(len(queries))
+        return correspondence_distances(queries, gallery, k)
+
+    monkeypatch.setattr("patchcore_suite.baselines.spade.correspondence_distances", counted)
+    spade(neighbour_images=50).fit(pictures(4)).predict(pictures(3, seed=1))
+    assert searched == [3]
 
 
 # Bad input

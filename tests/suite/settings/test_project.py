@@ -35,5 +35,5 @@ def test_datasets_come_by_name_and_an_unknown_one_is_an_error_that_lists_them(pr
     found = load_project(project.root / "params.yaml") if project.params else None
     assert list(found.datasets) == ["toy"]
     assert found.datasets["toy"] == found.dataset("toy")
-    with pytest.raises(InputError, match="'tyo' is not in .*\n.*known: toy"):
+    with pytest.raises(InputError, match="known: toy"):
         Project(project.params).dataset("tyo")
