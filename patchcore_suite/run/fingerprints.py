@@ -38,7 +38,7 @@ def code_fingerprint(*modules: str, project: Path = PROJECT) -> str:
         ast.parse(_file(name, project).read_text(encoding="utf-8"))
         for name in sorted(reached(*modules, project=project))
     ]
-    return sha256_json([ast.dump(_without_docstrings(tree)) for tree in trees])
+    return sha256_json([_described(_without_docstrings(tree)) for tree in trees])
 
 
 def reached(*modules: str, project: Path = PROJECT) -> set[str]:
@@ -76,3 +76,13 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree
+
+
+def _described(node: object) -> object:
+    """A syntax tree as values; what is absent is left out, so that every version of Python says the same."""
+    if isinstance(node, ast.AST):
+        fields = {name: _described(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
+        return [type(node).__name__, fields]
+    if isinstance(node, list):
+        return [_described(item) for item in node]
+    return repr(node)

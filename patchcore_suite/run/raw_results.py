@@ -1,5 +1,6 @@
 """The files of raw results: patch distances and image scores, before any metric."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import atomic_path, sha256_file, write_json
+from patchcore_core.common.files import atomic_path, write_json
 
-SCHEMA = 2
+SCHEMA = 3
 INDEX_FILE = "index.json"
 
 
@@ -44,8 +45,9 @@ class RawResult:
         """Write the result, whole or not at all; equal results give equal bytes."""
         given = {name: getattr(self, name) for name in self.ARRAYS}
         arrays = {name: np.ascontiguousarray(array) for name, array in given.items() if array is not None}
-        with atomic_path(path) as temporary:
-            save_file(arrays, temporary, metadata={"stamp": json.dumps(self.stamp, sort_keys=True)})
+        about = {"sha256": _content_sha256(self.stamp, arrays), "stamp": self.stamp}
+        with atomic_path(path) as temporary:  # one entry: safetensors writes several in an order of chance
+            save_file(arrays, temporary, metadata={"about": json.dumps(about, sort_keys=True)})
 
     @classmethod
     def read(cls, path: Path) -> "RawResult":
@@ -57,7 +59,10 @@ class RawResult:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in cls.ARRAYS if name in file.keys()}  # noqa: SIM118
-                return cls(**arrays, stamp=json.loads(file.metadata()["stamp"]))
+                about = json.loads(file.metadata()["about"])
+            if about["sha256"] != _content_sha256(about["stamp"], arrays):
+                raise ValueError("its content is not what was written")
+            return cls(**arrays, stamp=about["stamp"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the result {path} is missing or damaged: {error}", remedy="run `dvc repro -f` on its score stage"
@@ -72,7 +77,9 @@ class ScoreIndex:
         dataset: its name.
         synthetic: whether its images are generated.
         source: "synthetic", "download" or "folder".
-        cells: one mapping a result: category, variant, shots (None: all nominal images), seed, file, sha256.
+        cells: one mapping a result: category, variant, shots (None: all nominal images), seed, file,
+            and key, the hash of all that determines it. What a machine makes of it, to the last digit, is not here:
+            so the index is the same on all of them.
         weights_missing: one mapping a variant that could not run for want of weights: variant, remedy.
     """
 
@@ -115,8 +122,16 @@ class ScoreIndex:
                 continue
             path = folder / cell["file"]
             result = RawResult.read(path)
-            if sha256_file(path) != cell["sha256"]:
+            if result.stamp.get("key") != cell["key"]:
                 raise InputError(
                     f"the result {path} is not the one in the index", remedy=f"run `dvc repro -f score@{folder.name}`"
                 )
             yield cell, result
+
+
+def _content_sha256(stamp: Mapping[str, object], arrays: Mapping[str, NDArray]) -> str:
+    """What a damaged file is told by."""
+    digest = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_file, sha256_json, write_json
+from patchcore_core.common.files import sha256_json, write_json
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.detector import Detector, generator
@@ -87,7 +87,7 @@ def collect(work: Plan) -> ScoreIndex:
                 "shots": cell.shots,
                 "seed": cell.seed,
                 "file": cell.file,
-                "sha256": sha256_file(target),
+                "key": cell.key,
             }
         )
     index = ScoreIndex(
@@ -199,7 +199,7 @@ def _run_cell(
     fitted = time.perf_counter()
     prediction = model.predict_described(test, size)
     predicted = time.perf_counter()
-    measured = {"image_size": list(size), "nominal_images": len(nominal[0])}
+    measured = {"image_size": list(size), "nominal_images": len(nominal[0]), "key": cell.key}
     bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
     if bank is not None:
         measured["memory_bank"] = list(bank.shape)

@@ -5,7 +5,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from patchcore_core import InputError
-from patchcore_core.common.files import sha256_file
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 
 
@@ -17,7 +16,7 @@ def result(seed=0, n=3):
         distances=rng.random((n, 2, 4), dtype=np.float32),
         indices=rng.integers(0, 9, (n, 2, 4), dtype=np.int32),
         coreset_indices=rng.permutation(9).astype(np.int32),
-        stamp={"variant": "one", "seed": seed, "crop": None, "name": "σ"},
+        stamp={"variant": "one", "seed": seed, "crop": None, "name": "σ", "key": f"{seed:064}"},
     )
 
 
@@ -41,7 +40,7 @@ def indexed(tmp_path):
                 "shots": None,
                 "seed": 0,
                 "file": file,
-                "sha256": sha256_file(folder / file),
+                "key": f"{len(cells):064}",
             }
         )
     index = ScoreIndex(
@@ -128,6 +127,17 @@ def test_a_cut_result_is_named(tmp_path):
         RawResult.read(path)
 
 
+@pytest.mark.parametrize("place", [-1, -200])
+def test_a_flipped_byte_is_noticed(tmp_path, place):
+    path = tmp_path / "result.safetensors"
+    result().write(path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="missing or damaged: its content is not what was written"):
+        RawResult.read(path)
+
+
 def test_other_tensors_are_no_result(tmp_path):
     save_file({"scores": np.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="missing or damaged"):
@@ -192,7 +202,7 @@ def test_a_folder_without_a_readable_index_has_no_results(tmp_path, content):
         ScoreIndex.read(tmp_path / "toy")
 
 
-@pytest.mark.parametrize("content", ["{}", '{"schema": 0}', '{"schema": 1}', "[]"])
+@pytest.mark.parametrize("content", ["{}", '{"schema": 0}', '{"schema": 2}', "[]"])
 def test_an_index_of_another_version_is_refused(indexed, content):
     (indexed / "index.json").write_text(content)
     with pytest.raises(InputError, match="another version"):
@@ -200,4 +210,4 @@ def test_an_index_of_another_version_is_refused(indexed, content):
 
 
 def test_an_index_says_its_schema(indexed):
-    assert json.loads((indexed / "index.json").read_text())["schema"] == 2
+    assert json.loads((indexed / "index.json").read_text())["schema"] == 3
