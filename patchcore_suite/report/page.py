@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
-from patchcore_core.common.files import write_text
+from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import chart, packed_library, points
 from patchcore_suite.report.links import Links, describe_dataset
@@ -159,6 +159,9 @@ def main() -> None:
     project = load_project()
     write_text(project.page, build_report(project))
     write_plots(project)
+    # What DVC knows the page by: the page itself names the machine, and so is another on each.
+    contents = [{"section": key, "tables": tables, "figures": figures} for key, _, tables, figures in PAPER_SECTIONS]
+    write_json(project.reports / "contents.json", contents)
     print(f"report: {project.page}")
 
 

@@ -142,6 +142,11 @@ class ProjectDataset:
         return self.project.path(f"reports/metrics/{self.name}.json")
 
     @property
+    def evaluated(self) -> Path:
+        """The file that says which raw results the metrics are of; not in Git, so that every copy computes them."""
+        return self.project.path(f"reports/metrics/{self.name}_evaluated.json")
+
+    @property
     def timings(self) -> Path:
         """The file of how long each raw result took."""
         return self.project.timings / f"{self.name}.json"

@@ -11,7 +11,8 @@ from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.sources import COMPLETE, COMPLETE_SCENES, images_of, scope
 from patchcore_suite.results.study_metrics import read_intervals
 from patchcore_suite.run import controls
-from patchcore_suite.run.evaluate import COLUMNS, INTERVAL_COLUMNS
+from patchcore_suite.run.evaluate import COLUMNS
+from patchcore_suite.run.intervals import INTERVAL_COLUMNS
 from patchcore_suite.run.raw_results import ScoreIndex
 
 WIDE = {"backbone": "wide_resnet50_2", "dimension": 1024}

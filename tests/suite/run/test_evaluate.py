@@ -18,22 +18,11 @@ from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.datasets.records import Record
-from patchcore_suite.run import evaluate
+from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
-from patchcore_suite.run.evaluate import (
-    ceiling,
-    evaluate_dataset,
-    ground_truth,
-    headline,
-    image_metric_intervals,
-    main,
-    maps_of,
-    pixel_metric_intervals,
-    result_metrics,
-    summarise,
-)
+from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.run.result_metrics import ceiling, ground_truth, maps_of, result_metrics
 from patchcore_suite.settings.project import Project
 
 METRICS = {
@@ -52,10 +41,6 @@ METRICS = {
     "pro_per_image",
     "defects_cropped_away",
 }
-
-
-def records_of(labels):
-    return [Record(f"{i}.png", "bolt", "test", label, "dent" if label else "good") for i, label in enumerate(labels)]
 
 
 def result_of(distances, *, stamp=None, **config):
@@ -80,12 +65,18 @@ def write_metrics(project, monkeypatch):
 
 def table(rows, *, shots=None):
     """Metrics in long form of rows without shots."""
-    return pd.DataFrame([[*row[:3], shots, *row[3:]] for row in rows], columns=evaluate.COLUMNS).astype(
-        {"shots": "Int64"}
-    )
+    return pd.DataFrame([[*row[:3], shots, *row[3:]] for row in rows], columns=COLUMNS).astype({"shots": "Int64"})
 
 
 # One result
+
+
+def measured(result, labels, regions):
+    """The metrics of a result, with its maps where there can be any."""
+    mapped = result.distances is not None and regions is not None and regions.masks.any()
+    return result_metrics(
+        result, np.array(labels), regions, maps_of(result, regions.masks.shape[1:]) if mapped else None
+    )
 
 
 def test_four_images_of_four_patches_by_hand():
@@ -94,7 +85,7 @@ def test_four_images_of_four_patches_by_hand():
     distances = [[[1, 0], [0, 0]], [[3, 0], [0, 0]], [[0, 2], [0, 0]], [[0, 0], [4, 0]]]
     masks = np.zeros((4, 2, 2), dtype=bool)
     masks[2, 0, 1] = masks[3, 1, 0] = True
-    found = result_metrics(result_of(distances, smoothing_sigma=0), records_of([0, 0, 1, 1]), Regions.label(masks))
+    found = measured(result_of(distances, smoothing_sigma=0), [0, 0, 1, 1], Regions.label(masks))
     assert found["image_auroc"] == 0.75
     assert found["image_auroc_reweighted"] == 0.25  # here they are the scores' negatives
     # From 2 up, both anomalous images are called and one nominal one; from 4 up, one anomalous image alone.
@@ -118,8 +109,7 @@ def test_maps_are_made_with_the_sigma_of_the_results_config():
     masks = np.zeros((4, 32, 32), dtype=bool)
     masks[2:, 8:20, 8:20] = True
     sharp, smooth = (
-        result_metrics(result_of(distances, smoothing_sigma=sigma), records_of([0, 0, 1, 1]), Regions.label(masks))
-        for sigma in (0, 4)
+        measured(result_of(distances, smoothing_sigma=sigma), [0, 0, 1, 1], Regions.label(masks)) for sigma in (0, 4)
     )
     assert sharp["pixel_auroc"] != smooth["pixel_auroc"]
     assert sharp["image_auroc"] == smooth["image_auroc"]
@@ -141,7 +131,7 @@ def test_the_maps_of_a_method_whose_config_names_no_upsampling_are_bilinear():
 
 
 def test_a_covering_radius_that_was_measured_is_a_metric():
-    found = result_metrics(result_of([[[1]], [[2]]], stamp={"covering_radius": 1.5}), records_of([0, 1]), None)
+    found = measured(result_of([[[1]], [[2]]], stamp={"covering_radius": 1.5}), [0, 1], None)
     assert found["covering_radius"] == 1.5
 
 
@@ -149,9 +139,7 @@ def test_a_result_of_image_scores_alone_has_image_metrics_alone():
     scores = np.array([1, 3, 2, 4], dtype=np.float32)
     masks = np.zeros((4, 8, 8), dtype=bool)
     masks[2:, :4, :4] = True
-    found = result_metrics(
-        RawResult(scores=scores, stamp={"config": {}}), records_of([0, 0, 1, 1]), Regions.label(masks)
-    )
+    found = measured(RawResult(scores=scores, stamp={"config": {}}), [0, 0, 1, 1], Regions.label(masks))
     assert found.keys() == METRICS
     assert (found["image_auroc"], found["f1"], found["defects_cropped_away"]) == (0.75, 0.8, 0)
     absent = {"image_auroc_reweighted", "memory_bank", "bank_utilisation", "covering_radius"}
@@ -160,7 +148,7 @@ def test_a_result_of_image_scores_alone_has_image_metrics_alone():
 
 
 def test_without_masks_pixel_metrics_are_not_available_and_never_zero():
-    found = result_metrics(result_of([[[1]], [[2]]]), records_of([0, 1]), None)
+    found = measured(result_of([[[1]], [[2]]]), [0, 1], None)
     assert found.keys() == METRICS
     pixel = ["pixel_auroc", "pro", "pro_per_image", "defects_cropped_away"]
     assert [name for name, value in found.items() if value is None] == ["covering_radius", *pixel]
@@ -170,15 +158,13 @@ def test_without_masks_pixel_metrics_are_not_available_and_never_zero():
 def test_a_defect_outside_of_the_crop_is_counted():
     masks = np.zeros((3, 2, 2), dtype=bool)
     masks[2, 0, 0] = True
-    found = result_metrics(
-        result_of(np.arange(12).reshape(3, 2, 2), smoothing_sigma=0), records_of([0, 1, 1]), Regions.label(masks)
-    )
+    found = measured(result_of(np.arange(12).reshape(3, 2, 2), smoothing_sigma=0), [0, 1, 1], Regions.label(masks))
     assert found["defects_cropped_away"] == 1
     assert found["pixel_auroc"] == pytest.approx(8 / 11)  # 8 is above 0..7; 9, 10, 11 are above it
 
 
 def test_when_every_defect_lies_outside_of_the_crop_pixel_metrics_are_not_available():
-    found = result_metrics(result_of([[[1]], [[2]], [[3]]]), records_of([0, 1, 1]), Regions.label(np.zeros((3, 8, 8))))
+    found = measured(result_of([[[1]], [[2]], [[3]]]), [0, 1, 1], Regions.label(np.zeros((3, 8, 8))))
     assert (found["pixel_auroc"], found["pro"], found["pro_per_image"]) == (None, None, None)
     assert found["defects_cropped_away"] == 2
     assert found["image_auroc"] == 1
@@ -212,7 +198,7 @@ def test_ground_truth_is_none_when_an_anomalous_image_has_no_mask(scored):
 
 def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
     params = scored.params
-    rows = evaluate_dataset(Project(params).dataset("toy"), show_progress=False)
+    rows = evaluate_dataset(Project(params).dataset("toy"), show_progress=False).metrics
     manifest = Manifest.read(scored.root / "data/toy/manifest.json", base=scored.root)
     preprocessing = params.dataset("toy").preprocessing
     for category in ("bolt", "nut"):
@@ -240,7 +226,7 @@ def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
 
 
 def test_every_cell_has_every_metric_once(scored):
-    rows = evaluate_dataset(scored.toy, show_progress=False)
+    rows = evaluate_dataset(scored.toy, show_progress=False).metrics
     assert list(rows.columns) == ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
     of_cells, of_ceiling = rows[rows["variant"] != CEILING], rows[rows["variant"] == CEILING]
     assert len(of_cells) == 2 * 2 * 2 * len(METRICS)
@@ -265,7 +251,7 @@ def test_no_network_is_run(scored, monkeypatch):
     monkeypatch.setattr(PatchCore, "predict_described", refuse)
     monkeypatch.setattr("patchcore_core.backbones.load_backbone", refuse)
     shutil.rmtree(scored.root / ".cache")
-    assert len(evaluate_dataset(scored.toy, show_progress=False))
+    assert len(evaluate_dataset(scored.toy, show_progress=False).metrics)
 
 
 def test_a_category_without_masks_has_image_metrics_and_empty_pixel_metrics(project, monkeypatch):
@@ -294,12 +280,12 @@ def test_the_files_of_metrics_are_the_same_each_time(scored, monkeypatch):
     write_metrics(scored, monkeypatch)
     folder = scored.root / "reports" / "metrics"
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(first) == {"toy.csv", "toy.json", "toy_intervals.csv"}
+    assert set(first) == {"toy.csv", "toy.json", "toy_intervals.csv", "toy_evaluated.json"}
     shutil.rmtree(folder)
     write_metrics(scored, monkeypatch)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
     written = pd.read_csv(folder / "toy.csv")
-    computed = evaluate_dataset(scored.toy, show_progress=False)
+    computed = evaluate_dataset(scored.toy, show_progress=False).metrics
     assert np.allclose(written["value"], computed["value"], atol=5e-7, equal_nan=True)
     assert list(written["metric"]) == list(computed["metric"])
 
@@ -344,7 +330,7 @@ def mixed(mixed_once, tmp_path):
 
 
 def test_variants_are_evaluated_at_the_size_that_they_prepare_images_at(mixed):
-    rows = evaluate_dataset(mixed.toy, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False).metrics
     params, manifest = mixed.params, Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root)
     train, test = (manifest.records("nut", split) for split in ("train", "test"))
     for variant, size in (("small", (48, 64)), ("cropped", (40, 40)), ("shrunk", (64, 64))):
@@ -360,7 +346,7 @@ def test_variants_are_evaluated_at_the_size_that_they_prepare_images_at(mixed):
 
 def test_the_rule_for_masks_of_a_variant_changes_its_pixel_metrics_alone(mixed):
     # The defect's border lies between two rows of pixels: bilinear masks lose one.
-    nut = evaluate_dataset(mixed.toy, show_progress=False).query("category == 'nut' and seed == 0")
+    nut = evaluate_dataset(mixed.toy, show_progress=False).metrics.query("category == 'nut' and seed == 0")
     nut = nut[nut["shots"].isna()]
     nearest, bilinear = (nut[nut["variant"] == name].set_index("metric")["value"] for name in ("tenth", "shrunk"))
     assert nearest["image_auroc"] == bilinear["image_auroc"]
@@ -368,7 +354,7 @@ def test_the_rule_for_masks_of_a_variant_changes_its_pixel_metrics_alone(mixed):
 
 
 def test_shots_have_rows_of_their_own(mixed):
-    rows = evaluate_dataset(mixed.toy, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False).metrics
     of_tenth = rows[(rows["variant"] == "tenth") & (rows["metric"] == "image_auroc") & (rows["category"] == "nut")]
     found = sorted(
         (-1 if pd.isna(shots) else int(shots), int(seed)) for shots, seed in of_tenth[["shots", "seed"]].to_numpy()
@@ -378,13 +364,14 @@ def test_shots_have_rows_of_their_own(mixed):
 
 
 def test_means_and_intervals_are_of_all_images_and_of_the_main_studys_seeds(mixed):
-    rows = evaluate_dataset(mixed.toy, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False).metrics
     without = rows[rows["shots"].isna()]
     assert summarise(rows) == summarise(without)
 
     folder = mixed.root / "reports/scores/toy"
     manifest = Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root)
-    found = image_metric_intervals(mixed.toy).set_index(["category", "variant"])[["low", "high"]]
+    found = evaluate_dataset(mixed.toy, show_progress=False).intervals.query("metric == 'image_auroc'")
+    found = found.set_index(["category", "variant"])[["low", "high"]]
     assert set(found.index) == {(c, v) for c in ("bolt", "nut", "mean") for v in ("tenth", "all", "near")}
     drawn = {}
     for category in ("bolt", "nut"):
@@ -400,12 +387,13 @@ def test_means_and_intervals_are_of_all_images_and_of_the_main_studys_seeds(mixe
 
 
 def test_intervals_of_pixel_metrics_are_of_the_main_studys_cells(mixed):
-    found = pixel_metric_intervals(mixed.toy, show_progress=False)
+    found = evaluate_dataset(mixed.toy, show_progress=False).intervals.query("metric != 'image_auroc'")
     assert set(found["variant"]) == {"tenth", "all"}  # the third has no maps
     assert set(found["category"]) == {"bolt", "nut", "mean"}
     before = found
     del mixed.dataset["studies"]
-    pd.testing.assert_frame_equal(pixel_metric_intervals(mixed.toy, show_progress=False), before)
+    found = evaluate_dataset(mixed.toy, show_progress=False).intervals.query("metric != 'image_auroc'")
+    pd.testing.assert_frame_equal(found, before)
 
 
 # The ceiling
@@ -423,7 +411,7 @@ def test_the_ceiling_of_a_defect_on_the_grid_of_patches_is_lost_to_smoothing_alo
 def test_the_ceiling_by_hand(monkeypatch):
     # Four patches; the defect is the upper left quarter of one, so that all its 64 pixels score 1/4.
     monkeypatch.setattr(
-        evaluate, "anomaly_maps", lambda cells, size: anomaly_maps(cells, size, sigma=0, upsampling="nearest")
+        of_results, "anomaly_maps", lambda cells, size: anomaly_maps(cells, size, sigma=0, upsampling="nearest")
     )
     masks = np.zeros((1, 16, 16), dtype=bool)
     masks[0, :4, :4] = True
@@ -438,7 +426,7 @@ def test_images_whose_sides_are_no_multiples_of_the_stride_have_a_ceiling():
 
 
 def test_a_dataset_has_its_ceiling_at_its_own_size(mixed):
-    rows = evaluate_dataset(mixed.toy, show_progress=False)
+    rows = evaluate_dataset(mixed.toy, show_progress=False).metrics
     records = Manifest.read(mixed.root / "data/toy/manifest.json", base=mixed.root).records("nut", "test")
     expected = ceiling(Regions.label(ground_truth(records, mixed.params.dataset("toy").preprocessing)))
     chosen = rows[(rows["variant"] == CEILING) & (rows["category"] == "nut")]

@@ -230,7 +230,7 @@ def _as_json(value):
 
 
 def test_every_method_is_evaluated(every_method):
-    rows = evaluate_dataset(every_method.toy, show_progress=False)
+    rows = evaluate_dataset(every_method.toy, show_progress=False).metrics
     table = rows[(rows["seed"] == 0) & (rows["category"] == "nut")].pivot(
         index="variant", columns="metric", values="value"
     )

@@ -1,0 +1,91 @@
+"""95 % bootstrap intervals over test images, of the metrics of a dataset's main study."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from patchcore_core.metrics import (
+    PIXEL_METRICS,
+    PixelStatistics,
+    Regions,
+    bootstrap_auroc,
+    bootstrap_mean_auroc,
+    percentile_interval,
+    pixel_replicates,
+    pixel_statistics,
+)
+from patchcore_suite.settings.project import ProjectDataset
+
+INTERVAL_COLUMNS = ["dataset", "category", "variant", "metric", "low", "high"]
+
+
+class MainStudyIntervals:
+    """Gathers what the intervals need while results are read, one category after the other.
+
+    Of a map only counts are kept, and of a category only its replicates.
+    """
+
+    def __init__(self, dataset: ProjectDataset) -> None:
+        self._dataset = dataset
+        self._scores: dict[str, dict[str, tuple[NDArray, list[NDArray]]]] = {}  # by variant, then category
+        self._statistics: dict[str, list[PixelStatistics]] = {}  # of this category, by variant
+        self._drawn: dict[str, dict[str, Mapping[str, NDArray]]] = {}  # by variant, then category
+
+    def add(
+        self,
+        cell: Mapping[str, object],
+        labels: NDArray,
+        scores: NDArray,
+        regions: Regions | None,
+        maps: NDArray | None,
+    ) -> None:
+        """Take a result of the current category into account, if it belongs to the main study.
+
+        Args:
+            cell: its category, variant, shots and seed.
+            labels, scores: (n,) of the test images.
+            regions, maps: of (n, H, W); None where there are no pixel metrics.
+        """
+        dataset, variant = self._dataset, cell["variant"]
+        if cell["shots"] is not None or variant not in dataset.variants or cell["seed"] not in dataset.seeds:
+            return
+        of_category = self._scores.setdefault(variant, {}).setdefault(cell["category"], (labels, []))
+        of_category[1].append(scores)
+        if maps is not None:
+            self._statistics.setdefault(variant, []).append(pixel_statistics(regions, maps))
+
+    def close(self, category: str, labels: Sequence[int], *, number: int) -> None:
+        """Draw the resamples of a category; its number keeps its draws apart from those of others."""
+        for variant, of_seeds in self._statistics.items():
+            self._drawn.setdefault(variant, {})[category] = pixel_replicates(labels, of_seeds, category=number)
+        self._statistics = {}
+
+    def frame(self) -> pd.DataFrame:
+        """All intervals.
+
+        Returns:
+            columns dataset, category ("mean" for the mean over all), variant, metric, low, high; no row where a
+            metric is not available, nor of the mean if it is not available in some category.
+        """
+        rows = [[self._dataset.name, *row] for row in (*self._image_rows(), *self._pixel_rows())]
+        return pd.DataFrame(rows, columns=INTERVAL_COLUMNS).astype({"low": float, "high": float})
+
+    def _image_rows(self) -> list[list[object]]:
+        rows = []
+        for variant, by_category in self._scores.items():
+            drawn = {category: (labels, np.stack(scores)) for category, (labels, scores) in by_category.items()}
+            rows += [[category, variant, "image_auroc", *bootstrap_auroc(*of)] for category, of in drawn.items()]
+            rows.append(["mean", variant, "image_auroc", *bootstrap_mean_auroc(list(drawn.values()))])
+        return rows
+
+    def _pixel_rows(self) -> list[list[object]]:
+        rows = []
+        for variant, by_category in self._drawn.items():
+            for metric in PIXEL_METRICS:
+                values = {category: of_metric[metric] for category, of_metric in by_category.items()}
+                if len(values) == len(self._scores[variant]):
+                    values["mean"] = np.mean(list(values.values()), axis=0)
+                rows += [[category, variant, metric, *percentile_interval(of)] for category, of in values.items()]
+        return rows
