@@ -16,6 +16,15 @@ SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
 SCORES = ("max", "reweighted")
 UPSAMPLINGS = ("bilinear", "nearest")
 STORAGES = ("float32", "float16", "bfloat16")
+CHOICES = {  # fields of `PatchCoreConfig`, and what they may say
+    "sampler": SAMPLERS,
+    "first_pick": FIRST_PICKS,
+    "border": BORDERS,
+    "search": SEARCHES,
+    "score": SCORES,
+    "upsampling": UPSAMPLINGS,
+    "storage": STORAGES,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,8 @@ class MethodConfig:
         try:
             return cls(**values)
         except InputError as error:
-            raise InputError(f"{where} is not valid. {error}") from None
+            problem = f"{where} is not valid. {error.problem}"
+            raise InputError(problem, offenders=error.offenders, remedy=error.remedy) from None
 
     def to_dict(self) -> dict[str, object]:
         """The fields as plain JSON values."""
@@ -152,16 +162,7 @@ class PatchCoreConfig(MethodConfig):
             yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
         yield from self._negative_sigma()
         yield from self._below_one("stride", "dimension", "projection_dimension", "reweight_neighbours")
-        choices = (
-            ("sampler", SAMPLERS),
-            ("first_pick", FIRST_PICKS),
-            ("border", BORDERS),
-            ("search", SEARCHES),
-            ("score", SCORES),
-            ("upsampling", UPSAMPLINGS),
-            ("storage", STORAGES),
-        )
-        for name, known in choices:
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
         if self.sampler in ("kmeans", "proxies") and self.storage != "float32":
