@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -401,3 +403,9 @@ def test_any_value_of_the_repositorys_params_that_has_another_type_is_named_with
         named = [text for text in caught.value.offenders if ".".join(keys) in text]
         assert named, (path, str(caught.value))
         assert all("pydantic" not in text and "Input should" not in text for text in caught.value.offenders)
+
+
+def test_params_are_read_without_torch_and_opencv():
+    code = "import sys; from patchcore_suite.settings.params import load_params; load_params(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"torch", "cv2", "pandas"} & set(done.stdout.split()) == set()
