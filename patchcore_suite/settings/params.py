@@ -13,7 +13,7 @@ import yaml
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import MethodConfig, PatchCoreConfig, check_keys
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.execution import Execution
@@ -86,7 +86,7 @@ class Params:
             except InputError as error:
                 raise InputError(f"{where} is not valid. {error}") from None
         fixed = self.dataset(dataset).overrides if chosen.method == PatchCoreConfig.method else {}
-        return METHODS[chosen.method].from_mapping({**chosen.values, **fixed}, where=where)
+        return configuration(chosen.method).from_mapping({**chosen.values, **fixed}, where=where)
 
     def preprocessing(self, dataset: str, variant: str) -> Preprocessing:
         """How images of a dataset are prepared for a variant."""
@@ -118,9 +118,9 @@ def load_params(path: str | Path | None = None) -> Params:
     check_keys(values, ["datasets", "defaults", "variants", "tables", "execution"], where=path.name)
 
     defaults = as_mapping(values, "defaults")
-    check_keys(defaults, list(METHODS), where="defaults")
     for method in defaults:
-        METHODS[method].from_mapping(as_mapping(defaults, method, "defaults"), where=f"defaults.{method}")
+        kind = configuration(method, where="defaults.METHOD")
+        kind.from_mapping(as_mapping(defaults, method, "defaults"), where=f"defaults.{method}")
     given = as_mapping(values, "variants")
     variants = {
         name: read_variant(as_name(name, "variants"), {} if given[name] is None else given[name], defaults)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig, check_keys
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.settings import profiles
 
@@ -19,7 +19,7 @@ class Variant:
 
     Attributes:
         values: fields of the method's configuration that differ from their defaults.
-        method: its name in `METHODS`, or "ensemble".
+        method: its name, see `baselines.config.configuration`; or "ensemble".
         preprocessing: fields of `Preprocessing` of its own.
         models: the variants that an ensemble is made of.
     """
@@ -71,15 +71,12 @@ def read_variant(name: str, given: object, defaults: Mapping[str, object]) -> Va
         raise InputError(f"{where}={given!r} must be a mapping of names to values")
     given = dict(given)
     method = given.pop("method", PatchCoreConfig.method)
-    if not isinstance(method, str) or method not in (*METHODS, EnsembleConfig.method):
-        known = ", ".join([*METHODS, EnsembleConfig.method])
-        raise InputError(f"{where}.method={method!r} is no method", remedy=f"known: {known}")
     if method == EnsembleConfig.method:
         check_keys(given, ["models"], where=where)
         if "models" not in given:
             raise InputError(f"{where}.models is missing", remedy="name the variants that the ensemble is made of")
         return Variant(values={}, method=method, models=tuple(as_list(given, "models", where)))
-    config = METHODS[method]
+    config = configuration(method, where=f"{where}.method")
     profile_keys = PROFILE_KEYS if method == PatchCoreConfig.method else ()
     check_keys(given, [*(item.name for item in fields(config)), *IMAGE_KEYS, *profile_keys], where=where)
     default = as_mapping(defaults, method, "defaults")

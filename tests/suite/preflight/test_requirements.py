@@ -18,8 +18,9 @@ from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.preflight import machine_speed, messages, requirements
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.operations import FLOAT, Work, backbone_work
+from patchcore_suite.preflight.patchcore_work import coreset_work, search_work
 from patchcore_suite.preflight.requirements import check
-from patchcore_suite.preflight.work import cell_work, coreset_work, peak_bytes, result_bytes, search_work
+from patchcore_suite.preflight.work import cell_work, peak_bytes, result_bytes
 from patchcore_suite.run import score
 from patchcore_suite.settings.params import load_params
 from patchcore_suite.settings.project import Project

@@ -206,7 +206,7 @@ def test_unambiguous_and_quoted_values_are_taken(tmp_path, scalar):
     ("old", "new", "expected"),
     [
         ("datasets:", "datsets:", ["params.yaml.datsets (did you mean datasets?)"]),
-        ("datasets:", "defaults: {patchcor: {}}\ndatasets:", ["defaults.patchcor (did you mean patchcore?)"]),
+        ("datasets:", "defaults: {patchcor: {}}\ndatasets:", ["'patchcor' is no method (did you mean patchcore?)"]),
         (
             "datasets:",
             "defaults: {padim: {dimension: 8}}\ndatasets:",
