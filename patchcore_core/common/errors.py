@@ -12,9 +12,13 @@ class InputError(ValueError):
         problem: one sentence, without a full stop.
         offenders: every file, key or value concerned, one line each; all of them are printed.
         remedy: what to do about it.
+
+    Attributes:
+        problem: that sentence alone, for a list of problems.
     """
 
     def __init__(self, problem: str, *, offenders: Sequence[object] = (), remedy: str = "") -> None:
+        self.problem = problem
         lines = [problem + (":" if offenders else "")]
         lines += [f"  - {offender}" for offender in offenders]
         if remedy:

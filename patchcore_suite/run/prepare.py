@@ -12,8 +12,9 @@ from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import write_json
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.download import download, is_original
+from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.listing import content_checksum
-from patchcore_suite.datasets.manifest import Manifest, build_manifest
+from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.project import load_project

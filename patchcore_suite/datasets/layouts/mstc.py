@@ -41,7 +41,7 @@ def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
             if mask:
                 lengths["masks"] = len(open_stack(mask, ndim=3))
         except InputError as error:
-            problems.append(str(error).split("\n", 1)[0])
+            problems.append(error.problem)
             continue
         if len(set(lengths.values())) > 1:
             problems.append(f"lengths differ: {clip}: " + ", ".join(f"{n} {what}" for what, n in lengths.items()))

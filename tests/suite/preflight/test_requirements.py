@@ -12,7 +12,7 @@ from whole_project import run_main
 
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
-from patchcore_suite.datasets.manifest import build_manifest
+from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.preflight import machine_speed, messages, requirements
