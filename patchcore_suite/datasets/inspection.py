@@ -13,7 +13,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.images import foreground, map_ahead, mask_values, read_image
-from patchcore_suite.datasets.layouts import scan
+from patchcore_suite.datasets.layouts import LAYOUTS, scan
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.records import Entry, Record
 from patchcore_suite.datasets.spec import DatasetSpec
@@ -52,7 +52,7 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
         layout=spec.layout,
         source=spec.source if spec.source in ("synthetic", "download") else "folder",
         root=root,
-        division=_division(spec),
+        division=LAYOUTS[spec.layout].division(spec),
         warnings=tuple(warnings(findings, root)),
         entries={category: tuple(group) for category, group in entries.items()},
     )
@@ -144,15 +144,3 @@ def _mask_remarks(record: Record, size: tuple[int, int]) -> tuple[str, ...]:
         ).all(),
     }
     return tuple(remark for remark, holds in remarks.items() if holds)
-
-
-def _division(spec: DatasetSpec) -> dict[str, object]:
-    match spec.layout:
-        case "mtd" if spec.train_list:
-            return {"train_list": Path(spec.train_list).name, "train_list_sha256": sha256_file(spec.train_list)}
-        case "mtd":
-            return {"seed": spec.seed, "held_out": spec.held_out}
-        case "mstc":
-            return {"every": spec.every}
-        case _:
-            return {}

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.datasets.layouts import recognise, scan
+from patchcore_suite.datasets.layouts import recognise, scan, spec_type
 from patchcore_suite.datasets.records import Record
-from patchcore_suite.datasets.spec import DatasetSpec
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ def load(source: str | Path, category: str | None = None, split: str = "test", *
         source: the folder, in one of the known layouts.
         category: one category; None takes all.
         split: "train" or "test".
-        layout: "mvtec", "mtd" or "mstc"; None recognises it. MTD is divided with seed 0.
+        layout: the name of a module of `layouts`; None recognises it. What is drawn is drawn with seed 0.
 
     Raises:
         InputError: the folder or the category is missing, the layout is unknown, or masks cannot be matched.
@@ -39,7 +38,8 @@ def load(source: str | Path, category: str | None = None, split: str = "test", *
         raise InputError(f"split={split!r} must be 'train' or 'test'")
     root = Path(source)
     categories = None if category is None else (category,)
-    spec = DatasetSpec(source=str(source), layout=layout or recognise(root), categories=categories)
+    layout = layout or recognise(root)
+    spec = spec_type(layout)(source=str(source), layout=layout, categories=categories)
     records, problems = scan(root, spec)
     if problems:
         raise InputError(f"the folder {root} cannot be used as it is", offenders=sorted(problems))

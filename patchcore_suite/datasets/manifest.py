@@ -18,7 +18,7 @@ class Manifest:
 
     Attributes:
         name: what the dataset is called in params.yaml.
-        layout: "mvtec", "mtd" or "mstc".
+        layout: the name of a module of `layouts`.
         source: "synthetic", "download" or "folder".
         root: the folder that holds the images.
         division: how images were divided into train and test, and which ones were taken.

@@ -35,7 +35,7 @@ def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
             _draw(spec, root)
         case "download":
             root = home / "download"
-            if not is_original(root):
+            if not is_original(spec.layout, root):
                 with _replaced(root) as folder:
                     download(spec.layout, folder)
         case _:

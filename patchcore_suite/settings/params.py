@@ -14,6 +14,7 @@ import yaml
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import MethodConfig, PatchCoreConfig, check_keys
 from patchcore_suite.baselines.config import EnsembleConfig, configuration
+from patchcore_suite.datasets.layouts import spec_type
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.execution import Execution
@@ -159,7 +160,11 @@ def find_params() -> Path:
 
 def _dataset(name: str, given: object, variants: Mapping[str, Variant]) -> DatasetParams:
     where = f"datasets.{name}"
-    spec_keys = [item.name for item in fields(DatasetSpec)]
+    try:
+        spec_kind = spec_type(given["layout"]) if isinstance(given, Mapping) and "layout" in given else DatasetSpec
+    except InputError as error:
+        raise InputError(f"{where} is not valid. {error}") from None
+    spec_keys = [item.name for item in fields(spec_kind)]
     main_keys = ["variants", "seeds"]
     check_keys(given, [*spec_keys, *IMAGE_KEYS, *main_keys, "studies", "overrides"], where=where)
     missing = [f"{where}.{key}" for key in ("layout", "source", "resize", *main_keys) if key not in given]
@@ -179,7 +184,7 @@ def _dataset(name: str, given: object, variants: Mapping[str, Variant]) -> Datas
     overrides = as_mapping(given, "overrides", where)
     check_keys(overrides, [item.name for item in fields(PatchCoreConfig)], where=f"{where}.overrides")
     try:
-        spec = DatasetSpec(**{key: given[key] for key in spec_keys if key in given})
+        spec = spec_kind(**{key: given[key] for key in spec_keys if key in given})
         preprocessing = Preprocessing(**{key: given[key] for key in IMAGE_KEYS if key in given})
     except InputError as error:
         raise InputError(f"{where} is not valid. {error}") from None
