@@ -32,13 +32,15 @@ class MethodConfig:
     """A variant of some method; its fields are all that distinguishes it from another variant.
 
     A subclass declares its fields with defaults, among them `backbone` and `hierarchies`, and says what is wrong with
-    their values in `_range_problems`; types are checked here.
+    their values in `_range_problems`; types are checked here. It names the class that does the work, which is imported
+    only when something is to be computed.
 
     Raises:
         InputError: one or more fields are out of range; all of them are listed.
     """
 
     method: ClassVar[str]
+    implementation: ClassVar[str]  # MODULE:CLASS, the `Detector` that it configures
     described_by: ClassVar[tuple[str, ...]] = ()  # fields, besides backbone and hierarchies, that `describe` uses
     seeded: ClassVar[bool] = False  # whether the seed has a say in the result
     seeded_description: ClassVar[bool] = False  # whether it has one in what `describe` returns
@@ -133,6 +135,7 @@ class PatchCoreConfig(MethodConfig):
     """
 
     method: ClassVar[str] = "patchcore"
+    implementation: ClassVar[str] = "patchcore_core.patchcore:PatchCore"
     described_by: ClassVar[tuple[str, ...]] = ("neighbourhood_size", "border", "stride", "dimension", "storage")
     seeded: ClassVar[bool] = True
 

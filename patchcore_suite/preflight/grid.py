@@ -23,6 +23,7 @@ import yaml
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
+from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.requirements import check
@@ -35,11 +36,6 @@ HEADER = "# Written by patchcore_suite.preflight.grid from "
 ORIGINAL = ".cache/params.demonstration.yaml"
 WITHOUT_SOURCE = ("demonstration", "drop")
 NOT_GIVEN = "path not given"
-OBTAINED = {  # by layout; data/README.md says more
-    "mvtec": "MVTEC=folder of its 15 categories; by hand from https://www.mvtec.com/company/research/datasets/mvtec-ad",
-    "mtd": "MTD=download, or a folder; https://github.com/abin24/Magnetic-tile-defect-datasets.",
-    "mstc": "MSTC=folder of training/ and testing/; by hand from https://svip-lab.github.io/dataset/campus_dataset.html",
-}
 
 
 @dataclass(frozen=True)
@@ -164,8 +160,17 @@ def describe(merged: Merged, root: Path, *, names: Sequence[str]) -> tuple[str, 
         kept = "stays synthetic, as in params.yaml; its tables say SYNTHETIC, and are compared with nothing"
         then = "left out" if merged.rule == "drop" else kept
         for name in merged.without:
-            lines.append(f"- {name}: {then}. {OBTAINED[project.dataset(name).spec.layout]}")
+            lines.append(f"- {name}: {then}. {obtained(project.dataset(name).spec.layout)}")
     return "\n".join(lines), any(found.problems for found in checked)
+
+
+def obtained(layout: str) -> str:
+    """What to give `make paper` for a dataset of this layout, and where it is had; data/README.md says more."""
+    known = LAYOUTS[layout]
+    if known.archive:
+        return f"{layout.upper()}=download, or a folder; {known.homepage}"
+    had = f"; by hand from {known.homepage}" if known.homepage else ""
+    return f"{layout.upper()}=folder of {known.holds}{had}"
 
 
 def write(merged: Merged, grid: Path, root: Path, target: Path, original: str) -> None:
@@ -207,7 +212,7 @@ def main() -> None:
     if not names:
         raise InputError(
             "no dataset of the grid has a path, so that there is nothing to run",
-            offenders=[OBTAINED[merged.datasets[name]["layout"]] for name in merged.without],
+            offenders=[obtained(merged.datasets[name]["layout"]) for name in merged.without],
             remedy="give at least one",
         )
     text, fails = describe(merged, root, names=names)

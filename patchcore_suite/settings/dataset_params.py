@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.datasets.spec import LAYOUTS, DatasetSpec
+from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.problems import Problems
 from patchcore_suite.settings.studies import STUDY_NAME, Study, read_study
 from patchcore_suite.settings.variants import IMAGE_KEYS, method_keys
@@ -14,13 +15,14 @@ from patchcore_suite.settings.yaml_file import KeyPath, dotted
 
 MAIN_STUDY = "main"  # all categories, for the tables of whole datasets
 MAIN_KEYS = ("variants", "seeds")  # of the main study; they stand in the dataset's block itself
-SPEC_KEYS = tuple(item.name for item in fields(DatasetSpec))
+SPECS = {name: layout.spec for name, layout in LAYOUTS.items()}  # each with keys of its own
+SPEC_KEYS = tuple(dict.fromkeys(item.name for spec in SPECS.values() for item in fields(spec)))
 DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides")
 DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of names of files and stages, and of paths in DVC
 # What each block must say besides its main study; where one is missing, the others are checked with another in its
 # place.
 NEEDED = {
-    "layout": (f"one of {', '.join(LAYOUTS)}", LAYOUTS[0]),
+    "layout": (f"one of {', '.join(LAYOUTS)}", next(iter(LAYOUTS))),
     "source": ("synthetic, download, or the path of a folder", "synthetic"),
     "resize": ("a whole number, or [height, width]", 1),
 }
@@ -57,17 +59,25 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
     """
     problems.named(name, ("datasets",), DATASET_NAME, "use letters, digits, - and _; to DVC, a dot is a level of keys")
     path = ("datasets", str(name))
-    given = problems.known(problems.mapping(block, path), DATASET_KEYS, path)
+    given = problems.mapping(block, path)
+    spec = _spec_kind(given.get("layout"))
+    keys = tuple(item.name for item in fields(spec)) if spec is not DatasetSpec else SPEC_KEYS
+    given = problems.known(given, (*keys, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides"), path)
     for key, (wanted, _) in NEEDED.items():
         if key not in given:
             problems.add((*path, key), f"{dotted((*path, key))} is missing: {wanted}")
     given = {key: stand_in for key, (_, stand_in) in NEEDED.items()} | given
     return DatasetParams(
-        spec=problems.built(DatasetSpec, _part(given, SPEC_KEYS), path),
+        spec=problems.built(spec, _part(given, tuple(item.name for item in fields(spec))), path),
         preprocessing=problems.built(Preprocessing, _part(given, IMAGE_KEYS), path),
         studies=_studies(given, path, variants, problems),
         overrides=_overrides(given.get("overrides"), (*path, "overrides"), problems),
     )
+
+
+def _spec_kind(layout: object) -> type[DatasetSpec]:
+    """The kind of spec of a layout; of an unknown one, what all have."""
+    return SPECS[layout] if isinstance(layout, str) and layout in SPECS else DatasetSpec
 
 
 def _part(given: Mapping[str, object], keys: tuple[str, ...]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import MethodConfig, PatchCoreConfig
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.settings.dataset_params import DATASET_KEYS, MAIN_STUDY, DatasetParams, read_dataset
 from patchcore_suite.settings.execution import Execution
@@ -63,7 +63,7 @@ class Params:
             except InputError as error:
                 raise InputError(f"{where} is not valid. {error}") from None
         fixed = self.dataset(dataset).overrides if chosen.method == PatchCoreConfig.method else {}
-        return METHODS[chosen.method].from_mapping({**chosen.values, **fixed}, where=where)
+        return configuration(chosen.method).from_mapping({**chosen.values, **fixed}, where=where)
 
     def preprocessing(self, dataset: str, variant: str) -> Preprocessing:
         """How images of a dataset are prepared for a variant."""

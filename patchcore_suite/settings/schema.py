@@ -17,8 +17,7 @@ from patchcore_core.common.files import write_text
 from patchcore_core.config import CHOICES, PatchCoreConfig
 from patchcore_suite.baselines.config import METHODS, EnsembleConfig
 from patchcore_suite.datasets.preprocessing import MASK_RULES, Preprocessing
-from patchcore_suite.datasets.spec import LAYOUTS, DatasetSpec
-from patchcore_suite.settings.dataset_params import DATASET_NAME, MAIN_KEYS, NEEDED
+from patchcore_suite.settings.dataset_params import DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.params import find_params
 from patchcore_suite.settings.problems import SCHEMA_FILE
@@ -27,7 +26,7 @@ from patchcore_suite.settings.variants import VARIANT_NAME, Ensemble, Profile
 
 Schema = dict[str, object]
 
-NAMED_VALUES = {**CHOICES, "layout": LAYOUTS, "masks": MASK_RULES}  # what the annotation `str` does not tell
+NAMED_VALUES = {**CHOICES, "layout": tuple(SPECS), "masks": MASK_RULES}  # what the annotation `str` does not tell
 COMMENT = re.compile(r"^    (\w+): .*?  # (.*)$", flags=re.MULTILINE)  # behind a field
 ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n     +.*)*)", flags=re.MULTILINE)  # in the docstring of a class
 
@@ -35,7 +34,7 @@ ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n     +.*)*)", flags=re.MULTILINE)  
 def schema() -> Schema:
     """The schema of the whole file."""
     dataset = {
-        **_fields(DatasetSpec),
+        **{name: field for spec in SPECS.values() for name, field in _fields(spec).items()},
         **_fields(Preprocessing),
         **{key: _fields(Study)[key] for key in MAIN_KEYS},
         "studies": _named({"anyOf": [_block(_fields(Study), required=MAIN_KEYS), {"type": "null"}]}, STUDY_NAME),

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.checked import BLOCK, Several, Wanted, one_of
@@ -31,7 +31,7 @@ class Variant:
 
     Attributes:
         values: fields of the method's configuration that differ from their defaults.
-        method: its name in `METHODS`, or "ensemble".
+        method: its name, see `baselines.config.configuration`; or "ensemble".
         preprocessing: fields of `Preprocessing` of its own.
         models: the variants that an ensemble is made of.
     """
@@ -60,7 +60,15 @@ class Ensemble:
 
 def method_keys(method: str) -> tuple[str, ...]:
     """The fields of a method's configuration."""
-    return tuple(item.name for item in fields(METHODS[method]))
+    return tuple(item.name for item in fields(configuration(method)))
+
+
+def _is_method(method: object, where: str, path: KeyPath, problems: Problems) -> bool:
+    try:
+        return method == EnsembleConfig.method or configuration(method, where=where) is not None
+    except InputError as error:
+        problems.add(path, f"{error.problem}; {error.remedy}")
+        return False
 
 
 def variant_keys(method: str) -> dict[str, tuple[str, ...]]:
@@ -74,11 +82,14 @@ def variant_keys(method: str) -> dict[str, tuple[str, ...]]:
 def read_defaults(given: Mapping[str, object], problems: Problems) -> dict[str, Mapping[str, object]]:
     """For each method, the fields that all its variants begin with; what cannot be used is left out."""
     read = {}
-    for method, block in problems.known(given, METHODS, ("defaults",)).items():
-        path = ("defaults", method)
-        values = problems.known(problems.mapping(block, path), method_keys(method), path)
-        if problems.built(METHODS[method], values, path):
-            read[method] = values
+    for method, block in given.items():
+        path = ("defaults", str(method))
+        if method == EnsembleConfig.method:
+            problems.add(path, f"{dotted(path)}: an ensemble has the defaults of its models")
+        elif _is_method(method, "defaults.METHOD", path, problems):
+            values = problems.known(problems.mapping(block, path), method_keys(method), path)
+            if problems.built(configuration(method), values, path):
+                read[method] = values
     return read
 
 
@@ -102,9 +113,8 @@ def read_variant(
 ) -> Variant | None:
     """A variant from its block, or None where it cannot be used."""
     method = block.get("method", PatchCoreConfig.method)
-    methods = (*METHODS, EnsembleConfig.method)
-    if not isinstance(method, str) or method not in methods:
-        problems.add_value((*path, "method"), method, f"is no method{hint(method, methods)}")
+    at = (*path, "method")
+    if not _is_method(method, dotted(at), at, problems):
         return None
     keys = variant_keys(method)
     block = problems.known(block, ["method", *chain(*keys.values())], path)
@@ -114,7 +124,7 @@ def read_variant(
         return ensemble and Variant(values={}, method=method, models=ensemble.models)
     default = defaults.get(method, {})
     values, images = {**default, **parts["method"]}, parts["images"]
-    config = problems.built(METHODS[method], values, path)
+    config = problems.built(configuration(method), values, path)
     preparation = problems.built(Preprocessing, {"resize": 1, **images}, path)
     profile = parts["profile"] and _profile(parts["profile"], config, path, problems)
     if None in (config, preparation, profile):
@@ -123,7 +133,7 @@ def read_variant(
         of_profile, of_images = profile
         own = {key: value for key, value in parts["method"].items() if key not in SWITCHED}
         values, images = {**default, **of_profile, **own}, {**of_images, **images}
-        if not problems.built(METHODS[method], values, path):
+        if not problems.built(configuration(method), values, path):
             return None
     return Variant(values=values, method=method, preprocessing=images)
 

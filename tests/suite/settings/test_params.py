@@ -171,7 +171,11 @@ def test_the_repositorys_params_are_read_alike_by_both_dialects():
     ("old", "new", "expected"),
     [
         ("datasets:", "datsets:", ["params.yaml cannot be used", "unknown key datsets (did you mean datasets?)"]),
-        ("datasets:", "defaults: {patchcor: {}}\ndatasets:", ["defaults.patchcor (did you mean patchcore?)"]),
+        (
+            "datasets:",
+            "defaults: {patchcor: {}}\ndatasets:",
+            ["'patchcor' is no method (did you mean patchcore?)"],
+        ),
         (
             "datasets:",
             "defaults: {padim: {dimension: 8}}\ndatasets:",

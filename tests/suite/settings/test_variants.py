@@ -67,7 +67,7 @@ def test_how_images_are_prepared_is_kept_apart_from_the_method():
     ("given", "expected"),
     [
         ({"method": "patchcor"}, ["variants.mine.method='patchcor' is no method (did you mean patchcore?)"]),
-        ({"method": None}, ["variants.mine.method=null is no method; known here: patchcore, ", "ensemble"]),
+        ({"method": None}, ["variants.mine.method=None is no method; known: patchcore, ", "ensemble"]),
         ({"method": ["spade"]}, ["variants.mine.method=['spade'] is no method"]),
         (
             {"strid": 2, "cropp": 3},
