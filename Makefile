@@ -23,7 +23,7 @@ RESULTS := .cache/results
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format picture clean
+.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format schema picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 lint: setup ## check code and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(STRIP) --verify $(NOTEBOOKS)
+
+schema: setup ## renew params.schema.json, by which editors check params.yaml while one types
+	@$(BIN)/python -m patchcore_suite.settings.schema
 
 picture: setup ## renew the picture of the README from reports/figures
 	@$(BIN)/python -c "from PIL import Image; i = Image.open('reports/figures/anomaly_maps_mvtec.png').convert('RGB'); i.resize((900, round(900 * i.height / i.width)), Image.LANCZOS).quantize(200).save('docs/anomaly_maps.png', optimize=True)"

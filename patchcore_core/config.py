@@ -16,6 +16,15 @@ SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
 SCORES = ("max", "reweighted")
 UPSAMPLINGS = ("bilinear", "nearest")
 STORAGES = ("float32", "float16", "bfloat16")
+CHOICES = {  # fields of `PatchCoreConfig`, and what they may say
+    "sampler": SAMPLERS,
+    "first_pick": FIRST_PICKS,
+    "border": BORDERS,
+    "search": SEARCHES,
+    "score": SCORES,
+    "upsampling": UPSAMPLINGS,
+    "storage": STORAGES,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +32,15 @@ class MethodConfig:
     """A variant of some method; its fields are all that distinguishes it from another variant.
 
     A subclass declares its fields with defaults, among them `backbone` and `hierarchies`, and says what is wrong with
-    their values in `_range_problems`; types are checked here.
+    their values in `_range_problems`; types are checked here. It names the class that does the work, which is imported
+    only when something is to be computed.
 
     Raises:
         InputError: one or more fields are out of range; all of them are listed.
     """
 
     method: ClassVar[str]
+    implementation: ClassVar[str]  # MODULE:CLASS, the `Detector` that it configures
     described_by: ClassVar[tuple[str, ...]] = ()  # fields, besides backbone and hierarchies, that `describe` uses
     seeded: ClassVar[bool] = False  # whether the seed has a say in the result
     seeded_description: ClassVar[bool] = False  # whether it has one in what `describe` returns
@@ -74,7 +85,8 @@ class MethodConfig:
         try:
             return cls(**values)
         except InputError as error:
-            raise InputError(f"{where} is not valid. {error}") from None
+            problem = f"{where} is not valid. {error.problem}"
+            raise InputError(problem, offenders=error.offenders, remedy=error.remedy) from None
 
     def to_dict(self) -> dict[str, object]:
         """The fields as plain JSON values."""
@@ -123,6 +135,7 @@ class PatchCoreConfig(MethodConfig):
     """
 
     method: ClassVar[str] = "patchcore"
+    implementation: ClassVar[str] = "patchcore_core.patchcore:PatchCore"
     described_by: ClassVar[tuple[str, ...]] = ("neighbourhood_size", "border", "stride", "dimension", "storage")
     seeded: ClassVar[bool] = True
 
@@ -152,16 +165,7 @@ class PatchCoreConfig(MethodConfig):
             yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
         yield from self._negative_sigma()
         yield from self._below_one("stride", "dimension", "projection_dimension", "reweight_neighbours")
-        choices = (
-            ("sampler", SAMPLERS),
-            ("first_pick", FIRST_PICKS),
-            ("border", BORDERS),
-            ("search", SEARCHES),
-            ("score", SCORES),
-            ("upsampling", UPSAMPLINGS),
-            ("storage", STORAGES),
-        )
-        for name, known in choices:
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
         if self.sampler in ("kmeans", "proxies") and self.storage != "float32":

@@ -13,7 +13,7 @@ from PIL import Image
 from toy_folders import mvtec_folder, save_image
 
 from patchcore_core.backbones import weights
-from patchcore_suite.datasets.manifest import build_manifest
+from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import collect, score_dataset

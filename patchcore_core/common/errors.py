@@ -12,11 +12,15 @@ class InputError(ValueError):
         problem: one sentence, without a full stop.
         offenders: every file, key or value concerned, one line each; all of them are printed.
         remedy: what to do about it.
+
+    Attributes:
+        problem, offenders, remedy: as given, for a caller that has more to say about them.
     """
 
     def __init__(self, problem: str, *, offenders: Sequence[object] = (), remedy: str = "") -> None:
-        lines = [problem + (":" if offenders else "")]
-        lines += [f"  - {offender}" for offender in offenders]
+        self.problem, self.offenders, self.remedy = problem, tuple(map(str, offenders)), remedy
+        lines = [problem + (":" if self.offenders else "")]
+        lines += [f"  - {offender}" for offender in self.offenders]
         if remedy:
             lines.append(f"Remedy: {remedy}")
         super().__init__("\n".join(lines))

@@ -1,16 +1,16 @@
 """Where images come from: MVTec AD's layout, MTD, mSTC, your own folders, and synthetic stand-ins."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING
 
-from patchcore_core.common.errors import InputError
-from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask
-from patchcore_suite.datasets.layouts import recognise, scan
-from patchcore_suite.datasets.manifest import Manifest, build_manifest
-from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.datasets.records import Record
-from patchcore_suite.datasets.spec import DatasetSpec
+if TYPE_CHECKING:
+    from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask
+    from patchcore_suite.datasets.inspection import build_manifest
+    from patchcore_suite.datasets.loading import Dataset, load
+    from patchcore_suite.datasets.manifest import Manifest
+    from patchcore_suite.datasets.preprocessing import Preprocessing
+    from patchcore_suite.datasets.records import Record
+    from patchcore_suite.datasets.spec import DatasetSpec
 
 __all__ = [
     "Batches",
@@ -27,38 +27,24 @@ __all__ = [
     "read_mask",
 ]
 
+_HOMES = {
+    "Batches": "images",
+    "Dataset": "loading",
+    "DatasetSpec": "spec",
+    "Manifest": "manifest",
+    "Preprocessing": "preprocessing",
+    "Record": "records",
+    "build_manifest": "inspection",
+    "image_tensor": "images",
+    "load": "loading",
+    "mask_array": "images",
+    "read_image": "images",
+    "read_mask": "images",
+}
 
-@dataclass(frozen=True)
-class Dataset(Sequence[Record]):
-    """A sequence of records that cannot change."""
 
-    records: tuple[Record, ...]
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Record:
-        return self.records[index]
-
-
-def load(source: str | Path, category: str | None = None, split: str = "test", *, layout: str | None = None) -> Dataset:
-    """List the images of a folder; none is opened.
-
-    Args:
-        source: the folder, in one of the known layouts.
-        category: one category; None takes all.
-        split: "train" or "test".
-        layout: "mvtec", "mtd" or "mstc"; None recognises it. MTD is divided with seed 0.
-
-    Raises:
-        InputError: the folder or the category is missing, the layout is unknown, or masks cannot be matched.
-    """
-    if split not in ("train", "test"):
-        raise InputError(f"split={split!r} must be 'train' or 'test'")
-    root = Path(source)
-    categories = None if category is None else (category,)
-    spec = DatasetSpec(source=str(source), layout=layout or recognise(root), categories=categories)
-    records, problems = scan(root, spec)
-    if problems:
-        raise InputError(f"the folder {root} cannot be used as it is", offenders=sorted(problems))
-    return Dataset(tuple(record for record in records if record.split == split))
+def __getattr__(name: str) -> object:
+    # Imported on first use: settings and manifests are read without what decodes images and makes tensors of them.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

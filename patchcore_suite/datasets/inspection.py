@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -14,19 +13,12 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.images import foreground, map_ahead, mask_values, read_image
-from patchcore_suite.datasets.records import Record
+from patchcore_suite.datasets.layouts import LAYOUTS, scan
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.records import Entry, Record
+from patchcore_suite.datasets.spec import DatasetSpec
 
 THREADS = 4
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A record, the (height, width) of its image, and the SHA-256 of its files."""
-
-    record: Record
-    size: tuple[int, int]
-    image_sha256: str
-    mask_sha256: str | None
 
 
 class Finding(NamedTuple):
@@ -35,6 +27,35 @@ class Finding(NamedTuple):
     entry: Entry | None
     problem: str | None
     remarks: tuple[str, ...]
+
+
+def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
+    """Decode every image and mask of the folder `root`, and describe what is there.
+
+    Raises:
+        InputError: anything is wrong with the files or with their numbers; one message lists it all.
+    """
+    records, problems = scan(root, spec)
+    findings = inspect(records, f"{name}: check")
+    problems += shortages(records) + [finding.problem for finding in findings if finding.problem]
+    if problems:
+        raise InputError(
+            f"the dataset {name} in {root} cannot be used as it is",
+            offenders=sorted(problems),
+            remedy="repair, add or remove these; data/README.md describes the layouts",
+        )
+    entries = defaultdict(list)
+    for finding in findings:
+        entries[finding.entry.record.category].append(finding.entry)
+    return Manifest(
+        name=name,
+        layout=spec.layout,
+        source=spec.source if spec.source in ("synthetic", "download") else "folder",
+        root=root,
+        division=LAYOUTS[spec.layout].division(spec),
+        warnings=tuple(warnings(findings, root)),
+        entries={category: tuple(group) for category, group in entries.items()},
+    )
 
 
 def inspect(records: Sequence[Record], description: str) -> list[Finding]:
@@ -106,7 +127,7 @@ def _inspect(record: Record, sha256: Callable[[Path], str]) -> Finding:
         size = (image.height, image.width)
         remarks = _mask_remarks(record, size) if record.mask else ()
     except InputError as error:
-        return Finding(None, str(error).split("\n", 1)[0], ())
+        return Finding(None, error.problem, ())
     return Finding(Entry(record, size, sha256(record.image), record.mask and sha256(record.mask)), None, remarks)
 
 

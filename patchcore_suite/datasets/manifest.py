@@ -1,16 +1,13 @@
-"""What a dataset holds, checked once and written down: every image, mask and hash."""
+"""What a dataset holds, checked once (see `inspection`) and written down: every image, mask and hash."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json, write_json
-from patchcore_suite.datasets.inspection import Entry, inspect, shortages, warnings
-from patchcore_suite.datasets.layouts import scan
-from patchcore_suite.datasets.records import Record
-from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.datasets.records import Entry, Record
 
 SCHEMA = 1
 
@@ -21,7 +18,7 @@ class Manifest:
 
     Attributes:
         name: what the dataset is called in params.yaml.
-        layout: "mvtec", "mtd" or "mstc".
+        layout: the name of a module of `layouts`.
         source: "synthetic", "download" or "folder".
         root: the folder that holds the images.
         division: how images were divided into train and test, and which ones were taken.
@@ -164,47 +161,6 @@ class Manifest:
             "mask_sha256": entry.mask_sha256,
             "frame": record.frame,
         }
-
-
-def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
-    """Decode every image and mask of the folder `root`, and describe what is there.
-
-    Raises:
-        InputError: anything is wrong with the files or with their numbers; one message lists it all.
-    """
-    records, problems = scan(root, spec)
-    findings = inspect(records, f"{name}: check")
-    problems += shortages(records) + [finding.problem for finding in findings if finding.problem]
-    if problems:
-        raise InputError(
-            f"the dataset {name} in {root} cannot be used as it is",
-            offenders=sorted(problems),
-            remedy="repair, add or remove these; data/README.md describes the layouts",
-        )
-    entries = defaultdict(list)
-    for finding in findings:
-        entries[finding.entry.record.category].append(finding.entry)
-    return Manifest(
-        name=name,
-        layout=spec.layout,
-        source=spec.source if spec.source in ("synthetic", "download") else "folder",
-        root=root,
-        division=_division(spec),
-        warnings=tuple(warnings(findings, root)),
-        entries={category: tuple(group) for category, group in entries.items()},
-    )
-
-
-def _division(spec: DatasetSpec) -> dict[str, object]:
-    match spec.layout:
-        case "mtd" if spec.train_list:
-            return {"train_list": Path(spec.train_list).name, "train_list_sha256": sha256_file(spec.train_list)}
-        case "mtd":
-            return {"seed": spec.seed, "held_out": spec.held_out}
-        case "mstc":
-            return {"every": spec.every}
-        case _:
-            return {}
 
 
 def _from_json(root: Path, category: str, item: dict[str, object]) -> Entry:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from patchcore_suite.datasets.inspection import Entry
 from patchcore_suite.datasets.manifest import Manifest
-from patchcore_suite.datasets.records import NOMINAL, Record
+from patchcore_suite.datasets.records import NOMINAL, Entry, Record
 
 # MVTec AD: training images, nominal and anomalous test images, side in pixels; 3,629 and 1,725 in all.
 MVTEC = {

@@ -18,7 +18,7 @@ class Preprocessing:
             where the resized mask is still 1 throughout, so that defects shrink a little.
 
     Raises:
-        InputError: a length is not a whole number of at least 1, or there is no such rule for masks.
+        InputError: a length is not a whole number of at least 1, or there is no such rule for masks; all are listed.
     """
 
     resize: int | tuple[int, int]
@@ -26,6 +26,7 @@ class Preprocessing:
     masks: str = "nearest"
 
     def __post_init__(self) -> None:
+        problems = []
         for name in ("resize", "crop"):
             value = getattr(self, name)
             if isinstance(value, list):  # YAML gives lists
@@ -34,9 +35,13 @@ class Preprocessing:
             sides = value if pair else [value]
             fits = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
             if not fits and (name, value) != ("crop", None):
-                raise InputError(f"{name}={value!r} is not a size", remedy="give a whole number, or [height, width]")
+                problems.append(f"{name}={value!r} is not a size: give a whole number, or [height, width]")
         if self.masks not in MASK_RULES:
-            raise InputError(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
+            problems.append(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
+        if problems:
+            raise InputError(
+                "images cannot be prepared as described", offenders=problems, remedy="correct these values"
+            )
 
     def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that an image of (height, width) `image_size` is brought to.

@@ -32,3 +32,13 @@ class Record:
     def name(self) -> str:
         """What error messages and captions call this image."""
         return str(self.image) if self.frame is None else f"{self.image}#{self.frame}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record, the (height, width) of its image, and the SHA-256 of its files."""
+
+    record: Record
+    size: tuple[int, int]
+    image_sha256: str
+    mask_sha256: str | None

@@ -1,9 +1,11 @@
-"""Frames of videos, and of the mask stacks that come with them."""
+"""Frames of videos, and of the mask stacks that come with them.
+
+OpenCV is imported where a video is opened: a layout that knows of videos is listed without it.
+"""
 
 import threading
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from patchcore_core.common.errors import InputError
@@ -15,6 +17,8 @@ _open = threading.local()  # the video that a thread is reading: .path, .capture
 
 def frame_count(path: Path) -> int:
     """How many frames a video says it has; 0 if it cannot be read."""
+    import cv2
+
     capture = cv2.VideoCapture(str(path))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
@@ -30,6 +34,8 @@ def read_frame(path: Path, index: int) -> np.ndarray:
     Raises:
         InputError: the video cannot be read, or ends before this frame.
     """
+    import cv2
+
     if getattr(_open, "path", None) != path or _open.next > index:
         _open.path, _open.capture, _open.next = path, cv2.VideoCapture(str(path)), 0
     while _open.next <= index:  # seeking is not exact with every codec; grabbing is

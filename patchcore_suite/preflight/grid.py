@@ -15,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,21 +23,19 @@ import yaml
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
+from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.requirements import check
-from patchcore_suite.settings.params import PARAMS_FILE, find_params, load_params
+from patchcore_suite.settings.execution import Execution
+from patchcore_suite.settings.params import PARAMS_FILE, find_params, read_params
 from patchcore_suite.settings.project import Project
+from patchcore_suite.settings.yaml_file import Document, read_value, read_yaml
 
 HEADER = "# Written by patchcore_suite.preflight.grid from "
 ORIGINAL = ".cache/params.demonstration.yaml"
 WITHOUT_SOURCE = ("demonstration", "drop")
 NOT_GIVEN = "path not given"
-OBTAINED = {  # by layout; data/README.md says more
-    "mvtec": "MVTEC=folder of its 15 categories; by hand from https://www.mvtec.com/company/research/datasets/mvtec-ad",
-    "mtd": "MTD=download, or a folder; https://github.com/abin24/Magnetic-tile-defect-datasets.",
-    "mstc": "MSTC=folder of training/ and testing/; by hand from https://svip-lab.github.io/dataset/campus_dataset.html",
-}
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,25 @@ class Merged:
     """A grid on top of params.yaml.
 
     Attributes:
-        values: the merged mapping; datasets without a source have the one of the demonstration.
+        document: the merged mapping, and where its keys are written; what has no source has `NOT_GIVEN`.
         without: the datasets of the grid that have no source of their own.
         rule: what is done with them, one of `WITHOUT_SOURCE`.
         base: what was merged into.
     """
 
-    values: Mapping[str, object]
+    document: Document
     without: tuple[str, ...]
     rule: str
     base: Mapping[str, object]
 
+    @property
+    def datasets(self) -> Mapping[str, object]:
+        """The merged blocks of the datasets."""
+        return _datasets(self.document.values)
+
     def to_write(self) -> dict[str, object]:
         """The mapping as it is written: what has no source is as in the demonstration, or not there."""
-        values = deepcopy(dict(self.values))
+        values = deepcopy(dict(self.document.values))
         for name in self.without:
             if self.rule == "drop":
                 del values["datasets"][name]
@@ -80,7 +83,8 @@ def with_settings(values: Mapping[str, object], settings: Sequence[str]) -> dict
     """Set values by their path: "datasets.mtd.source=PATH", the value read as YAML.
 
     Raises:
-        InputError: a setting has no "=", or its path leads through something that is no mapping or is not there.
+        InputError: a setting has no "=" or no YAML behind it, or its path leads through something that is no mapping or
+            is not there.
     """
     changed = deepcopy(dict(values))
     for setting in settings:
@@ -91,59 +95,63 @@ def with_settings(values: Mapping[str, object], settings: Sequence[str]) -> dict
             place = place.get(parent) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict):
             raise InputError(f"--set {setting} cannot be used", remedy="write KEY.KEY=VALUE, with keys that are there")
-        place[key] = yaml.safe_load(text)
+        place[key] = read_value(text, f"--set {setting}")
     return changed
 
 
-def read_grid(path: Path, base: Mapping[str, object], settings: Sequence[str] = ()) -> Merged:
+def read_grid(path: Path, base: Document, settings: Sequence[str] = ()) -> Merged:
     """Read a grid and lay it over `base`, with settings on top.
 
     Raises:
         InputError: the grid cannot be read, or a setting does not fit.
     """
-    overlay = _read(path)
+    grid = read_yaml(path, remedy="give the path of a grid")
+    overlay = dict(grid.values)
     rule = overlay.pop("without_source", WITHOUT_SOURCE[0])
     if rule not in WITHOUT_SOURCE:
         raise InputError(f"{path}: without_source={rule!r} must be one of {', '.join(WITHOUT_SOURCE)}")
-    values = with_settings(merge(base, overlay), settings)
-    without = tuple(name for name, block in values["datasets"].items() if block.get("source") is None)
-    for name in without:
-        if name not in base["datasets"] and rule != "drop":
-            raise InputError(f"dataset {name} of {path} has no source", remedy=f"--set datasets.{name}.source=PATH")
-        values["datasets"][name]["source"] = NOT_GIVEN
-    return Merged(values, without, rule, base)
+    values = with_settings(merge(base.values, overlay), settings)
+    without = []
+    for name, block in _datasets(values).items():
+        if isinstance(block, dict) and block.get("source") is None:
+            if name not in _datasets(base.values) and rule != "drop":
+                raise InputError(f"dataset {name} of {path} has no source", remedy=f"--set datasets.{name}.source=PATH")
+            block["source"] = NOT_GIVEN
+            without.append(name)
+    places = {key: f"{base.name} {place}" for key, place in base.places.items()}
+    places |= {key: f"{path.name} {place}" for key, place in grid.places.items()}
+    places |= {tuple(setting.partition("=")[0].split(".")): "--set" for setting in settings}
+    document = Document(f"{base.name} with {path.name} laid over it", values, places, base.problems + grid.problems)
+    return Merged(document, tuple(without), rule, base.values)
 
 
-def read_base(root: Path) -> tuple[Mapping[str, object], str]:
+def _datasets(values: Mapping[str, object]) -> Mapping[str, object]:
+    blocks = values.get("datasets")
+    return blocks if isinstance(blocks, Mapping) else {}
+
+
+def read_base(root: Path) -> tuple[Document, str]:
     """The params.yaml that grids are laid over, and its text: the demonstration's, even while a grid is in its place.
 
     Raises:
-        InputError: a grid is in its place, and what was there before is gone.
+        InputError: a grid is in its place, and what was there before is gone; or it is not valid.
     """
     path = root / PARAMS_FILE
-    if path.read_text(encoding="utf-8").startswith(HEADER):
+    if path.read_bytes().startswith(HEADER.encode()):
         path = root / ORIGINAL
         if not path.is_file():
             raise InputError(
                 f"{root / PARAMS_FILE} was written by a grid, and {ORIGINAL} is gone",
                 remedy=f"restore it: git checkout {PARAMS_FILE} dvc.lock",
             )
-    return _read(path), path.read_text(encoding="utf-8")
-
-
-def typed(values: Mapping[str, object], root: Path) -> Project:
-    """Merged values, checked like any params.yaml."""
-    path = root / ".cache" / "params.grid.yaml"
-    write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120))
-    try:
-        return Project(replace(load_params(path), root=root))
-    finally:
-        path.unlink()
+    document = read_yaml(path, remedy="run from the project's folder")
+    read_params(document, root)
+    return document, path.read_text(encoding="utf-8")
 
 
 def describe(merged: Merged, root: Path, *, names: Sequence[str]) -> tuple[str, bool]:
     """What some datasets of a grid would take, as text, and whether something would fail."""
-    project = typed(merged.values, root)
+    project = Project(read_params(merged.document, root))
     checked = [check(project.dataset(name), known=name in merged.without, all_weights=True) for name in names]
     device = project.execution.device if torch.cuda.is_available() else "cpu"
     lines = [report(checked, project, machine_speed.calibrate(device))]
@@ -152,8 +160,17 @@ def describe(merged: Merged, root: Path, *, names: Sequence[str]) -> tuple[str, 
         kept = "stays synthetic, as in params.yaml; its tables say SYNTHETIC, and are compared with nothing"
         then = "left out" if merged.rule == "drop" else kept
         for name in merged.without:
-            lines.append(f"- {name}: {then}. {OBTAINED[project.dataset(name).spec.layout]}")
+            lines.append(f"- {name}: {then}. {obtained(project.dataset(name).spec.layout)}")
     return "\n".join(lines), any(found.problems for found in checked)
+
+
+def obtained(layout: str) -> str:
+    """What to give `make paper` for a dataset of this layout, and where it is had; data/README.md says more."""
+    known = LAYOUTS[layout]
+    if known.archive:
+        return f"{layout.upper()}=download, or a folder; {known.homepage}"
+    had = f"; by hand from {known.homepage}" if known.homepage else ""
+    return f"{layout.upper()}=folder of {known.holds}{had}"
 
 
 def write(merged: Merged, grid: Path, root: Path, target: Path, original: str) -> None:
@@ -167,23 +184,12 @@ def write(merged: Merged, grid: Path, root: Path, target: Path, original: str) -
         if elsewhere and block["source"] not in ("synthetic", "download"):
             block["source"] = str((root / block["source"]).resolve())
     if elsewhere:  # the same cells, wherever they are asked for
-        values["execution"]["cache_dir"] = str((root / values["execution"]["cache_dir"]).resolve())
+        execution = values.setdefault("execution", {})
+        execution["cache_dir"] = str((root / execution.get("cache_dir", Execution().cache_dir)).resolve())
     else:
         write_text(root / ORIGINAL, original)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
     write_text(target, f"{HEADER}{grid.name}; comments are lost. What it was laid over: {ORIGINAL}\n{text}")
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", remedy="give the path of a grid") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}", remedy="correct the line named above") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must be a mapping of names to values")
-    return values
 
 
 def main() -> None:
@@ -197,15 +203,16 @@ def main() -> None:
     root = find_params().resolve().parent
     base, original = read_base(root)
     merged = read_grid(arguments.grid, base, arguments.settings)
+    read_params(merged.document, root)  # what is wrong is said before anything else
     if arguments.write is None or arguments.dry_run:
-        print(describe(merged, root, names=list(merged.values["datasets"]))[0])
+        print(describe(merged, root, names=list(merged.datasets))[0])
         return
 
-    names = [name for name in merged.values["datasets"] if name not in merged.without]
+    names = [name for name in merged.datasets if name not in merged.without]
     if not names:
         raise InputError(
             "no dataset of the grid has a path, so that there is nothing to run",
-            offenders=[OBTAINED[merged.values["datasets"][name]["layout"]] for name in merged.without],
+            offenders=[obtained(merged.datasets[name]["layout"]) for name in merged.without],
             remedy="give at least one",
         )
     text, fails = describe(merged, root, names=names)

@@ -1,7 +1,6 @@
 """How many operations and bytes a network needs for an image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from functools import cache
 
 import torch
@@ -9,31 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from patchcore_core.backbones import PIXELS, UNTRAINED, feature_maps, load_backbone
-
-FLOAT = 4  # bytes of a float32
-
-
-@dataclass(frozen=True)
-class Work:
-    """Numbers of operations by kind; each kind has a rate of its own on a machine."""
-
-    products: float = 0  # floating-point operations of float32 matrix products
-    convolutions: float = 0  # those of convolutions
-    grouped: float = 0  # those of convolutions in groups, down to one channel each, which are slower
-    solves: float = 0  # those of float64 triangular systems and factorisations, many small ones
-    traffic: float = 0  # bytes read or written by everything elementwise
-    decoded: float = 0  # pixels of image files
-    ranked: float = 0  # pixels of anomaly maps whose metrics are computed
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
-
-    def __mul__(self, times: float) -> "Work":
-        return Work(*(getattr(self, item.name) * times for item in fields(self)))
-
-    def seconds(self, rates: "Work") -> float:
-        """How long this takes where each kind has such a rate per second, one thing after the other."""
-        return sum(getattr(self, item.name) / getattr(rates, item.name) for item in fields(self))
+from patchcore_suite.baselines.costs import FLOAT, Work
 
 
 class _Traffic(TorchDispatchMode):

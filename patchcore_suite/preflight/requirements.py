@@ -17,7 +17,8 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.datasets import synthetic
-from patchcore_suite.datasets.manifest import Manifest, build_manifest
+from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.preflight import operations

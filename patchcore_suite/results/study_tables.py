@@ -10,7 +10,7 @@ from patchcore_suite.results.formats import label
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.settings.project import ProjectDataset
-from patchcore_suite.settings.studies import IMAGE_KEYS
+from patchcore_suite.settings.variants import IMAGE_KEYS
 
 HEADINGS = {
     "image_auroc": "image AUROC",

@@ -14,6 +14,7 @@ WITHOUT_INFLUENCE = (
     "patchcore_core.common",
     "patchcore_core.config",
     "patchcore_suite.baselines.config",
+    "patchcore_suite.baselines.costs",
     "patchcore_suite.baselines.registry",
     "patchcore_suite.datasets.manifest",
     "patchcore_suite.datasets.records",

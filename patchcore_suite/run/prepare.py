@@ -12,8 +12,9 @@ from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import write_json
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.download import download, is_original
+from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.listing import content_checksum
-from patchcore_suite.datasets.manifest import Manifest, build_manifest
+from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.project import load_project
@@ -34,7 +35,7 @@ def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
             _draw(spec, root)
         case "download":
             root = home / "download"
-            if not is_original(root):
+            if not is_original(spec.layout, root):
                 with _replaced(root) as folder:
                     download(spec.layout, folder)
         case _:

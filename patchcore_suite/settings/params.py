@@ -1,55 +1,32 @@
-"""`params.yaml`: read once, checked as a whole, turned into typed values.
+"""`params.yaml`: read once, checked as a whole, turned into typed values."""
 
-DVC reads the file as YAML 1.2 and this module as YAML 1.1. The two differ on a few scalars (1e-3, on, 010, 12:30);
-those are refused wherever they would be read differently.
-"""
-
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-import yaml
-
 from patchcore_core.common.errors import InputError
-from patchcore_core.config import MethodConfig, PatchCoreConfig, check_keys
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_core.config import MethodConfig, PatchCoreConfig
+from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.settings.dataset_params import DATASET_KEYS, MAIN_STUDY, DatasetParams, read_dataset
 from patchcore_suite.settings.execution import Execution
-from patchcore_suite.settings.studies import (
-    IMAGE_KEYS,
-    Study,
-    Variant,
-    as_mapping,
-    as_name,
-    check_ensembles,
-    read_study,
-    read_variant,
-)
+from patchcore_suite.settings.problems import Problems
+from patchcore_suite.settings.studies import STUDY_KEYS
+from patchcore_suite.settings.variants import Variant, method_keys, read_defaults, read_variants, variant_keys
+from patchcore_suite.settings.yaml_file import Document, dotted, read_yaml
+
+__all__ = ["MAIN_STUDY", "PARAMS_FILE", "DatasetParams", "Params", "find_params", "load_params", "read_params"]
 
 PARAMS_FILE = "params.yaml"
-MAIN_STUDY = "main"  # all categories, for the tables of whole datasets
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetParams:
-    """A dataset, how its images are prepared, and what is run on it."""
-
-    spec: DatasetSpec
-    preprocessing: Preprocessing
-    studies: Mapping[str, Study]  # "main" first
-    overrides: Mapping[str, object]  # fields of PatchCoreConfig that this dataset's protocol fixes
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """The variants of the main study."""
-        return self.studies[MAIN_STUDY].variants
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of the main study."""
-        return self.studies[MAIN_STUDY].seeds
+SECTIONS = ("datasets", "defaults", "variants", "tables", "execution")
+EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
+HOMES = {  # where a key belongs that stands in a wrong place, such as one that is indented too little
+    **dict.fromkeys(method_keys(PatchCoreConfig.method), "variants.NAME, defaults.METHOD or datasets.NAME.overrides"),
+    **dict.fromkeys(variant_keys(PatchCoreConfig.method)["profile"], "variants.NAME"),
+    **dict.fromkeys(STUDY_KEYS, "datasets.NAME.studies.NAME"),
+    **dict.fromkeys(DATASET_KEYS, "datasets.NAME"),
+    **dict.fromkeys(EXECUTION_KEYS, "execution"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +63,7 @@ class Params:
             except InputError as error:
                 raise InputError(f"{where} is not valid. {error}") from None
         fixed = self.dataset(dataset).overrides if chosen.method == PatchCoreConfig.method else {}
-        return METHODS[chosen.method].from_mapping({**chosen.values, **fixed}, where=where)
+        return configuration(chosen.method).from_mapping({**chosen.values, **fixed}, where=where)
 
     def preprocessing(self, dataset: str, variant: str) -> Preprocessing:
         """How images of a dataset are prepared for a variant."""
@@ -104,47 +81,37 @@ def load_params(path: str | Path | None = None) -> Params:
     """Read and check `params.yaml`; without a path, that of the nearest folder upwards.
 
     Raises:
-        InputError: no such file, no YAML, unknown keys, or values out of range, each with its key's path.
+        InputError: no such file, no YAML, unknown keys, or values out of range: all of them, each with its line and
+            its key's path.
     """
     path = Path(path) if path is not None else find_params()
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", remedy="run from the project's folder") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}", remedy="correct the line named above") from None
-    _refuse_ambiguous(text, path)
-    check_keys(values, ["datasets", "defaults", "variants", "tables", "execution"], where=path.name)
+    return read_params(read_yaml(path, remedy="run from the project's folder"), path.resolve().parent)
 
-    defaults = as_mapping(values, "defaults")
-    check_keys(defaults, list(METHODS), where="defaults")
-    for method in defaults:
-        METHODS[method].from_mapping(as_mapping(defaults, method, "defaults"), where=f"defaults.{method}")
-    given = as_mapping(values, "variants")
-    variants = {
-        name: read_variant(as_name(name, "variants"), {} if given[name] is None else given[name], defaults)
-        for name in given
-    }
-    check_ensembles(variants)
-    datasets = {
-        name: _dataset(as_name(name, "datasets"), block, variants)
-        for name, block in as_mapping(values, "datasets").items()
-    }
-    given_tables = as_mapping(values, "tables")
-    tables = {name: as_mapping(given_tables, name, "tables") for name in given_tables}
-    execution = as_mapping(values, "execution")
-    check_keys(execution, [item.name for item in fields(Execution)], where="execution")
+
+def read_params(document: Document, root: Path) -> Params:
+    """Typed values from what a file says; `root` is the folder that its paths are relative to.
+
+    Raises:
+        InputError: as `load_params`.
+    """
+    problems = Problems(document, HOMES)
+    given = problems.known(document.values, SECTIONS, ())
+    sections = {name: problems.mapping(given.get(name), (name,)) for name in SECTIONS}
+    execution = problems.known(sections["execution"], EXECUTION_KEYS, ("execution",))
+    defaults = read_defaults(sections["defaults"], problems)
     params = Params(
-        root=path.resolve().parent,
-        datasets=datasets,
-        variants=variants,
-        tables=tables,
-        execution=Execution(**execution),
+        root=root,
+        datasets={
+            name: read_dataset(name, block, sections["variants"], problems)
+            for name, block in sections["datasets"].items()
+        },
+        variants=read_variants(sections["variants"], defaults, problems),
+        tables={name: problems.mapping(block, ("tables", str(name))) for name, block in sections["tables"].items()},
+        execution=problems.built(Execution, execution, ("execution",)),
     )
-    for dataset, block in datasets.items():
-        for variant in {name: None for study in block.studies.values() for name in study.variants}:
-            params.config(dataset, variant)  # raises now instead of after hours
+    for name in params.datasets:
+        _check_configs(name, params, problems)
+    problems.raise_any()  # what could not be read is None until here
     return params
 
 
@@ -157,55 +124,15 @@ def find_params() -> Path:
     raise InputError(f"there is no {PARAMS_FILE} in {here} or above it", remedy="run from the project's folder")
 
 
-def _dataset(name: str, given: object, variants: Mapping[str, Variant]) -> DatasetParams:
-    where = f"datasets.{name}"
-    spec_keys = [item.name for item in fields(DatasetSpec)]
-    main_keys = ["variants", "seeds"]
-    check_keys(given, [*spec_keys, *IMAGE_KEYS, *main_keys, "studies", "overrides"], where=where)
-    missing = [f"{where}.{key}" for key in ("layout", "source", "resize", *main_keys) if key not in given]
-    if missing:
-        raise InputError("keys are missing in params.yaml", offenders=missing, remedy="add them; see data/README.md")
-
-    studies = {MAIN_STUDY: read_study({key: given[key] for key in main_keys}, where, variants)}
-    for study, block in as_mapping(given, "studies", where).items():
-        if block is None:  # switched off, as a grid does with a study that it does without
+def _check_configs(dataset: str, params: Params, problems: Problems) -> None:
+    """Refuse variants that a dataset's protocol makes impossible: now instead of after hours."""
+    studies = params.datasets[dataset].studies.values()
+    for variant in dict.fromkeys(name for study in studies for name in study.variants):
+        if variant not in params.variants:  # could not be read itself
             continue
-        if study == MAIN_STUDY:
-            raise InputError(
-                f"{where}.studies.{study} is the dataset's own", remedy=f"edit {where}.variants and .seeds"
-            )
-        path = f"{where}.studies.{as_name(study, f'{where}.studies')}"
-        studies[study] = read_study(block, path, variants)
-    overrides = as_mapping(given, "overrides", where)
-    check_keys(overrides, [item.name for item in fields(PatchCoreConfig)], where=f"{where}.overrides")
-    try:
-        spec = DatasetSpec(**{key: given[key] for key in spec_keys if key in given})
-        preprocessing = Preprocessing(**{key: given[key] for key in IMAGE_KEYS if key in given})
-    except InputError as error:
-        raise InputError(f"{where} is not valid. {error}") from None
-    return DatasetParams(spec=spec, preprocessing=preprocessing, studies=studies, overrides=overrides)
-
-
-# What the core schema of YAML 1.2 takes for a number, and PyYAML (YAML 1.1) for a string, or the other way round.
-_AMBIGUOUS = re.compile(
-    r"[-+]?(\d+|\d*\.\d+|\d+\.)[eE][-+]?\d+|[-+]?0o?[\d_]+|[-+]\.\d+|[-+]?[\d_]+(:[\d_]+)+(\.[\d_]*)?"
-    r"|[-+]?\d+(_\d+)+|y|n|yes|no|on|off",
-    re.IGNORECASE,
-)
-
-
-def _refuse_ambiguous(text: str, path: Path) -> None:
-    ambiguous = [
-        f"line {token.start_mark.line + 1}: {token.value}"
-        for token in yaml.scan(text)
-        if isinstance(token, yaml.ScalarToken)
-        and token.plain
-        and _AMBIGUOUS.fullmatch(token.value)
-        and token.value != "0"
-    ]
-    if ambiguous:
-        raise InputError(
-            f"{path.name} has values that DVC and the notebooks would read differently",
-            offenders=ambiguous,
-            remedy="write 0.001 instead of 1e-3, true or false, and quote what is not a number",
-        )
+        try:
+            params.config(dataset, variant)
+        except InputError as error:
+            path = ("datasets", str(dataset), "overrides")
+            for text in error.offenders or [error.problem]:
+                problems.add(path, f"{dotted(path)} and variants.{variant} do not go together: {text}")

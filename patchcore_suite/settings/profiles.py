@@ -44,6 +44,94 @@ class Switch:
         return tuple(self.values[PROFILES[0]])
 
 
+def _switch(
+    name: str,
+    changes: str,
+    paper: Mapping[str, object],
+    official: Mapping[str, object],
+    anomalib: Mapping[str, object],
+) -> Switch:
+    return Switch(name, changes, dict(zip(PROFILES, (paper, official, anomalib), strict=True)))
+
+
+IMAGE_SIZE = _switch(
+    "image size",
+    "shorter side 256 and crop 224, or all of it at 256 x 256",
+    {"resize": 256, "crop": 224},
+    {"resize": 256, "crop": 224},
+    {"resize": (256, 256), "crop": None},
+)
+WEIGHTS = _switch(
+    "weights",
+    "torchvision's first ImageNet weights, or timm's default ones",
+    {"backbone": PAPER_BACKBONE},
+    {"backbone": PAPER_BACKBONE},
+    {"backbone": f"timm/{PAPER_BACKBONE}.racm_in1k"},
+)
+# anomalib's d* is 4 ln n / 0.162 (Johnson-Lindenstrauss, eps 0.9): 272 to 318 for the categories of MVTec AD.
+PROJECTION = _switch(
+    "projection",
+    "dimensions in which the coreset is selected",
+    {"projection_dimension": 128},
+    {"projection_dimension": 128},
+    {"projection_dimension": 300},
+)
+FIRST_PICK = _switch(
+    "first pick",
+    "of the coreset: drawn, or the farthest from ten anchors",
+    {"first_pick": "drawn"},
+    {"first_pick": "anchors"},
+    {"first_pick": "drawn"},
+)
+DISTANCES = _switch(
+    "distances",
+    "plain or squared",
+    {"squared_distances": False},
+    {"squared_distances": True},
+    {"squared_distances": False},
+)
+# The paper gives no b: 3 is the suite's. Without Eq. 7, b has no say.
+IMAGE_SCORE = _switch(
+    "image score",
+    "the largest distance, or re-weighted by the b neighbours of the nearest memory",
+    {"score": "reweighted", "reweight_neighbours": 3},
+    {"score": "max", "reweight_neighbours": 3},
+    {"score": "reweighted", "reweight_neighbours": 9},
+)
+UPSAMPLING = _switch(
+    "upsampling",
+    "of the anomaly map",
+    {"upsampling": "bilinear"},
+    {"upsampling": "bilinear"},
+    {"upsampling": "nearest"},
+)
+MASKS = _switch(
+    "masks",
+    "resized to the nearest pixel, or bilinearly so that their edges are lost",
+    {"masks": "nearest"},
+    {"masks": "bilinear"},
+    {"masks": "nearest"},
+)
+
+
+def _pooling(dimension: int) -> Switch:
+    # The paper's d is 1024 too, but only its code tells how channels and positions become d values.
+    return _switch(
+        "pooling",
+        "one mean per channel, or flattened windows pooled to a fixed dimension",
+        {"dimension": None},
+        {"dimension": dimension},
+        {"dimension": None},
+    )
+
+
+def _switches(backbone: str, dimension: int | None) -> list[Switch]:
+    """All switches of a network, in the order of the data's way; only the paper's has weights to switch."""
+    weights = [WEIGHTS] if backbone == PAPER_BACKBONE else []
+    pooling = _pooling(dimension or OFFICIAL_DIMENSIONS.get(backbone, OFFICIAL_DIMENSION))
+    return [IMAGE_SIZE, *weights, pooling, PROJECTION, FIRST_PICK, DISTANCES, IMAGE_SCORE, UPSAMPLING, MASKS]
+
+
 def settings(
     profile: str, *, backbone: str, dimension: int | None = None
 ) -> tuple[dict[str, object], dict[str, object]]:
@@ -90,83 +178,6 @@ def switched(
         values |= switch.values[end if switch in thrown[:count] else start]
     images = {name: values.pop(name) for name in IMAGE_FIELDS}
     return values, images
-
-
-def _switches(backbone: str, dimension: int | None) -> list[Switch]:
-    d = dimension or OFFICIAL_DIMENSIONS.get(backbone, OFFICIAL_DIMENSION)
-    size_224, size_256 = {"resize": 256, "crop": 224}, {"resize": (256, 256), "crop": None}
-    weights = []
-    if backbone == PAPER_BACKBONE:
-        first, racm = {"backbone": PAPER_BACKBONE}, {"backbone": f"timm/{PAPER_BACKBONE}.racm_in1k"}
-        weights = [
-            _switch("weights", "torchvision's first ImageNet weights, or timm's default ones", first, first, racm)
-        ]
-    return [
-        _switch("image size", "shorter side 256 and crop 224, or all of it at 256 x 256", size_224, size_224, size_256),
-        *weights,
-        # The paper's d is 1024 too, but only its code tells how channels and positions become d values.
-        _switch(
-            "pooling",
-            "one mean per channel, or flattened windows pooled to a fixed dimension",
-            {"dimension": None},
-            {"dimension": d},
-            {"dimension": None},
-        ),
-        # anomalib's d* is 4 ln n / 0.162 (Johnson-Lindenstrauss, eps 0.9): 272 to 318 for the categories of MVTec AD.
-        _switch(
-            "projection",
-            "dimensions in which the coreset is selected",
-            {"projection_dimension": 128},
-            {"projection_dimension": 128},
-            {"projection_dimension": 300},
-        ),
-        _switch(
-            "first pick",
-            "of the coreset: drawn, or the farthest from ten anchors",
-            {"first_pick": "drawn"},
-            {"first_pick": "anchors"},
-            {"first_pick": "drawn"},
-        ),
-        _switch(
-            "distances",
-            "plain or squared",
-            {"squared_distances": False},
-            {"squared_distances": True},
-            {"squared_distances": False},
-        ),
-        # The paper gives no b: 3 is the suite's. Without Eq. 7, b has no say.
-        _switch(
-            "image score",
-            "the largest distance, or re-weighted by the b neighbours of the nearest memory",
-            {"score": "reweighted", "reweight_neighbours": 3},
-            {"score": "max", "reweight_neighbours": 3},
-            {"score": "reweighted", "reweight_neighbours": 9},
-        ),
-        _switch(
-            "upsampling",
-            "of the anomaly map",
-            {"upsampling": "bilinear"},
-            {"upsampling": "bilinear"},
-            {"upsampling": "nearest"},
-        ),
-        _switch(
-            "masks",
-            "resized to the nearest pixel, or bilinearly so that their edges are lost",
-            {"masks": "nearest"},
-            {"masks": "bilinear"},
-            {"masks": "nearest"},
-        ),
-    ]
-
-
-def _switch(
-    name: str,
-    changes: str,
-    paper: Mapping[str, object],
-    official: Mapping[str, object],
-    anomalib: Mapping[str, object],
-) -> Switch:
-    return Switch(name, changes, dict(zip(PROFILES, (paper, official, anomalib), strict=True)))
 
 
 def _check_profiles(*names: str) -> None:

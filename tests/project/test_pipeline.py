@@ -61,7 +61,11 @@ def closure(names):
             file = module_file(".".join(parts[:length]))
             if file and file not in found:
                 found.add(file)
-                waiting += imported(file.read_text(encoding="utf-8"))
+                text = file.read_text(encoding="utf-8")
+                waiting += imported(text)
+                if 'import_module(f"{__name__}.' in text:  # a registry: whatever lies beside it
+                    package = ".".join(parts[:length])
+                    waiting += [f"{package}.{path.stem}" for path in file.parent.glob("[!_]*.py")]
     return {file.relative_to(ROOT).as_posix() for file in found}
 
 

@@ -1,18 +1,32 @@
-"""Which layout a folder has, and the records in it."""
+"""Which layout a folder has, and the records in it.
 
+A layout is a module of this folder with a `Layout` under the name LAYOUT; there is no list of them.
+"""
+
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.datasets.layouts import mstc, mtd, mvtec
+from patchcore_suite.datasets import spec as specs
+from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import Scan
 from patchcore_suite.datasets.spec import DatasetSpec
 
-LAYOUTS = {"mvtec": mvtec, "mtd": mtd, "mstc": mstc}
-PATTERNS = [
-    "mvtec: CATEGORY/train/good/*, CATEGORY/test/{good,DEFECT}/*, CATEGORY/ground_truth/DEFECT/STEM_mask.*",
-    "mtd: MT_Free/Imgs/*.jpg and MT_DEFECT/Imgs/*.jpg, each with its mask *.png",
-    "mstc: training/videos/SS_CCC.avi, testing/frames/SS_CCCC/*.jpg, testing/test_{frame,pixel}_mask/SS_CCCC.npy",
-]
+LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in specs.LAYOUTS}
+
+
+def spec_type(layout: object) -> type[DatasetSpec]:
+    """The kind of spec that a layout asks for: with keys of its own, where it has some.
+
+    Raises:
+        InputError: there is no such layout; the nearest name is suggested.
+    """
+    if isinstance(layout, str) and layout in LAYOUTS:
+        return LAYOUTS[layout].spec
+    close = get_close_matches(str(layout), LAYOUTS, n=1)
+    suggestion = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(f"layout={layout!r} must be one of {', '.join(LAYOUTS)}{suggestion}")
 
 
 def recognise(root: Path) -> str:
@@ -31,7 +45,7 @@ def recognise(root: Path) -> str:
             return name
     raise InputError(
         f"the folder {root} has none of the known layouts",
-        offenders=PATTERNS,
+        offenders=[f"{name}: {layout.pattern}" for name, layout in LAYOUTS.items()],
         remedy="give the folder that directly holds what one of these patterns begins with; see data/README.md",
     )
 
@@ -51,13 +65,7 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
         raise InputError(
             f"no such categories in {root}", offenders=absent, remedy=f"those present are {', '.join(present)}"
         )
-    match spec.layout:
-        case "mvtec":
-            records, problems = mvtec.scan(root, chosen)
-        case "mtd":
-            records, problems = mtd.scan(root, seed=spec.seed, held_out=spec.held_out, train_list=spec.train_list)
-        case "mstc":
-            records, problems = mstc.scan(root, chosen, every=spec.every)
+    records, problems = LAYOUTS[spec.layout].scan(root, chosen, spec)
     trained = {record.category for record in records if record.split == "train"}
     untrained = [f"category without training images: {category}" for category in chosen if category not in trained]
     return Scan(records, untrained + problems)

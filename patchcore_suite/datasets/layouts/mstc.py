@@ -4,14 +4,29 @@ training/videos/SS_CCC.avi   testing/frames/SS_CCCC/NNN.jpg   testing/test_{fram
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import Scan, files, folders
 from patchcore_suite.datasets.records import NOMINAL, Record
+from patchcore_suite.datasets.spec import DatasetSpec, is_whole
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, frame_count, open_stack
 
 DEFECT = "anomaly"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(DatasetSpec):
+    """Which frames are taken: one in `every`."""
+
+    every: int = 5
+
+    def _rules(self) -> dict[str, tuple[object, str]]:
+        return super()._rules() | {
+            "every": (is_whole(self.every) and self.every >= 1, "a whole number of 1 or more"),
+        }
 
 
 def categories(root: Path) -> list[str]:
@@ -19,14 +34,14 @@ def categories(root: Path) -> list[str]:
     return sorted({_scene(clip) for clip in folders(root / "testing" / "frames")})
 
 
-def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
-    """List every `every`-th frame of the training videos and of the test clips of the chosen scenes."""
+def scan(root: Path, chosen: Collection[str], spec: Spec) -> Scan:
+    """List one frame in `every` of the training videos and of the test clips of the chosen scenes."""
     records, problems = [], []
     for video in files(root / "training" / "videos", VIDEO_SUFFIXES):
         scene, count = _scene(video), frame_count(video)
         if scene in chosen:
             problems += [] if count else [f"unreadable video: {video}"]
-            records += [Record(video, scene, "train", 0, NOMINAL, frame=frame) for frame in range(0, count, every)]
+            records += [Record(video, scene, "train", 0, NOMINAL, frame=frame) for frame in range(0, count, spec.every)]
 
     testing = root / "testing"
     clips = [clip for clip in folders(testing / "frames") if _scene(clip) in chosen]
@@ -41,12 +56,12 @@ def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
             if mask:
                 lengths["masks"] = len(open_stack(mask, ndim=3))
         except InputError as error:
-            problems.append(str(error).split("\n", 1)[0])
+            problems.append(error.problem)
             continue
         if len(set(lengths.values())) > 1:
             problems.append(f"lengths differ: {clip}: " + ", ".join(f"{n} {what}" for what, n in lengths.items()))
             continue
-        for frame in range(0, len(images), every):
+        for frame in range(0, len(images), spec.every):
             label = int(labels[frame] != 0)
             defect = DEFECT if label else NOMINAL
             records.append(Record(images[frame], _scene(clip), "test", label, defect, mask, frame))
@@ -55,3 +70,14 @@ def scan(root: Path, chosen: Collection[str], *, every: int) -> Scan:
 
 def _scene(path: Path) -> str:
     return path.name.split("_", 1)[0]
+
+
+LAYOUT = Layout(
+    pattern="training/videos/SS_CCC.avi, testing/frames/SS_CCCC/*.jpg, testing/test_{frame,pixel}_mask/SS_CCCC.npy",
+    holds="training/ and testing/",
+    categories=categories,
+    scan=scan,
+    spec=Spec,
+    division=lambda spec: {"every": spec.every},
+    homepage="https://svip-lab.github.io/dataset/campus_dataset.html",
+)

@@ -8,8 +8,10 @@ Masks are optional, and a defect has all of its masks or none.
 from collections.abc import Collection
 from pathlib import Path
 
+from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import Scan, files, folders, match_masks
 from patchcore_suite.datasets.records import NOMINAL, Record
+from patchcore_suite.datasets.spec import DatasetSpec
 
 
 def categories(root: Path) -> list[str]:
@@ -17,7 +19,7 @@ def categories(root: Path) -> list[str]:
     return list(_category_folders(root))
 
 
-def scan(root: Path, chosen: Collection[str]) -> Scan:
+def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
     """List the images of the chosen categories; masks are matched to them by name, never by position."""
     records, problems = [], []
     for category, folder in _category_folders(root).items():
@@ -42,3 +44,12 @@ def _category_folders(root: Path) -> dict[str, Path]:
 
 def _is_category(folder: Path) -> bool:
     return (folder / "train").is_dir() or (folder / "test").is_dir()
+
+
+LAYOUT = Layout(
+    pattern="CATEGORY/train/good/*, CATEGORY/test/{good,DEFECT}/*, CATEGORY/ground_truth/DEFECT/STEM_mask.*",
+    holds="its 15 categories",
+    categories=categories,
+    scan=scan,
+    homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+)

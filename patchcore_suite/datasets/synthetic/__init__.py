@@ -1,5 +1,7 @@
 """Stand-ins for MVTec AD, MTD and mSTC: drawn from a seed, in the layouts of the originals.
 
+A module of this folder that is called like a layout draws what stands in for its dataset: `jobs(seed)`.
+
 They let the whole suite run, and be tested, where no dataset can be downloaded. They are no substitute for the real
 ones: a score on them says that the code works, not how well the method does.
 """
@@ -8,16 +10,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.images import map_ahead
-from patchcore_suite.datasets.synthetic import mstc, mtd, mvtec
+from patchcore_suite.datasets.spec import LAYOUTS
 
 Job = Callable[[Path], None]  # writes a few files below the root it is given
 
-DATASETS: Mapping[str, Callable[[int], Iterator[Job]]] = {"mvtec": mvtec.jobs, "mtd": mtd.jobs, "mstc": mstc.jobs}
+DATASETS: Mapping[str, Callable[[int], Iterator[Job]]] = {
+    name: import_module(f"{__name__}.{name}").jobs
+    for name in LAYOUTS
+    if Path(__file__).with_name(f"{name}.py").is_file()
+}
 
 
 def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
@@ -26,7 +33,7 @@ def generate(dataset: str, root: Path, *, seed: int = 0) -> None:
     The files are written beside `root` and moved there in one step: a killed run leaves nothing at `root`.
 
     Args:
-        dataset: "mvtec", "mtd" or "mstc".
+        dataset: the name of a layout that has a stand-in.
         root: the folder to make; it may exist, if it is empty.
         seed: another seed gives other images of the same kind.
 

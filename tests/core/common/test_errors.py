@@ -11,6 +11,7 @@ def leave(error):
 def test_an_error_lists_every_offender_and_the_remedy():
     error = InputError("files are missing", offenders=["a.png", "b.png"], remedy="restore them")
     assert str(error) == "files are missing:\n  - a.png\n  - b.png\nRemedy: restore them"
+    assert (error.problem, error.offenders, error.remedy) == ("files are missing", ("a.png", "b.png"), "restore them")
     assert str(InputError("size=0 must be 1 or more")) == "size=0 must be 1 or more"
 
 

@@ -214,6 +214,12 @@ def test_impossible_sizes_are_refused(value):
         Preprocessing(256, value)
 
 
+def test_all_that_is_wrong_with_a_preparation_is_listed():
+    with pytest.raises(InputError) as caught:
+        Preprocessing(0, [1, 2, 3], "cubic")
+    assert [offender.partition("=")[0] for offender in caught.value.offenders] == ["resize", "crop", "masks"]
+
+
 def test_lists_from_yaml_become_tuples():
     assert Preprocessing([32, 48], [16, 16]) == Preprocessing((32, 48), (16, 16))
 

@@ -2,6 +2,7 @@ import http.server
 import io
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,7 @@ from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image,
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import download, load
-from patchcore_suite.datasets.layouts import recognise, scan
-from patchcore_suite.datasets.layouts.mtd import draw_training
+from patchcore_suite.datasets.layouts import LAYOUTS, mstc, mtd, recognise, scan, spec_type
 from patchcore_suite.datasets.listing import content_checksum
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.spec import DatasetSpec
@@ -22,7 +22,7 @@ needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real images in {R
 
 
 def spec(root, layout, **options):
-    return DatasetSpec(source=str(root), layout=layout, **options)
+    return spec_type(layout)(source=str(root), layout=layout, **options)
 
 
 def tally(records):
@@ -47,7 +47,7 @@ def test_a_missing_folder_is_named_with_a_remedy(tmp_path):
 
 def test_an_unknown_layout_gets_a_list_of_the_known_ones(tmp_path):
     save_image(tmp_path / "images" / "0.png")
-    with pytest.raises(InputError, match=r"none of the known layouts:\n  - mvtec: .*\n  - mtd: .*\n  - mstc: "):
+    with pytest.raises(InputError, match=r"none of the known layouts:\n  - mstc: .*\n  - mtd: .*\n  - mvtec: "):
         load(tmp_path)
 
 
@@ -58,9 +58,38 @@ def test_a_layout_that_the_folder_does_not_have_is_refused(tmp_path):
 
 def test_every_wrong_value_of_a_spec_is_listed():
     with pytest.raises(InputError) as caught:
-        DatasetSpec(source="", layout="coco", categories=[1], seed=-1, held_out=1.0, train_list="", every=True)
-    for name in ("source=''", "layout='coco'", "categories=(1,)", "seed=-1", "held_out=1.0", "train_list=''", "every="):
+        DatasetSpec(source="", layout="coco", categories=[1], seed=-1)
+    for name in ("source=''", "layout='coco'", "categories=(1,)", "seed=-1"):
         assert name in str(caught.value)
+
+
+def test_the_values_of_a_layouts_own_keys_are_checked_with_the_others():
+    with pytest.raises(InputError) as caught:
+        mtd.Spec(source="", layout="mtd", held_out=1.0, train_list="")
+    for name in ("source=''", "held_out=1.0", "train_list=''"):
+        assert name in str(caught.value)
+    with pytest.raises(InputError, match="every=True must be a whole number"):
+        mstc.Spec(source="x", layout="mstc", every=True)
+
+
+def test_a_layout_that_is_not_known_is_named_with_the_nearest_one():
+    with pytest.raises(InputError, match=r"'mvtek' must be one of mstc, .* \(did you mean mvtec\?\)"):
+        spec_type("mvtek")
+    with pytest.raises(InputError, match="layout=None must be one of"):
+        spec_type(None)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_says_all_that_messages_need(name):
+    layout = LAYOUTS[name]
+    assert layout.pattern
+    assert layout.holds
+    assert layout.homepage.startswith("https://")
+    assert layout.division(layout.spec(source="x", layout=name)) == {
+        "mvtec": {},
+        "mtd": {"seed": 0, "held_out": 0.2},
+        "mstc": {"every": 5},
+    }.get(name, {})
 
 
 def test_load_gives_the_records_of_one_category_and_split(tmp_path):
@@ -151,9 +180,9 @@ def test_mtd_holds_out_a_share_of_the_nominal_images_and_tests_all_defects(tmp_p
 
 def test_the_draw_of_mtd_depends_on_the_seed_only():
     names = [f"{index}.jpg" for index in range(50)]
-    first = draw_training(names, seed=0, held_out=0.2)
-    assert first == draw_training(names[::-1], seed=0, held_out=0.2)
-    assert first != draw_training(names, seed=1, held_out=0.2)
+    first = mtd.draw_training(names, seed=0, held_out=0.2)
+    assert first == mtd.draw_training(names[::-1], seed=0, held_out=0.2)
+    assert first != mtd.draw_training(names, seed=1, held_out=0.2)
     assert len(first) == 40
 
 
@@ -244,7 +273,7 @@ def test_real_mtd_has_952_defect_free_and_392_defective_images():
     assert tally(records) == {("train", "good"): 762, ("test", "good"): 190, **tested}
     listed = spec(root, "mtd", train_list=str(REAL / "mtd_train_filenames.txt"))
     assert tally(scan(root, listed).records) == {("train", "good"): 761, ("test", "good"): 191, **tested}
-    assert download.is_original(root)
+    assert download.is_original("mtd", root)
 
 
 @needs_real
@@ -282,9 +311,14 @@ def tiles(tmp_path, monkeypatch):
     root = mtd_folder(tmp_path / "tiles")
     archive = tmp_path / "tiles.zip"
     archive.write_bytes(archive_of(root))
-    monkeypatch.setattr(download, "MTD_ARCHIVE", archive.as_uri())
-    monkeypatch.setattr(download, "MTD_CONTENT", content_checksum(root, download.MTD_FILES))
+    published = LAYOUTS["mtd"].archive
+    content = content_checksum(root, published.files)
+    put_archive(monkeypatch, replace(published, url=archive.as_uri(), content_sha256=content))
     return archive
+
+
+def put_archive(monkeypatch, archive):
+    monkeypatch.setitem(LAYOUTS, "mtd", replace(LAYOUTS["mtd"], archive=archive))
 
 
 def prepare_tiles(tmp_path):
@@ -369,7 +403,8 @@ def test_an_interrupted_download_leaves_nothing_behind(tmp_path, tiles, monkeypa
 
     with http.server.HTTPServer(("127.0.0.1", 0), Halfway) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(download, "MTD_ARCHIVE", f"http://127.0.0.1:{server.server_port}/tiles.zip")
+        address = f"http://127.0.0.1:{server.server_port}/tiles.zip"
+        put_archive(monkeypatch, replace(LAYOUTS["mtd"].archive, url=address))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         with pytest.raises(InputError, match=r"interrupted after [\d,]+ of [\d,]+ bytes\nRemedy: try again"):
             prepare_tiles(tmp_path)

@@ -9,14 +9,15 @@ from toy_folders import mstc_folder, mtd_folder, mvtec_folder, save_image, save_
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
-from patchcore_suite.datasets.manifest import Manifest, build_manifest
-from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.layouts import spec_type
+from patchcore_suite.datasets.manifest import Manifest
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 
 
 def build(root, layout="mvtec", **options):
-    return build_manifest("toy", root, DatasetSpec(source=str(root), layout=layout, **options))
+    return build_manifest("toy", root, spec_type(layout)(source=str(root), layout=layout, **options))
 
 
 def message(root, layout="mvtec", **options):

@@ -11,7 +11,8 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.preflight import grid, machine_speed
 from patchcore_suite.preflight.grid import HEADER, ORIGINAL, merge, read_grid, with_settings
 from patchcore_suite.preflight.operations import Work
-from patchcore_suite.settings.params import load_params
+from patchcore_suite.settings.params import load_params, read_params
+from patchcore_suite.settings.yaml_file import Document, read_yaml
 
 BASE = {
     "datasets": {
@@ -85,7 +86,10 @@ def test_settings_are_read_as_yaml():
     assert BASE["datasets"]["mtd"]["source"] == "synthetic"
 
 
-@pytest.mark.parametrize("setting", ["datasets.mtd.source", "datasets.nothing.source=a", "datasets.mtd.source.x=a"])
+@pytest.mark.parametrize(
+    "setting",
+    ["datasets.mtd.source", "datasets.nothing.source=a", "datasets.mtd.source.x=a", "datasets.mtd.seeds=[1e-3]"],
+)
 def test_a_setting_that_does_not_fit_is_refused(setting):
     with pytest.raises(InputError, match="cannot be used"):
         with_settings(BASE, [setting])
@@ -95,10 +99,10 @@ def test_a_setting_that_does_not_fit_is_refused(setting):
 def test_a_dataset_without_a_source_stays_the_demonstration_or_is_dropped(tmp_path, rule, written):
     overlay = {"without_source": rule, "datasets": {"mtd": {"source": None, "seeds": [5]}}}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(overlay))
-    base = BASE | {"datasets": {"mtd": BASE["datasets"]["mtd"]}}
+    base = Document("params.yaml", BASE | {"datasets": {"mtd": BASE["datasets"]["mtd"]}})
     merged = read_grid(tmp_path / "grid.yaml", base)
     assert merged.without == ("mtd",)
-    assert merged.values["datasets"]["mtd"]["seeds"] == [5]  # what it would be, for estimates
+    assert merged.datasets["mtd"]["seeds"] == [5]  # what it would be, for estimates
     assert list(merged.to_write()["datasets"]) == written
     assert all(merged.to_write()["datasets"][name] == BASE["datasets"][name] for name in written)
 
@@ -106,22 +110,21 @@ def test_a_dataset_without_a_source_stays_the_demonstration_or_is_dropped(tmp_pa
 def test_an_unknown_rule_is_refused(tmp_path):
     (tmp_path / "grid.yaml").write_text("without_source: guess\ndatasets: {}\n")
     with pytest.raises(InputError, match="without_source='guess'"):
-        read_grid(tmp_path / "grid.yaml", BASE)
+        read_grid(tmp_path / "grid.yaml", Document("params.yaml", BASE))
 
 
 @pytest.mark.parametrize("name", ["paper", "results"])
 def test_the_grids_of_the_project_are_valid(tmp_path, name):
-    base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    base = read_yaml(ROOT / "params.yaml", remedy="")
     merged = read_grid(ROOT / f"grids/{name}.yaml", base)
-    project = grid.typed(merged.values, tmp_path)
-    assert set(merged.without) == set(base["datasets"])
-    assert project.root == tmp_path
-    assert not (tmp_path / ".cache/params.grid.yaml").exists()
+    params = read_params(merged.document, tmp_path)
+    assert set(merged.without) == set(base.values["datasets"])
+    assert params.root == tmp_path
 
 
 def test_the_paper_grid_has_the_settings_of_the_paper(tmp_path):
-    base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params = grid.typed(read_grid(ROOT / "grids/paper.yaml", base).values, tmp_path).params
+    base = read_yaml(ROOT / "params.yaml", remedy="")
+    params = read_params(read_grid(ROOT / "grids/paper.yaml", base).document, tmp_path)
     ours, spade, padim = (params.config("mvtec", name) for name in ("patchcore-1", "spade", "padim"))
     assert (ours.backbone, ours.hierarchies, ours.dimension) == ("wide_resnet50_2", (2, 3), 1024)
     assert (spade.backbone, spade.hierarchies, spade.neighbour_images) == ("wide_resnet50_2", (1, 2, 3), 50)
@@ -133,6 +136,33 @@ def test_the_paper_grid_has_the_settings_of_the_paper(tmp_path):
     assert studies["low_shot"].shots == (1, 2, 5, 10, 16, 20, 50)
     assert len(studies["low_shot"].seeds) == 5
     assert all(study.categories is None and len(study.seeds) >= 3 for study in studies.values())
+
+
+def test_what_is_wrong_with_a_grid_is_said_at_once_with_the_file_and_line_of_each(project):
+    (project / "grid.yaml").write_text(
+        "datasets:\n  mtd:\n    seeds: [0, 010]\n    crop: x\nvariants: {small: {strid: 1}}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        run_grid(project, "grid.yaml", "--set", "execution.workers=0")
+    assert caught.value.problem == "params.yaml with grid.yaml laid over it cannot be used"
+    workers, seeds, crop, variant = sorted(caught.value.offenders)
+    assert workers.startswith("--set: execution.workers=0 must be")
+    assert seeds.startswith("grid.yaml line 3: 010 is read differently")
+    assert crop.startswith("grid.yaml line 4: datasets.mtd.crop='x' is not a size")
+    assert variant.startswith("grid.yaml line 5: unknown key variants.small.strid (did you mean stride?)")
+
+
+@pytest.mark.parametrize("text", ["datasets: 3", "datasets: [mtd]", "datasets: {mtd: 3}", "datasets: {mtd: null}"])
+def test_a_grid_of_another_shape_is_refused(project, text):
+    (project / "grid.yaml").write_text(text)
+    with pytest.raises(InputError, match="laid over it cannot be used"):
+        run_grid(project, "grid.yaml")
+
+
+def test_a_grid_is_laid_over_what_is_valid_only(project):
+    (project / "params.yaml").write_text("datasets: 3\n")
+    with pytest.raises(InputError, match=r"^params.yaml cannot be used:\n  - line 1: datasets=3 must be a mapping"):
+        run_grid(project, "grid.yaml")
 
 
 def test_a_dry_run_needs_no_images_and_writes_nothing(project, capsys):

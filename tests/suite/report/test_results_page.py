@@ -15,6 +15,7 @@ from patchcore_suite.report.results_page import build, markdown_table
 from patchcore_suite.results.sentences import FAILS, HOLDS, UNDECIDED, compare, low_shot_claims, subsampling_claims
 from patchcore_suite.run import evaluate, score
 from patchcore_suite.settings.project import Project
+from patchcore_suite.settings.yaml_file import read_yaml
 
 PIXELS = {"backbone": "pixels", "hierarchies": [1, 2]}
 REAL = Path(os.environ.get("PATCHCORE_REAL_IMAGES", ROOT.parent / "shared" / "data"))
@@ -188,7 +189,7 @@ def test_low_shot_claims_by_hand(project):
 def test_real_images_give_the_tables_of_their_category(tmp_path):
     if not (REAL / "mvtec" / "bottle").is_dir():
         pytest.skip(f"needs the real images of MVTec AD's bottle in {REAL / 'mvtec'} (PATCHCORE_REAL_IMAGES)")
-    base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    base = read_yaml(ROOT / "params.yaml", remedy="")
     setting = f"datasets.mvtec.source={REAL / 'mvtec'}"
     written = grid.read_grid(ROOT / "grids/results.yaml", base, [setting]).to_write()
     written["datasets"]["mvtec"] |= {"variants": ["patchcore-1"], "studies": {}, "seeds": [0]}

@@ -1,6 +1,7 @@
 import pytest
 
-from patchcore_suite.baselines import registry
+from patchcore_suite.baselines.config import METHODS
+from patchcore_suite.baselines.registry import implementation
 from patchcore_suite.run.cells import SCORING
 from patchcore_suite.run.fingerprints import code_fingerprint, reached
 
@@ -100,10 +101,11 @@ def test_settings_messages_and_file_formats_have_no_say_in_a_result():
     assert not any(name.startswith(("patchcore_core.common", "patchcore_suite.settings")) for name in found)
 
 
-@pytest.mark.parametrize("kind", registry.DETECTORS.values())
-def test_a_methods_fingerprint_covers_its_own_module_and_no_other_methods(kind):
-    found = reached(SCORING, kind.__module__)
-    assert {kind.__module__, "patchcore_suite.run.score", "patchcore_core.detector"} <= found
-    others = {other.__module__ for other in registry.DETECTORS.values()} - {kind.__module__}
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_fingerprint_covers_its_own_module_and_no_other_methods(method):
+    modules = {name: implementation(config()).__module__ for name, config in METHODS.items()}
+    found = reached(SCORING, modules[method])
+    assert {modules[method], "patchcore_suite.run.score", "patchcore_core.detector"} <= found
+    others = set(modules.values()) - {modules[method]}
     shared = {"patchcore_core.patchcore", "patchcore_suite.baselines.nearest_images"}  # built upon by other methods
     assert found & others <= shared

@@ -1,0 +1,50 @@
+"""What the suite has to know of a way in which the images of a dataset lie in a folder."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchcore_suite.datasets.listing import Scan
+from patchcore_suite.datasets.spec import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A public archive of a dataset that may be fetched without a form.
+
+    Attributes:
+        url: of the zip file, whose one top folder holds the dataset's.
+        files: what is kept of it, as a glob pattern below the top folder.
+        content_sha256: of the names and bytes of those files, see `content_checksum`.
+    """
+
+    url: str
+    files: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A layout, whole: each module NAME.py of `layouts` holds one under the name LAYOUT.
+
+    A stand-in, where there is one, is the module `synthetic/NAME.py`.
+
+    Attributes:
+        pattern: the folder's files, as messages show them.
+        holds: what the folder directly holds, in words.
+        categories: the categories in a folder, in order; none where it has another layout.
+        scan: the records of the chosen categories of a folder, divided as a spec says; no image is opened.
+        spec: a subclass of `DatasetSpec` where the dataset's block in params.yaml has keys of this layout's own.
+        division: what a manifest says of the division, from the spec.
+        homepage: where its dataset is had.
+        archive: what the source `download` fetches.
+    """
+
+    pattern: str
+    holds: str
+    categories: Callable[[Path], list[str]]
+    scan: Callable[[Path, Collection[str], DatasetSpec], Scan]
+    spec: type[DatasetSpec] = DatasetSpec
+    division: Callable[[DatasetSpec], dict[str, object]] = lambda spec: {}
+    homepage: str = ""
+    archive: Archive | None = None

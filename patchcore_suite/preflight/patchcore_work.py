@@ -1,0 +1,99 @@
+"""How much work PatchCore is, before it is done; its configuration knows the method alone.
+
+Everything here is an estimate. Formulas count what grows with images, patches and memory bank; n are the nominal
+patches, q those of test images, l the rows of the memory bank, d their dimensions.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from patchcore_core.config import PatchCoreConfig
+from patchcore_core.coreset import coreset_size
+from patchcore_core.learned_banks import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
+from patchcore_core.memory_bank import selection_numbers
+from patchcore_core.neighbours import EXACT
+from patchcore_core.searches import CELLS, IN_VIEW, LINKS, MOST_CODES, PROBES, ROWS_A_CELL
+from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
+
+CANDIDATES = 512  # that a round of the greedy coreset compares, on average
+IVF_ROUNDS, IVF_ROWS = 10, 256  # of faiss's training of cells: rounds, and rows a cell
+
+
+@dataclass(frozen=True)
+class PatchCoreCosts:
+    """What a `BaselineConfig` says of its own costs, said of PatchCore."""
+
+    config: PatchCoreConfig
+
+    @property
+    def window(self) -> int:
+        return self.config.neighbourhood_size
+
+    def described_shape(self, maps: Sequence[Shape]) -> Shape:
+        _, h, w = maps[0]
+        d = self.config.dimension or sum(c for c, _, _ in maps)
+        return math.ceil(h / self.config.stride), math.ceil(w / self.config.stride), d
+
+    def bank_rows(self, patches: int) -> int:
+        return coreset_size(patches, self.config.coreset_fraction)
+
+    def cell_work(self, shape: Shape, *, nominal: int, test: int) -> Work:
+        h, w, d = shape
+        n, q = nominal * h * w, test * h * w
+        kept = self.bank_rows(n)
+        return (
+            coreset_work(self.config, n, kept, d)
+            + search_work(self.config, q, kept, d)
+            + all_products(test, kept, d)  # Eq. 7
+        )
+
+    def cell_values(self, shape: Shape, *, nominal: int, test: int) -> float:
+        h, w, d = shape
+        n, q = nominal * h * w, test * h * w
+        kept = self.bank_rows(n)
+        selected = {
+            "greedy": n * selection_numbers(d, self.config.projection_dimension),
+            "random": 0,
+            "kmeans": 3 * n * d,
+            "proxies": 4 * kept * d,
+        }[self.config.sampler]
+        bank = 0 if kept == n else kept * d
+        copies = 1 if self.config.search == "torch" else 3
+        return bank + max(selected if kept < n else 0, copies * kept * d + q * d)
+
+
+def coreset_work(config: PatchCoreConfig, n: int, kept: int, d: int) -> Work:
+    """Filling the memory bank.
+
+    Greedy: projection to d* (2 n d d*), distances of all rows to all picks (2 n l d*), and in each round those of the
+    candidates to the picks before (2 l l d*) and to each other. k-means: 25 rounds of 2 n l d. Proxies: 1000 batches of
+    1024 rows, forwards and backwards.
+    """
+    if kept >= n or config.sampler == "random":
+        return Work(traffic=2 * FLOAT * kept * d)
+    if config.sampler == "kmeans":
+        return all_products(n, kept, d) * KMEANS_ROUNDS
+    if config.sampler == "proxies":
+        return (all_products(PROXY_BATCH, kept, d) * 6 + Work(traffic=8 * FLOAT * kept * d)) * PROXY_STEPS
+    p = min(d, config.projection_dimension or d)
+    projected = Work(products=2 * n * d * p if p < d else 0)
+    return (
+        projected
+        + all_products(n, kept, p)
+        + Work(products=2 * kept * kept * p, traffic=2 * FLOAT * CANDIDATES * kept * p)
+    )
+
+
+def search_work(config: PatchCoreConfig, q: int, kept: int, d: int) -> Work:
+    """Searching the memory bank: 2 q l d, or only the share of the cells that is visited."""
+    if config.search in EXACT:
+        return all_products(q, kept, d) + Work(traffic=3 * FLOAT * q * d)
+    if config.search == "hnsw":  # rows met are read one by one; the graph is built by one thread
+        return Work(traffic=FLOAT * (q + kept) * min(kept, IN_VIEW * LINKS) * d)
+    cells = max(1, min(round(CELLS * kept**0.5), kept // ROWS_A_CELL))
+    visited = kept * min(1, PROBES / cells)
+    trained = all_products(min(kept, IVF_ROWS * cells), cells, d) * IVF_ROUNDS + all_products(kept, cells, d)
+    if config.search == "ivfpq":
+        return trained + all_products(q, cells, d) + Work(traffic=FLOAT * q * visited * min(d, MOST_CODES))
+    return trained + all_products(q, cells, d) + Work(traffic=FLOAT * q * visited * d)
