@@ -3,9 +3,11 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("patchcore_core", "patchcore_suite") for path in ROOT.glob(f"{package}/**/*.py"))
@@ -101,6 +103,13 @@ def test_nothing_unpickles():
 
 def test_the_changelog_has_a_section_for_what_is_not_released():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_citation_names_the_version_and_licence_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert [reference["doi"] for reference in citation["references"]] == ["10.1109/CVPR52688.2022.01392"]
 
 
 def test_dvc_sends_no_statistics():
