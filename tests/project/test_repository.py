@@ -112,6 +112,16 @@ def test_the_citation_names_the_version_and_licence_of_the_package():
     assert [reference["doi"] for reference in citation["references"]] == ["10.1109/CVPR52688.2022.01392"]
 
 
+def test_every_issue_form_has_what_github_needs():
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert [form.stem for form in forms] == ["config", "crash", "new_method_or_dataset", "wrong_number"]
+    for form in forms[1:]:
+        content = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= set(content), form
+        questions = {element["id"]: element["attributes"]["label"] for element in content["body"]}
+        assert len(set(questions.values())) == len(content["body"]), form  # neither an id nor a label twice
+
+
 def test_dvc_sends_no_statistics():
     assert re.search(r"^\s*analytics = false$", (ROOT / ".dvc" / "config").read_text(), flags=re.MULTILINE)
 
