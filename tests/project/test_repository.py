@@ -122,6 +122,15 @@ def test_every_issue_form_has_what_github_needs():
         assert len(set(questions.values())) == len(content["body"]), form  # neither an id nor a label twice
 
 
+def test_the_hooks_of_pre_commit_run_what_the_environment_installed():
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repo in repos for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in repos} == {"local"}  # nothing is cloned, and constraints.txt alone has versions
+    assert {hook["language"] for hook in hooks} == {"system"}
+    strip = re.search(r"^STRIP := \$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1]
+    assert strip in [hook["entry"] for hook in hooks]
+
+
 def test_dvc_sends_no_statistics():
     assert re.search(r"^\s*analytics = false$", (ROOT / ".dvc" / "config").read_text(), flags=re.MULTILINE)
 
