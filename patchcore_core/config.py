@@ -9,6 +9,7 @@ from typing import ClassVar, get_args, get_origin
 from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+PIXELS, UNTRAINED = "pixels", "untrained/"  # no weights: the image itself; before a name, that network as initialised
 SAMPLERS = ("greedy", "random", "kmeans", "proxies")
 FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")

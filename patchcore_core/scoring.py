@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
@@ -97,4 +96,6 @@ def _upsample_and_smooth(length: int, target: int, sigma: float, upsampling: str
     upsampled = _UPSAMPLINGS[upsampling](identity[None, None], (target, length))[0, 0]
     if sigma == 0:
         return upsampled
+    from scipy.ndimage import gaussian_filter1d  # slow to import
+
     return torch.from_numpy(gaussian_filter1d(np.asarray(upsampled), sigma, axis=0))

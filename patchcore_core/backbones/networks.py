@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from patchcore_core.backbones.architectures import (
-    PIXELS,
-    UNTRAINED,
     build_architecture,
     hierarchies_of,
     library_of,
@@ -20,6 +18,7 @@ from patchcore_core.backbones.architectures import (
 )
 from patchcore_core.backbones.weights import Weights, find_weights, no_weights
 from patchcore_core.common.errors import InputError
+from patchcore_core.config import PIXELS, UNTRAINED
 
 UNTRAINED_SEED = 0
 
@@ -157,6 +156,7 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
     Raises:
         InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
     """
+    library_of(name)  # imports the libraries: what they make then is to have values
 
     def run() -> list[Tensor]:
         extractor = build_architecture(name, tuple(hierarchies)).extractor

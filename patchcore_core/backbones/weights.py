@@ -13,10 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import huggingface_hub
-import timm
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -133,7 +130,9 @@ class _Published:
 
 
 def _published_torchvision(name: str) -> _Published:
-    versions = torchvision.models.get_model_weights(name)
+    from torchvision import models  # slow to import, as timm and the hub's client are
+
+    versions = models.get_model_weights(name)
     # The paper used the first training recipe; torchvision's own default is often a later one.
     url = getattr(versions, "IMAGENET1K_V1", versions.DEFAULT).url
     return _published_at_url(url)
@@ -161,6 +160,9 @@ def _published_at_url(url: str) -> _Published:
 
 
 def _published_timm(name: str) -> _Published:
+    import huggingface_hub.constants
+    import timm
+
     published = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     if published is None or not (published.hf_hub_id or published.url):
         return _Published("nothing is published for it", lambda: None, lambda: None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.config import DEFAULT_BACKBONE, MethodConfig, PatchCoreConfig
+from patchcore_core.config import DEFAULT_BACKBONE, PIXELS, MethodConfig, PatchCoreConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class NearestImagesConfig(MethodConfig):
 class PixelsConfig(MethodConfig):
     """What controls without a network share: they see the pixels, on the grid of one hierarchy."""
 
-    backbone: str = "pixels"
+    backbone: str = PIXELS
     hierarchies: tuple[int, ...] = (2,)
     smoothing_sigma: float = 4.0
 
