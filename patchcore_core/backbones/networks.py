@@ -128,17 +128,21 @@ def load_backbone(
     return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def backbone_weights(name: str, *, weights: str | None = None) -> Weights:
+def backbone_weights(name: str, *, weights: str | None = None, download: bool = True) -> Weights:
     """The weights that `load_backbone` would use, without building the network; errors as there.
 
     Those of the controls are no file (`path` is None); their SHA-256 is that of the name and the seed.
+
+    Args:
+        name, weights: as of `load_backbone`.
+        download: whether they may be fetched; if not, weights that are not on this machine are missing.
     """
     library = library_of(name)
     if library == PIXELS:
         return no_weights(PIXELS)
     if name.startswith(UNTRAINED):
         return no_weights(f"{name} seed {UNTRAINED_SEED}")
-    return find_weights(name.removeprefix("timm/"), library=library, weights=weights)
+    return find_weights(name.removeprefix("timm/"), library=library, weights=weights, download=download)
 
 
 def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:

@@ -76,22 +76,23 @@ def no_weights(identity: str) -> Weights:
     return Weights(None, "none", hashlib.sha256(identity.encode()).hexdigest())
 
 
-def find_weights(name: str, *, library: str, weights: str | None = None) -> Weights:
+def find_weights(name: str, *, library: str, weights: str | None = None, download: bool = True) -> Weights:
     """Look a backbone's weights up, in this order.
 
     1. the file or folder `weights`, or that of the environment variable PATCHCORE_WEIGHTS;
     2. torch's and the Hugging Face hub's local caches;
     3. an installed weights package;
-    4. the download that torchvision or timm would do.
+    4. the download that torchvision or timm would do, unless `download` is False.
 
     Args:
         name: the backbone's name in its library.
         library: "torchvision" or "timm".
         weights: a file, or a folder that may hold NAME.safetensors, NAME.pth or NAME.pt.
+        download: whether to look outside this machine.
 
     Raises:
         InputError: `weights` names nothing that exists.
-        WeightsMissing: none of the four places has them.
+        WeightsMissing: none of these places has them.
     """
     published = _published_torchvision(name) if library == "torchvision" else _published_timm(name)
     package = WEIGHTS_PACKAGES.get(name)
@@ -99,7 +100,7 @@ def find_weights(name: str, *, library: str, weights: str | None = None) -> Weig
         lambda: _from_setting(name, weights),
         lambda: published.cached(),
         lambda: _from_package(package),
-        lambda: published.download(),
+        lambda: published.download() if download else None,
     ):
         found = look()
         if found is not None:
