@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Generator, Tensor, nn
 
-from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.backbones import Backbone, Weights, feature_maps, load_backbone
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
@@ -95,6 +95,12 @@ class Detector(ABC):
         if network is None:
             network = load_backbone(self.config.backbone, self.config.map_hierarchies, weights=self._weights)
         return network.to(self.device).eval() if isinstance(network, nn.Module) else network
+
+    @property
+    def weights(self) -> Weights | None:
+        """The weights of the named backbone; None with a network of the caller's."""
+        network = self.network if self._own_network is None else None
+        return network.weights if isinstance(network, Backbone) else None
 
     def fit(self, images: Images) -> Self:
         """Learn from nominal images.

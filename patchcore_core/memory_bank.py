@@ -48,7 +48,9 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
     size = coreset_size(len(rows), config.coreset_fraction)
     check_features(rows, size)
-    if len(rows) > 1 and all((part == rows[0]).all() for part in rows.split(block_rows(rows.shape[1], rows.device))):
+    if len(rows) > 1 and all(
+        (part == rows[0]).all() for part in torch.split(rows, block_rows(rows.shape[1], rows.device))
+    ):
         raise InputError(
             f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
             remedy="check that the images are not blank and that the network is trained",

@@ -1,6 +1,7 @@
 """From nearest-neighbour distances to image scores and anomaly maps, Eq. 6-7 and section 3.3."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -55,8 +56,8 @@ def reweighted_scores(
     _, neighbourhood = nearest(memory_bank[nearest_row], memory_bank, k=b)  # (n, b), N_b(m*)
     # m* is among them, at distance 0; only rows that equal it can push it out, and those score alike.
     worst_patch = worst_patch.double()
-    to_neighbourhood = (memory_bank[neighbourhood].double() - worst_patch[:, None]).norm(dim=2)
-    to_nearest = (memory_bank[nearest_row].double() - worst_patch).norm(dim=1)
+    to_neighbourhood = _norm(memory_bank[neighbourhood].double() - worst_patch[:, None])  # (n, b)
+    to_nearest = _norm(memory_bank[nearest_row].double() - worst_patch)  # (n,)
     # The quotient is a softmax; in logarithms no distance overflows.
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_neighbourhood, dim=1))
     return (weight * raw_score.double()).to(raw_score.dtype)
@@ -85,6 +86,11 @@ def anomaly_maps(distances: Tensor, size: Sequence[int], *, sigma: float = 4.0, 
     vertical = _upsample_and_smooth(distances.shape[1], size[0], sigma, upsampling).to(distances)
     horizontal = _upsample_and_smooth(distances.shape[2], size[1], sigma, upsampling).to(distances)
     return vertical @ distances @ horizontal.T
+
+
+def _norm(differences: Tensor) -> Tensor:
+    """L2 norm over the last axis."""
+    return cast("Tensor", differences.norm(dim=-1))
 
 
 _UPSAMPLINGS = {"bilinear": rescale, "nearest": F.interpolate}  # nearest is torch's default

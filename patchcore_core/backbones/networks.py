@@ -5,6 +5,7 @@ hierarchies 2 and 3, as in the paper, and timm's `out_indices` count alike.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,9 @@ class Backbone(nn.Module):
         weights: where its weights came from and their SHA-256.
         precision: in which it computes; its maps are float32 in any case.
     """
+
+    mean: Tensor  # (1, 3, 1, 1), as is `std`: of the images that it was trained on
+    std: Tensor
 
     def __init__(
         self,
@@ -73,9 +77,8 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
     """
     if isinstance(network, nn.Module):
         network.eval()
-    maps = network(images)
-    fits = isinstance(maps, list | tuple) and len(maps) > 0
-    if not fits or not all(isinstance(fmap, Tensor) and fmap.ndim == 4 and len(fmap) == len(images) for fmap in maps):
+    maps: object = network(images)
+    if not _are_maps(maps, len(images)):
         raise InputError(
             f"the network returned {_describe(maps)} for images {tuple(images.shape)}",
             remedy="let it return a list of feature maps (n, c, h, w), finest first",
@@ -167,7 +170,7 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
         return feature_maps(extractor, torch.zeros(1, 3, *size))
 
     try:
-        return [tuple(fmap.shape[1:]) for fmap in without_values(run)]
+        return [(c, h, w) for c, h, w in (fmap.shape[1:] for fmap in without_values(run))]
     except (AssertionError, RuntimeError) as error:
         raise InputError(
             f"backbone={name!r} takes no images of {size[0]} x {size[1]} pixels: {error}",
@@ -175,7 +178,16 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
         ) from None
 
 
+def _are_maps(value: object, n: int) -> TypeGuard[Sequence[Tensor]]:
+    """Whether it is one or more feature maps of n images."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    items = cast("Sequence[object]", value)
+    return all(isinstance(item, Tensor) and item.ndim == 4 and len(item) == n for item in items)
+
+
 def _describe(value: object) -> str:
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of [{', '.join(_describe(item) for item in value)}]"
+        items = cast("Sequence[object]", value)
+        return f"a {type(items).__name__} of [{', '.join(map(_describe, items))}]"
     return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

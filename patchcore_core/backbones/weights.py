@@ -12,9 +12,10 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from patchcore_core.common.errors import InputError
@@ -51,6 +52,8 @@ class Weights:
         Raises:
             InputError: the file cannot be read, or its tensors do not fit.
         """
+        if self.path is None:
+            raise InputError(f"there are no weights of {self.origin!r} to load into backbone {name!r}")
         expected = network.state_dict()
         state = _read(self.path)
         if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
@@ -133,10 +136,9 @@ class _Published:
 def _published_torchvision(name: str) -> _Published:
     from torchvision import models  # slow to import, as timm and the hub's client are
 
-    versions = models.get_model_weights(name)
+    versions = models.get_model_weights(name).__members__
     # The paper used the first training recipe; torchvision's own default is often a later one.
-    url = getattr(versions, "IMAGENET1K_V1", versions.DEFAULT).url
-    return _published_at_url(url)
+    return _published_at_url(versions.get("IMAGENET1K_V1", versions["DEFAULT"]).url)
 
 
 def _published_at_url(url: str) -> _Published:
@@ -165,12 +167,11 @@ def _published_timm(name: str) -> _Published:
     import timm
 
     published = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
-    if published is None or not (published.hf_hub_id or published.url):
-        return _Published("nothing is published for it", lambda: None, lambda: None)
-    if not published.hf_hub_id:
-        return _published_at_url(published.url)
+    url = published.url if published and isinstance(published.url, str) else None
+    from_url = _published_at_url(url) if url else None
+    if published is None or not published.hf_hub_id:
+        return from_url or _Published("nothing is published for it", lambda: None, lambda: None)
     repository, file = published.hf_hub_id, published.hf_hub_filename or "model.safetensors"
-    from_url = _published_at_url(published.url) if published.url else None
 
     def cached() -> Weights | None:
         path = huggingface_hub.try_to_load_from_cache(repository, file)
@@ -221,17 +222,18 @@ def _weights(path: Path, origin: str, *, in_order: bool = False) -> Weights | No
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format has errors of its own
         raise InputError(
             f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    tensors = cast("dict[str, object]", state) if isinstance(state, dict) else None
+    if tensors is None or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(
             f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()"
         )
-    return state
+    return cast("dict[str, Tensor]", tensors)
 
 
 def reachable(url: str) -> bool:

@@ -1,5 +1,7 @@
 """Which rows a new pick may come nearer to, found for a fraction of what their distances cost."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -66,7 +68,7 @@ class Screen:
     def _factors(self, picks: Tensor) -> Tensor:
         """Columns of the product are (-c1, -margin |c1|, -|c2|, 1, 1, two digits of |c|^2/2)."""
         rows = self._rows[picks].float()
-        leading, norm, rest, digits, ones = rows.split([rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
+        leading, norm, rest, digits, ones = torch.split(rows, [rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
     def passing(self, picks: Tensor, squared: Tensor, rounding: float) -> Tensor | None:
@@ -95,7 +97,7 @@ class Screen:
 
 def _leading_components(sample: Tensor) -> Tensor:
     """An orthonormal basis (d, k) of the principal components that hold most variance of (m, d) centred rows."""
-    values, vectors = torch.linalg.eigh((sample.T @ sample).double())
+    values, vectors = cast("tuple[Tensor, Tensor]", torch.linalg.eigh((sample.T @ sample).double()))
     held = values.flip(0).clamp_min(0).cumsum(0)
     k = int((held < KEPT * held[-1]).sum()) + 1
     k = min(len(held), -(-(k + LONGER) // ALIGNED) * ALIGNED - LONGER)

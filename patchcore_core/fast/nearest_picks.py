@@ -40,7 +40,7 @@ class Gaps:
         n, d = features.shape
         # Any centre would do: the mean of some rows is near enough.
         self._centre = features[:: -(-n // SAMPLED)].to(self.precision).mean(dim=0)
-        parts = features.split(self._block_rows(d))
+        parts = torch.split(features, self._block_rows(d))
         self._half_norms = torch.cat([(part - self._centre).square_().sum(dim=1) / 2 for part in parts])
         self.rounding = 32 * torch.finfo(self.precision).eps * float(self._half_norms.max())
         self.squared = features.new_full((n,), torch.inf, dtype=self.precision)
@@ -51,7 +51,7 @@ class Gaps:
 
     def add(self, picks: Tensor) -> None:
         """Let the gaps know of new picks (b,), rows of the features."""
-        for some in picks.split(PICKS_AT_ONCE):
+        for some in torch.split(picks, PICKS_AT_ONCE):
             self._add(some)
         self.squared[picks] = -1
 
@@ -59,8 +59,8 @@ class Gaps:
         """Squared gaps of some rows (k,) to their nearest pick in double precision, by differences."""
         nearest = self.nearest[rows].long()
         # Pair by pair: a sum over all rows would round some of them another way, and equal rows must have equal gaps.
-        pairs = (self.features[some].double()[:, None] for some in (rows, nearest))
-        gaps = torch.cdist(*pairs, compute_mode="donot_use_mm_for_euclid_dist")[:, 0, 0].square()
+        ours, theirs = (self.features[some].double()[:, None] for some in (rows, nearest))
+        gaps = torch.cdist(ours, theirs, compute_mode="donot_use_mm_for_euclid_dist")[:, 0, 0].square()
         if self.outset is None:
             return gaps
         return gaps.masked_fill(nearest < 0, torch.inf).minimum(self.outset[rows])

@@ -104,7 +104,9 @@ def stratified_counts(labels: NDArray[np.bool_], replicates: int, generator: np.
     return counts
 
 
-def resampled_auroc(labels: NDArray[np.bool_], scores: NDArray, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def resampled_auroc(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """AUROC of each resample, exactly, ties counting one half: (replicates,).
 
     An anomalous image beats the nominal draws below it, and half of those that it is tied with; cumulative sums over
@@ -126,7 +128,7 @@ def resampled_auroc(labels: NDArray[np.bool_], scores: NDArray, counts: NDArray[
     return wins / (drawn[:, -1] * anomalous.sum(axis=1))
 
 
-def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray]:
+def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Labels (n,) as truth values, scores (seeds, n)."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or scores.ndim not in (1, 2) or scores.shape[-1] != len(labels) or not scores.size:

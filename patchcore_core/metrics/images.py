@@ -1,6 +1,7 @@
 """Image AUROC and the F1-optimal threshold: exact, with ties counted as they should be."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,21 +78,23 @@ def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
     )
 
 
-def _auroc(nominal: NDArray, anomalous: NDArray) -> float:
+def _auroc(nominal: NDArray[np.floating], anomalous: NDArray[np.floating]) -> float:
     """AUROC from the sorted scores of the nominal side: each anomalous score beats the nominal ones below it."""
     below = np.searchsorted(nominal, anomalous, side="left").sum(dtype=np.float64)
     not_above = np.searchsorted(nominal, anomalous, side="right").sum(dtype=np.float64)
     return float((below + not_above) / 2 / (len(nominal) * len(anomalous)))
 
 
-def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
+def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1:
         raise ValueError(f"labels {labels.shape} must be (n,)")
     return checked(labels, scores, "labels", "scores")
 
 
-def checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str) -> tuple[NDArray, NDArray]:
+def checked(
+    truth: NDArray[Any], values: NDArray[Any], truth_name: str, values_name: str
+) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     if truth.shape != values.shape:
         raise ValueError(f"{truth_name} {truth.shape} and {values_name} {values.shape} must have one shape")
     truth = truth_values(truth, truth_name)
@@ -105,7 +108,7 @@ def checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str) 
     return truth, values
 
 
-def truth_values(truth: NDArray, name: str) -> NDArray[np.bool_]:
+def truth_values(truth: NDArray[Any], name: str) -> NDArray[np.bool_]:
     if truth.dtype == bool:
         return truth
     if not np.isin(truth, (0, 1)).all():

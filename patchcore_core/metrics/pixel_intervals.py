@@ -147,7 +147,7 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
     Returns:
         NaN where a resample has no defect, or, of PRO per image, none beside nominal pixels.
     """
-    counts = counts.astype(np.float64)
+    drawn = counts.astype(np.float64)
     given = ~np.isnan(statistics.pro)
     nominal, anomalous, covered = (
         np.pad(sums.astype(np.float64), ((0, 0), (1, 0)))  # curves begin at 0
@@ -156,15 +156,17 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
     # Pairs of pixels in the right order, those between two thresholds counting one half, by their two images (n, n).
     pairs = np.diff(nominal, axis=1) @ (anomalous[:, 1:] + anomalous[:, :-1]).T / 2
     with np.errstate(invalid="ignore"):  # 0 / 0 in a resample without any defect
-        wins = ((counts @ pairs) * counts).sum(axis=1)
-        auroc = wins / ((counts @ nominal[:, -1]) * (counts @ anomalous[:, -1]))
-        area = _area_to(statistics.max_fpr, counts @ nominal / (counts @ nominal[:, -1:]), counts, covered)
-        overlap = area / statistics.max_fpr / (counts @ covered[:, -1])
-        of_images = counts[:, given] @ statistics.pro[given] / counts[:, given].sum(axis=1)
+        wins = ((drawn @ pairs) * drawn).sum(axis=1)
+        auroc = wins / ((drawn @ nominal[:, -1]) * (drawn @ anomalous[:, -1]))
+        area = _area_to(statistics.max_fpr, drawn @ nominal / (drawn @ nominal[:, -1:]), drawn, covered)
+        overlap = area / statistics.max_fpr / (drawn @ covered[:, -1])
+        of_images = drawn[:, given] @ statistics.pro[given] / drawn[:, given].sum(axis=1)
     return np.stack([auroc, overlap, of_images])
 
 
-def _area_to(limit: float, x: NDArray, counts: NDArray, sums: NDArray) -> NDArray[np.float64]:
+def _area_to(
+    limit: float, x: NDArray[np.floating], counts: NDArray[np.floating], sums: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Area below each resample's curve from x = 0 to the limit, (replicates,): linear between its points.
 
     Args:
@@ -182,7 +184,7 @@ def _area_to(limit: float, x: NDArray, counts: NDArray, sums: NDArray) -> NDArra
     return area - beyond * (limit - left) / 2
 
 
-def _levels(masks: NDArray[np.bool_], maps: NDArray, count: int) -> NDArray:
+def _levels(masks: NDArray[np.bool_], maps: NDArray[np.floating], count: int) -> NDArray[np.floating]:
     """Falling thresholds, the last of them the lowest score."""
     nominal = maps[~masks]
     nominal = np.sort(nominal[:: 1 + len(nominal) // SORTED_AT_MOST])[::-1]
@@ -194,12 +196,14 @@ def _levels(masks: NDArray[np.bool_], maps: NDArray, count: int) -> NDArray:
     return np.union1d(nominal[np.rint(fpr * (len(nominal) - 1)).astype(np.int64)], maps.min())[::-1]
 
 
-def _at_least(levels: NDArray, scores: NDArray) -> NDArray[np.int64]:
+def _at_least(levels: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.int64]:
     """How many of the scores reach each level."""
     return len(scores) - np.searchsorted(np.sort(scores), levels, side="left")
 
 
-def _regions_and_maps(masks: ArrayLike | pixels.Regions, maps: ArrayLike) -> tuple[pixels.Regions, NDArray]:
+def _regions_and_maps(
+    masks: ArrayLike | pixels.Regions, maps: ArrayLike
+) -> tuple[pixels.Regions, NDArray[np.floating]]:
     """Both of (n, H, W), masks with their regions, maps finite."""
     given, maps = masks.masks if isinstance(masks, pixels.Regions) else np.asarray(masks), np.asarray(maps)
     if given.ndim != 3 or given.shape != maps.shape:
