@@ -84,6 +84,7 @@ lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 lint: setup ## check code, its types and imports, and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/basedpyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(STRIP) --verify $(NOTEBOOKS)
 
 picture: setup ## renew the picture of the README from reports/figures
