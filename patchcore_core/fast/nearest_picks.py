@@ -1,5 +1,7 @@
 """How far each row is from the rows picked so far: what the greedy coreset keeps up to date."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ class Gaps:
         features: (n, d), in any floating-point type; they are not changed.
         outset: (n,) squared gaps that hold whatever is picked, in double precision.
         precision: in which distances are computed; single, or that of the features if it is double.
+        screening: makes the `Screen` of features and their centre.
 
     Attributes:
         squared: (n,) squared gaps; -1 marks a pick.
@@ -33,9 +36,14 @@ class Gaps:
     """
 
     def __init__(
-        self, features: Tensor, *, outset: Tensor | None = None, precision: torch.dtype = torch.float32
+        self,
+        features: Tensor,
+        *,
+        outset: Tensor | None = None,
+        precision: torch.dtype = torch.float32,
+        screening: Callable[[Tensor, Tensor], Screen] = Screen,
     ) -> None:
-        self.features, self.outset = features, outset
+        self.features, self.outset, self._screening = features, outset, screening
         self.precision = torch.promote_types(precision, features.dtype)
         n, d = features.shape
         # Any centre would do: the mean of some rows is near enough.
@@ -88,7 +96,7 @@ class Gaps:
         if len(picks) < FEWEST_TO_SCREEN or self.precision != torch.float32 or self.features.is_cuda:
             return None  # on a GPU, to choose would wait for the device
         if self._screen is None:
-            self._screen = Screen(self.features, self._centre)
+            self._screen = self._screening(self.features, self._centre)
         return self._screen.passing(picks, self.squared, self.rounding) if self._screen.pays else None
 
     def _block_rows(self, values: int) -> int:
