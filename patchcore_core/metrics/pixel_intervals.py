@@ -1,13 +1,8 @@
-"""Bootstrap intervals: how far a number could lie elsewhere, had other test images been taken.
+"""Pixel metrics of resampled test images, for bootstrap intervals such as `image_intervals` has.
 
-Percentile intervals. Test images are drawn with replacement, nominal and anomalous ones apart, so that every resample
-has as many of each as the test set. They say nothing of other training images, and nothing of seeds. Where no pair of
-images is in the wrong order, AUROC is 1 in every resample, and the interval is (1, 1): too narrow, as a percentile
-interval is near the limit.
-
-Image AUROC of a resample is exact; so is PRO per image, a mean over images. Pixel AUROC and PRO come from a curve of
-at most `THRESHOLDS` points, joined by straight lines: on the synthetic stand-ins within 0.0001 of the exact metrics of
-the same resample, on simulated test sets of 20 images within 0.0004, of 8 images within 0.0011.
+PRO per image, a mean over images, is exact. Pixel AUROC and PRO come from a curve of at most `THRESHOLDS` points,
+joined by straight lines: on the synthetic stand-ins within 0.0001 of the exact metrics of the same resample, on
+simulated test sets of 20 images within 0.0004, of 8 images within 0.0011.
 """
 
 import os
@@ -21,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.metrics import pixels
 from patchcore_core.metrics.image_intervals import COUNTS_AT_ONCE, stratified_counts
+from patchcore_core.metrics.images import truth_values
 
 THRESHOLDS = 1024  # of pixel AUROC and PRO
 SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly
@@ -70,7 +66,7 @@ def pixel_statistics(
         raise ValueError(f"thresholds={thresholds} must be at least 2")
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = pixels.regions_and_maps(masks, maps)
     masks = regions.masks
     levels = _levels(masks, maps, thresholds)
     shape = (len(masks), len(levels))
@@ -119,11 +115,9 @@ def pixel_replicates(
     if labels.ndim != 1 or not of_seeds or any(len(each.pro) != len(labels) for each in of_seeds):
         images = [len(each.pro) for each in of_seeds]
         raise ValueError(f"labels {labels.shape} must be (n,), and there must be statistics of n images, not {images}")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must hold 0 and 1 only")
+    labels = truth_values(labels, "labels")
     if replicates < 1:
         raise ValueError(f"replicates={replicates} must be at least 1")
-    labels = labels.astype(bool)
     defective = of_seeds[0].covered[:, -1] > 0
     values = np.full((len(PIXEL_METRICS), replicates), np.nan)
     if min((~labels).sum(), defective.sum()) >= 2:
@@ -199,19 +193,3 @@ def _levels(masks: NDArray[np.bool_], maps: NDArray[np.floating], count: int) ->
 def _at_least(levels: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.int64]:
     """How many of the scores reach each level."""
     return len(scores) - np.searchsorted(np.sort(scores), levels, side="left")
-
-
-def _regions_and_maps(
-    masks: ArrayLike | pixels.Regions, maps: ArrayLike
-) -> tuple[pixels.Regions, NDArray[np.floating]]:
-    """Both of (n, H, W), masks with their regions, maps finite."""
-    given, maps = masks.masks if isinstance(masks, pixels.Regions) else np.asarray(masks), np.asarray(maps)
-    if given.ndim != 3 or given.shape != maps.shape:
-        raise ValueError(f"masks {given.shape} and maps {maps.shape} must both be (n, H, W)")
-    if given.dtype != bool and not np.isin(given, (0, 1)).all():
-        raise ValueError("masks must hold 0 and 1 only")
-    if not np.isfinite(maps).all():
-        raise ValueError("maps hold NaN or infinite values")
-    if given.all() or not given.any():
-        raise ValueError("masks must hold both nominal and anomalous pixels")
-    return masks if isinstance(masks, pixels.Regions) else pixels.Regions.label(given), maps

@@ -1,10 +1,7 @@
-"""Image AUROC, pixel AUROC, PRO and the F1-optimal threshold: exact, with ties counted as they should be.
+"""What anomaly maps are worth: pixel AUROC and PRO, with ties counted as they should be.
 
-Every metric is a fraction in [0, 1]. None of them bins, samples or rescales scores, so that any strictly
-increasing transformation of the scores leaves them unchanged.
-
-Each costs one sort of the scores, O(n log n). Pixel metrics hold a sorted copy of the nominal pixels and, for each
-anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
+Each costs one sort of the pixels, O(n log n), and holds a sorted copy of the nominal ones and, for each anomalous one,
+some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
 """
 
 import os
@@ -77,7 +74,7 @@ def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     return _pixel_auroc(_curve(regions.masks, regions.shares, maps))
 
 
@@ -97,13 +94,13 @@ def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> fl
     Raises:
         ValueError: as `pixel_auroc`, or `max_fpr` is out of range.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     return _pro(_curve(regions.masks, regions.shares, maps), max_fpr)
 
 
 def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
     """`pixel_auroc` and `pro` together, for one sort of the pixels instead of two."""
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     curve = _curve(regions.masks, regions.shares, maps)
     return {"pixel_auroc": _pixel_auroc(curve), "pro": _pro(curve, max_fpr)}
 
@@ -124,7 +121,7 @@ def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 
     Raises:
         ValueError: as `pro`, or no image has both nominal and anomalous pixels.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     values = pro_of_images(regions, maps, max_fpr)
     if np.isnan(values).all():
         raise ValueError("no image has both nominal and anomalous pixels")
@@ -145,6 +142,17 @@ def pro_of_images(regions: Regions, maps: NDArray[np.floating], max_fpr: float =
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(work, np.array_split(np.flatnonzero((pixels > 0) & (pixels < maps[0].size)), cores)))
     return values
+
+
+def regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray[np.floating]]:
+    """Masks with their regions, and maps (n, H, W) that can be compared with them.
+
+    Raises:
+        ValueError: as `pixel_auroc`.
+    """
+    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
+    _, maps = checked(regions.masks, maps, "masks", "maps")
+    return regions, maps
 
 
 @dataclass(frozen=True)
@@ -228,9 +236,3 @@ def _pro(curve: _Curve, max_fpr: float) -> float:
     inside = fpr <= max_fpr
     end = np.interp(max_fpr, fpr, overlap)
     return float(np.trapezoid(np.append(overlap[inside], end), np.append(fpr[inside], max_fpr)) / max_fpr)
-
-
-def _regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray[np.floating]]:
-    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
-    _, maps = checked(regions.masks, maps, "masks", "maps")
-    return regions, maps
