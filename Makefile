@@ -81,8 +81,10 @@ lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "PatchCore Bench" >/dev/null
 	@$(BIN)/jupyter lab --config=lab/jupyter_server_config.py
 
-lint: setup ## check code and notebooks
+lint: setup ## check code, its types and imports, and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/basedpyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(STRIP) --verify $(NOTEBOOKS)
 
 schema: setup ## renew params.schema.json, by which editors check params.yaml while one types

@@ -1,6 +1,13 @@
 """PatchCore (Roth et al., CVPR 2022), from its equations."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patchcore_core.common.errors import InputError
+    from patchcore_core.config import PatchCoreConfig
+    from patchcore_core.detector import Prediction
+    from patchcore_core.patchcore import PatchCore
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "PatchCore", "PatchCoreConfig", "Prediction"]

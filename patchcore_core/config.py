@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
-from typing import ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, get_args, get_origin
 
 from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+PIXELS, UNTRAINED = "pixels", "untrained/"  # no weights: the image itself; before a name, that network as initialised
 SAMPLERS = ("greedy", "random", "kmeans", "proxies")
 FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")
@@ -45,6 +46,11 @@ class MethodConfig:
     seeded: ClassVar[bool] = False  # whether the seed has a say in the result
     seeded_description: ClassVar[bool] = False  # whether it has one in what `describe` returns
 
+    if TYPE_CHECKING:  # fields of the subclasses, in some of them worked out from other fields
+        backbone: str
+        hierarchies: tuple[int, ...]
+        smoothing_sigma: float
+
     def __post_init__(self) -> None:
         for field in fields(self):  # YAML and JSON give lists; a frozen value needs a tuple to be hashable
             if isinstance(getattr(self, field.name), list):
@@ -74,7 +80,7 @@ class MethodConfig:
         ]
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, object], *, where: str | None = None) -> "MethodConfig":
+    def from_mapping(cls, values: Mapping[str, object], *, where: str | None = None) -> Self:
         """Build a config from parsed YAML or JSON; `where` is the path of its keys in error messages.
 
         Raises:
@@ -83,23 +89,26 @@ class MethodConfig:
         where = where or cls.__name__
         check_keys(values, [field.name for field in fields(cls)], where=where)
         try:
-            return cls(**values)
+            return cls(**cast("Mapping[str, Any]", values))
         except InputError as error:
             problem = f"{where} is not valid. {error.problem}"
             raise InputError(problem, offenders=error.offenders, remedy=error.remedy) from None
 
     def to_dict(self) -> dict[str, object]:
         """The fields as plain JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     def _type_problems(self) -> Iterator[str]:
         for field in fields(self):
             value = getattr(self, field.name)
             if get_origin(field.type) is tuple:
-                fits = isinstance(value, tuple) and all(_is_int(item) for item in value)
+                fits = isinstance(value, tuple) and all(map(_is_int, cast("tuple[object, ...]", value)))
                 wanted = "a list of whole numbers"
             else:
-                kinds = get_args(field.type) or (field.type,)
+                kinds: tuple[type, ...] = get_args(field.type) or (cast("type", field.type),)
                 fits = any(_is_a(value, kind) for kind in kinds)
                 wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
             if not fits:
@@ -174,12 +183,12 @@ class PatchCoreConfig(MethodConfig):
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"
 
 
-def check_keys(values: Mapping[str, object], known: list[str], *, where: str) -> None:
+def check_keys(values: object, known: list[str], *, where: str) -> None:
     """Refuse unknown keys, naming each with its path and the known key that it resembles."""
     if not isinstance(values, Mapping):
         raise InputError(f"{where}={values!r} must be a mapping of names to values")
-    unknown = []
-    for key in values:
+    unknown: list[str] = []
+    for key in cast("Mapping[object, object]", values):
         if key not in known:
             close = get_close_matches(str(key), known, n=1)
             unknown.append(f"{where}.{key}" + (f" (did you mean {close[0]}?)" if close else ""))

@@ -214,7 +214,7 @@ def check_features(features: Tensor, size: int) -> None:
     if not 1 <= size <= n:
         raise InputError(f"size={size} must lie in 1..{n}, the number of patch features")
     # In blocks: to look at all at once would take twice the memory of the features.
-    parts = features.split(block_rows(features.shape[1], features.device))
+    parts = torch.split(features, block_rows(features.shape[1], features.device))
     bad = sum(_not_finite(part) for part in parts)
     if bad:
         raise InputError(f"{bad} of {n} patch features hold NaN or infinite values", remedy="check images and network")

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import length_hint
@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Generator, Tensor, nn
 
-from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.backbones import Backbone, Weights, feature_maps, load_backbone
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
@@ -96,6 +96,12 @@ class Detector(ABC):
             network = load_backbone(self.config.backbone, self.config.map_hierarchies, weights=self._weights)
         return network.to(self.device).eval() if isinstance(network, nn.Module) else network
 
+    @property
+    def weights(self) -> Weights | None:
+        """The weights of the named backbone; None with a network of the caller's."""
+        network = self.network if self._own_network is None else None
+        return network.weights if isinstance(network, Backbone) else None
+
     def fit(self, images: Images) -> Self:
         """Learn from nominal images.
 
@@ -117,48 +123,70 @@ class Detector(ABC):
         return self.describe(feature_maps(self.network, images.to(self.device)))
 
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
-        """What is kept of all images, and the images' size (H, W).
+        """What is kept of all images, and the images' size (H, W)."""
+        batches = torch.split(images, BATCH) if isinstance(images, Tensor) else images
+        sizes: set[tuple[int, int]] = set()
 
-        Room is made once for as many as there are, where that is known: for a tensor or a list, or where
-        `operator.length_hint` tells how many batches there are, as large as the first.
-        """
-        batches = images.split(BATCH) if isinstance(images, Tensor) else images
-        total = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else 0
-        hint = length_hint(batches)
-        rooms: list[Tensor] = []
-        more: list[list[Tensor]] = []  # what there was no room for
-        sizes, count = set(), 0
-        for batch in batches:
-            if not len(batch):
-                continue
-            sizes.add(tuple(batch.shape[-2:]))
-            if len(sizes) > 1:
-                raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
-            parts = self.describe_images(batch)
-            if hint and not rooms:
-                rooms = [self._room(total or hint * len(batch), part) for part in parts]
-            if more or not rooms or count + len(batch) > len(rooms[0]):
-                more.append(parts)
-                continue
-            for room, part in zip(rooms, parts, strict=True):
-                room[count : count + len(batch)] = part
-            count += len(batch)
+        def descriptions() -> Iterator[list[Tensor]]:
+            for batch in filter(len, batches):
+                height, width = batch.shape[-2:]
+                sizes.add((height, width))
+                if len(sizes) > 1:
+                    raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
+                yield self.describe_images(batch)
+
+        count = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else None
+        described = put_together(descriptions(), count=count, batches=length_hint(batches), device=self.device)
         if not sizes:
             raise InputError("there are no images", remedy="give at least one image")
-        described = [room[:count] for room in rooms]
-        if more:
-            described = [torch.cat(parts) for parts in zip(*([described] if described else []), *more, strict=True)]
         return described, sizes.pop()
 
-    def _room(self, n: int, part: Tensor) -> Tensor:
-        """An empty tensor for what is kept of n images, of which `part` is the first batch's."""
-        check_free(
-            n * part[0].nbytes,
-            f"the descriptions of {n} images",
-            device=self.device,
-            remedy="use storage='float16', a larger stride or smaller images",
-        )
-        return part.new_empty(n, *part.shape[1:])
+
+def put_together(
+    descriptions: Iterable[Sequence[Tensor]],
+    *,
+    count: int | None,
+    batches: int = 0,
+    device: torch.device,
+    where: str = "",
+) -> list[Tensor]:
+    """What is kept of all images, from what is kept of each batch: room is made once, and then filled.
+
+    Args:
+        descriptions: for each batch of n images, what `Detector.describe` keeps: tensors (n, ...).
+        count: how many images there are; None if that is not known.
+        batches: how many batches there may then be, as large as the first; what there was no room for is copied.
+        device: where the descriptions lie.
+        where: the images are, for the message.
+
+    Returns:
+        Tensors (count, ...), as many as are kept of a batch; none if there are no batches.
+
+    Raises:
+        InputError: they do not fit into memory.
+    """
+    rooms: list[Tensor] = []
+    more: list[Sequence[Tensor]] = []  # what there was no room for
+    filled = 0
+    for parts in descriptions:
+        n = len(parts[0])
+        if not rooms:
+            expected = batches * n if count is None else count
+            check_free(
+                sum(expected * part[0].nbytes for part in parts),
+                f"the descriptions of {expected} images{where}",
+                device=device,
+                remedy="use storage float16, a larger stride or smaller images",
+            )
+            rooms = [part.new_empty(expected, *part.shape[1:]) for part in parts]
+        if more or filled + n > len(rooms[0]):
+            more.append(parts)
+            continue
+        for room, part in zip(rooms, parts, strict=True):
+            room[filled : filled + n] = part
+        filled += n
+    whole = [room[:filled] for room in rooms]
+    return [torch.cat(parts) for parts in zip(whole, *more, strict=True)] if more else whole
 
 
 def generator(seed: int, purpose: str) -> Generator:

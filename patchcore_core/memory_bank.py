@@ -19,7 +19,7 @@ from patchcore_core.fast.lower_bounds import DEAREST
 from patchcore_core.fast.products import block_rows
 from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
 
-KEPT_NUMBERS = 8  # for each patch feature, beside its screening and its projection
+KEPT_NUMBERS = 8  # in single precision, by the greedy coreset for each patch feature, beside screening and projection
 
 
 def fill_memory_bank(
@@ -27,7 +27,8 @@ def fill_memory_bank(
 ) -> tuple[Tensor, Tensor | None]:
     """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
 
-    The rows are None for a bank of centroids or proxies, which are no patches of any image.
+    The rows are None for a bank of centroids or proxies, which are no patches of any image. Errors as of
+    `select_coreset`.
     """
     size = coreset_size(len(rows), config.coreset_fraction)
     if size < len(rows) and config.sampler in ("kmeans", "proxies"):
@@ -38,17 +39,15 @@ def fill_memory_bank(
     return (rows if size == len(rows) else rows[kept]), kept
 
 
-def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
-    """Numbers in single precision that the greedy coreset keeps, at most, for each patch feature beside it."""
-    projected = min(dimensions, projection_dimension or dimensions)
-    return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
-
-
 def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
-    """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection."""
+    """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection.
+
+    Raises:
+        InputError: they are not finite, all equal, or too many for the selection to fit into memory.
+    """
     size = coreset_size(len(rows), config.coreset_fraction)
     check_features(rows, size)
-    if len(rows) > 1 and all((part == rows[0]).all() for part in rows.split(block_rows(rows.shape[1], rows.device))):
+    if len(rows) > 1 and _all_equal(rows):
         raise InputError(
             f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
             remedy="check that the images are not blank and that the network is trained",
@@ -68,3 +67,14 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
     draw = generator(seed, "first pick")
     gaps = anchor_gaps(rows, generator=draw) if config.first_pick == "anchors" else None
     return greedy_coreset(rows, size, gaps=gaps, generator=draw, progress=progress)
+
+
+def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
+    """Numbers in single precision that the greedy coreset keeps, at most, for each patch feature beside it."""
+    projected = min(dimensions, projection_dimension or dimensions)
+    return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
+
+
+def _all_equal(rows: Tensor) -> bool:
+    parts = torch.split(rows, block_rows(rows.shape[1], rows.device))  # to compare all at once would take their memory
+    return all(bool((part == rows[0]).all()) for part in parts)

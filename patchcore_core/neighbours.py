@@ -138,6 +138,7 @@ def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:
     n, k = indices.shape
     distances = queries.new_empty(n, k)
     block = block_rows(k * bank.shape[1], bank.device)
-    for part, rows, found in zip(queries.split(block), indices.split(block), distances.split(block), strict=True):
+    parts = (torch.split(tensor, block) for tensor in (queries, indices, distances))
+    for part, rows, found in zip(*parts, strict=True):
         torch.linalg.vector_norm(bank[rows].to(part) - part[:, None], dim=2, out=found)
     return distances

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from patchcore_core import scoring
@@ -83,10 +83,11 @@ class PatchCore(Detector):
 
     def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
         """Score patch features (n, h, w, d) of images of `size` (H, W)."""
+        memory_bank = self._fitted_bank()
         distances, indices = self.nearest_patches(test)
         scores = scoring.image_scores(distances)
         reweighted = scoring.reweighted_scores(
-            test[0], distances, indices, self.memory_bank, reweight_neighbours=self.config.reweight_neighbours
+            test[0], distances, indices, memory_bank, reweight_neighbours=self.config.reweight_neighbours
         )
         if self.config.squared_distances:  # Departs from Eq. 6, as the authors' code does
             distances, scores = distances.square(), scores.square()
@@ -102,32 +103,32 @@ class PatchCore(Detector):
 
     def nearest_patches(self, test: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Distance of each patch (n, h, w) to its nearest neighbour in the memory bank, and that neighbour's row."""
-        self._require_memory_bank()
-        features = test[0]
-        if features.shape[-1] != self.memory_bank.shape[1]:
+        features, memory_bank = test[0], self._fitted_bank()
+        if features.shape[-1] != memory_bank.shape[1]:
             raise InputError(
-                f"patch features have {features.shape[-1]} dimensions, the memory bank has {self.memory_bank.shape[1]}",
+                f"patch features have {features.shape[-1]} dimensions, the memory bank has {memory_bank.shape[1]}",
                 remedy="fit and predict with one configuration",
             )
         if self._index is None:
-            self._index = Index(self.memory_bank, self.config.search)
+            self._index = Index(memory_bank, self.config.search)
         distances, rows = self._index.nearest(features.flatten(0, 2))
         return distances.view(features.shape[:3]), rows.view(features.shape[:3])
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled."""
-        self._require_memory_bank()
-        path = Path(path)
-        tensors = {"memory_bank": self.memory_bank}
+        path, weights = Path(path), self.weights
+        tensors = {"memory_bank": self._fitted_bank()}
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
         with atomic_path(path / MEMORY_BANK_FILE) as temporary:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+            safetensors.torch.save_file(
+                {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary
+            )
         description = {
             "format": MODEL_FORMAT,
             "config": self.config.to_dict(),
             "seed": self.seed,
-            "weights_sha256": self.network.weights.sha256 if self._own_network is None else None,
+            "weights_sha256": weights.sha256 if weights else None,
             "tensors_sha256": sha256_file(path / MEMORY_BANK_FILE),
         }
         write_json(path / DESCRIPTION_FILE, description)
@@ -171,16 +172,17 @@ class PatchCore(Detector):
 
         config = PatchCoreConfig.from_mapping(values, where=str(path / DESCRIPTION_FILE))
         model = cls(config, network=network, seed=seed, weights=weights, device=device)
-        if network is None and model.network.weights.sha256 != fitted_with:
+        found = model.weights
+        if found is not None and found.sha256 != fitted_with:
             raise InputError(
-                f"{path} was fitted with weights {fitted_with}, but {model.network.weights.path} has "
-                f"{model.network.weights.sha256}",
+                f"{path} was fitted with weights {fitted_with}, but {found.path} has {found.sha256}",
                 remedy="name the weights that it was fitted with",
             )
-        tensors = load_file(path / MEMORY_BANK_FILE, device=str(model.device))
+        tensors = safetensors.torch.load_file(path / MEMORY_BANK_FILE, device=str(model.device))
         model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors.get("coreset_indices")
         return model
 
-    def _require_memory_bank(self) -> None:
+    def _fitted_bank(self) -> Tensor:
         if self.memory_bank is None:
             raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
+        return self.memory_bank

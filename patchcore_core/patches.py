@@ -42,10 +42,9 @@ def patch_features(
 
     # Both aggregations are linear in each window and bilinear rescaling is linear too, so that coarse maps are
     # aggregated on their own small grid and rescaled afterwards: the same numbers as the other order, for less.
-    pooled_once = dimension is not None and not _from_whole_channels(maps, dimension)
     if dimension is None:
         aggregated = [neighbourhood_mean(fmap, neighbourhood_size, border=border) for fmap in maps]
-    elif not pooled_once:
+    elif _from_whole_channels(maps, dimension):
         aggregated = [neighbourhood_filter(fmap, neighbourhood_size, dimension, len(maps)) for fmap in maps]
     else:
         aggregated = [neighbourhood_pool(fmap, neighbourhood_size, dimension) for fmap in maps]
@@ -53,7 +52,9 @@ def patch_features(
     size = aggregated[0].shape[-2:]
     on_one_grid = [rescale(fmap, size)[:, :, ::stride, ::stride] for fmap in aggregated]
     features = torch.cat(on_one_grid, dim=1).permute(0, 2, 3, 1)  # (n, h, w, sum of channels)
-    return _adaptive_mean(features, dimension) if pooled_once else features.contiguous()
+    if dimension is None or features.shape[-1] == dimension:
+        return features.contiguous()
+    return _adaptive_mean(features, dimension)  # the second pooling
 
 
 def neighbourhood_mean(fmap: Tensor, neighbourhood_size: int, *, border: str = "zeros") -> Tensor:
@@ -69,7 +70,7 @@ def neighbourhood_pool(fmap: Tensor, neighbourhood_size: int, dimension: int) ->
     """
     n, _, h, w = fmap.shape
     half = neighbourhood_size // 2
-    pooled = []
+    pooled: list[Tensor] = []
     for image in fmap:  # one image at a time: the windows are p * p times the size of the map
         windows = F.unfold(image[None], neighbourhood_size, padding=half)  # (1, c*p*p, h*w)
         pooled.append(_adaptive_mean(windows[0].T, dimension))  # (h*w, dimension)
@@ -97,7 +98,8 @@ def neighbourhood_filter(fmap: Tensor, neighbourhood_size: int, dimension: int, 
     r = c // values
     weights = _adaptive_mean(torch.eye(r * p * p), hierarchies).mean(dim=1)
     filters = weights.view(r, 1, p, p).repeat(values, 1, 1, 1).to(fmap)  # (c, 1, p, p)
-    return F.conv2d(fmap, filters, padding=p // 2, groups=c).unflatten(1, (values, r)).sum(dim=2)
+    filtered = F.conv2d(fmap, filters, padding=p // 2, groups=c)
+    return torch.unflatten(filtered, 1, (values, r)).sum(dim=2)
 
 
 def rescale(fmap: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,11 +1,11 @@
 """From nearest-neighbour distances to image scores and anomaly maps, Eq. 6-7 and section 3.3."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
@@ -56,8 +56,8 @@ def reweighted_scores(
     _, neighbourhood = nearest(memory_bank[nearest_row], memory_bank, k=b)  # (n, b), N_b(m*)
     # m* is among them, at distance 0; only rows that equal it can push it out, and those score alike.
     worst_patch = worst_patch.double()
-    to_neighbourhood = (memory_bank[neighbourhood].double() - worst_patch[:, None]).norm(dim=2)
-    to_nearest = (memory_bank[nearest_row].double() - worst_patch).norm(dim=1)
+    to_neighbourhood = _norm(memory_bank[neighbourhood].double() - worst_patch[:, None])  # (n, b)
+    to_nearest = _norm(memory_bank[nearest_row].double() - worst_patch)  # (n,)
     # The quotient is a softmax; in logarithms no distance overflows.
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_neighbourhood, dim=1))
     return (weight * raw_score.double()).to(raw_score.dtype)
@@ -88,6 +88,11 @@ def anomaly_maps(distances: Tensor, size: Sequence[int], *, sigma: float = 4.0, 
     return vertical @ distances @ horizontal.T
 
 
+def _norm(differences: Tensor) -> Tensor:
+    """L2 norm over the last axis."""
+    return cast("Tensor", differences.norm(dim=-1))
+
+
 _UPSAMPLINGS = {"bilinear": rescale, "nearest": F.interpolate}  # nearest is torch's default
 
 
@@ -97,4 +102,6 @@ def _upsample_and_smooth(length: int, target: int, sigma: float, upsampling: str
     upsampled = _UPSAMPLINGS[upsampling](identity[None, None], (target, length))[0, 0]
     if sigma == 0:
         return upsampled
+    from scipy.ndimage import gaussian_filter1d  # slow to import
+
     return torch.from_numpy(gaussian_filter1d(np.asarray(upsampled), sigma, axis=0))

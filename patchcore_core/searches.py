@@ -1,13 +1,17 @@
 """The searches behind `neighbours`: matrix products, faiss Flat, inverted files, product quantisation, graphs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.fast.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
+
+if TYPE_CHECKING:
+    import faiss
 
 # Inverted files: the bank in cells around centroids, of which a query visits the nearest few.
 CELLS = 4  # times the square root of the bank's rows: what faiss recommends below a million rows
@@ -46,7 +50,7 @@ def by_torch(bank: Tensor) -> Ranking:
     """
     origin = bank.new_zeros(bank.shape[1])
     factors = half_distance_factors(bank, origin)
-    parts = factors.split(len(factors) if bank.is_cuda else PART_ROWS)
+    parts = torch.split(factors, len(factors) if bank.is_cuda else PART_ROWS)
 
     def rank(queries: Tensor, k: int) -> Tensor:
         indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
@@ -84,7 +88,8 @@ def _by_faiss_gpu(bank: Tensor) -> Ranking:
 
     resources = faiss.StandardGpuResources()
     index = faiss.index_cpu_to_gpu(resources, 0, faiss.IndexFlatL2(bank.shape[1]))
-    index.resources = resources  # must live as long as the index
+    # The resources must live as long as the index, an object of SWIG's, which takes any attribute.
+    index.resources = resources  # pyright: ignore[reportAttributeAccessIssue]
     return _filled(index, bank)
 
 
@@ -99,7 +104,7 @@ def _by_hnsw(bank: Tensor) -> Ranking:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     import faiss
 
     threads = faiss.omp_get_max_threads()
@@ -116,7 +121,9 @@ def _by_ivf(bank: Tensor) -> Ranking:
 
     _check_trainable("ivf", bank, ROWS_A_CELL)
     d = bank.shape[1]
-    return _filled(faiss.IndexIVFFlat(faiss.IndexFlatL2(d), d, _cells(bank)), bank)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(d), d, _cells(bank))
+    index.nprobe = PROBES
+    return _filled(index, bank)
 
 
 def _by_ivfpq(bank: Tensor) -> Ranking:
@@ -127,6 +134,7 @@ def _by_ivfpq(bank: Tensor) -> Ranking:
     d = bank.shape[1]
     codes = max(m for m in range(1, min(d, MOST_CODES) + 1) if d % m == 0)
     index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, _cells(bank), codes, CODE_BITS)
+    index.nprobe = PROBES
     index.pq.cp.min_points_per_centroid = 1  # a small bank gets codes all the same, without a warning
     index.pq.cp.max_points_per_centroid, index.pq.cp.niter = ROWS_A_CODE, ROUNDS
     return _filled(index, bank)
@@ -155,7 +163,7 @@ def _cells(bank: Tensor) -> int:
     return min(round(CELLS * len(bank) ** 0.5), len(bank) // ROWS_A_CELL)
 
 
-def _filled(index: "faiss.Index", bank: Tensor) -> Ranking:  # noqa: F821
+def _filled(index: "faiss.Index", bank: Tensor) -> Ranking:
     """Ranking by a faiss index, which is trained on the bank, where it has to be, and gets its rows.
 
     What faiss draws in training comes from its own fixed seeds.
@@ -163,7 +171,6 @@ def _filled(index: "faiss.Index", bank: Tensor) -> Ranking:  # noqa: F821
     rows = bank.float().cpu().numpy()
     if not index.is_trained:
         index.train(rows)
-        index.nprobe = PROBES
     index.add(rows)
 
     def rank(queries: Tensor, k: int) -> Tensor:

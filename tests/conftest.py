@@ -5,7 +5,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import faiss
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 import torch
 import yaml

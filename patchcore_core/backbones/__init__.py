@@ -1,6 +1,5 @@
 """Frozen ImageNet networks that turn images into feature maps, by name and hierarchy."""
 
-from patchcore_core.backbones.architectures import PIXELS, UNTRAINED
 from patchcore_core.backbones.networks import (
     Backbone,
     backbone_weights,
@@ -10,6 +9,7 @@ from patchcore_core.backbones.networks import (
     map_shapes,
 )
 from patchcore_core.backbones.weights import Weights, WeightsMissing
+from patchcore_core.config import PIXELS, UNTRAINED
 
 __all__ = [
     "PIXELS",

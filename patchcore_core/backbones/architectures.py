@@ -1,24 +1,24 @@
-"""Networks of torchvision and timm without trained weights, cut after the last hierarchy that is needed."""
+"""Networks of torchvision and timm without trained weights, cut after the last hierarchy that is needed.
+
+Both libraries take longer to import than torch, and are imported by what first needs them.
+"""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-import timm
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.config import PIXELS, UNTRAINED
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PROBE = 256  # side of the image that shows which layer has which stride
-PIXELS, UNTRAINED = "pixels", "untrained/"  # names of the controls
 PIXELS_HIERARCHIES = range(5)
 CLASSIFIERS = ("avgpool", "classifier", "dropout", "fc", "flatten", "head", "heads", "aux", "AuxLogits")
 
@@ -36,15 +36,42 @@ class Architecture:
     std: Sequence[float] = IMAGENET_STD
 
 
+def build_architecture(name: str, hierarchies: tuple[int, ...]) -> Architecture:
+    """The network of that name without trained weights, cut after the last hierarchy needed.
+
+    Raises:
+        InputError: unknown name, or a hierarchy that the network lacks.
+    """
+    return _ARCHITECTURES[library_of(name)](name, hierarchies)
+
+
+@cache
+def hierarchies_of(name: str) -> frozenset[int]:
+    """The hierarchies of which the network of that name has feature maps.
+
+    Raises:
+        InputError: unknown name, or a network of timm that gives no feature maps.
+    """
+    available = _AVAILABLE[library_of(name)]  # which imports the libraries: what they make then is to have values
+    return frozenset(without_values(lambda: available(name)))
+
+
 def library_of(name: str) -> str:
-    """ "torchvision", "timm" or "pixels"."""
-    network_name = name.removeprefix(UNTRAINED)
+    """Whose network it is: "torchvision", "timm", or "pixels" for the image itself.
+
+    Raises:
+        InputError: unknown name; those like it are listed.
+    """
     if name == PIXELS:
         return PIXELS
-    if network_name in torchvision.models.list_models(module=torchvision.models):
+    import timm
+    from torchvision import models
+
+    network_name = name.removeprefix(UNTRAINED)
+    if network_name in models.list_models(module=models):
         return "torchvision"
-    if not timm.is_model(network_name.removeprefix("timm/")):
-        known = torchvision.models.list_models(module=torchvision.models) + timm.list_models() + [PIXELS]
+    if not timm.is_model(_timm_name(name)):
+        known = models.list_models(module=models) + timm.list_models() + [PIXELS]
         raise InputError(
             f"backbone={name!r} is neither a torchvision nor a timm network",
             offenders=[f"similar name: {match}" for match in get_close_matches(network_name, set(known))],
@@ -53,14 +80,14 @@ def library_of(name: str) -> str:
     return "timm"
 
 
-def build_architecture(name: str, hierarchies: tuple[int, ...]) -> Architecture:
-    """The network of that name without trained weights, cut after the last hierarchy needed."""
-    return _ARCHITECTURES[library_of(name)](name, hierarchies)
-
-
-@cache
-def hierarchies_of(name: str) -> frozenset[int]:
-    return frozenset(without_values(lambda: _AVAILABLE[library_of(name)](name)))
+def refuse_unknown(name: str, hierarchies: tuple[int, ...], available: Collection[int]) -> None:
+    """Refuse hierarchies of which a network has no feature maps, naming those that it has."""
+    unknown = [j for j in hierarchies if j not in available]
+    if unknown:
+        offered = f"has {', '.join(map(str, sorted(available)))}" if available else "has none: it is not convolutional"
+        raise InputError(
+            f"hierarchies={list(hierarchies)}: backbone {name!r} {offered}", remedy="choose among these hierarchies"
+        )
 
 
 def without_values(act: Callable[[], Result]) -> Result:
@@ -80,11 +107,19 @@ def _pixels(name: str, hierarchies: tuple[int, ...]) -> Architecture:
 
 
 def _torchvision(name: str, hierarchies: tuple[int, ...]) -> Architecture:
-    whole = torchvision.models.get_model(name.removeprefix(UNTRAINED), weights=None).eval()
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    whole = _torchvision_network(name)
     layers = _torchvision_layers(whole)
     refuse_unknown(name, hierarchies, layers)
     extractor = _ValuesOf(create_feature_extractor(whole, return_nodes=[layers[j] for j in hierarchies]))
     return Architecture(whole, extractor, {key: key.removeprefix("network.") for key in extractor.state_dict()})
+
+
+def _torchvision_network(name: str) -> nn.Module:
+    from torchvision import models
+
+    return models.get_model(name.removeprefix(UNTRAINED), weights=None).eval()
 
 
 @torch.inference_mode()
@@ -114,15 +149,16 @@ def _torchvision_layers(network: nn.Module) -> dict[int, str]:
 
 
 def _timm(name: str, hierarchies: tuple[int, ...]) -> Architecture:
+    import timm
+
     index = _timm_layers(name)
     refuse_unknown(name, hierarchies, index)
-    timm_name = name.removeprefix(UNTRAINED).removeprefix("timm/")
-    whole = timm.create_model(timm_name)
-    extractor = timm.create_model(timm_name, features_only=True, out_indices=[index[j] for j in hierarchies])
+    whole = timm.create_model(_timm_name(name))
+    extractor = timm.create_model(_timm_name(name), features_only=True, out_indices=[index[j] for j in hierarchies])
 
     # timm's feature networks may write stages.1.x as stages_1.x; the tensors are the same.
     whole_name = {key.replace(".", "_"): key for key in whole.state_dict()}
-    training = whole.pretrained_cfg
+    training = cast("Mapping[str, Sequence[float]]", whole.pretrained_cfg)
     return Architecture(
         whole,
         extractor,
@@ -132,23 +168,28 @@ def _timm(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     )
 
 
+def _timm_name(name: str) -> str:
+    return name.removeprefix(UNTRAINED).removeprefix("timm/")
+
+
 def _timm_layers(name: str) -> dict[int, int]:
     """timm's index of the last feature map of each stride, by hierarchy."""
+    import timm
+
     try:
-        probe = timm.create_model(name.removeprefix(UNTRAINED).removeprefix("timm/"), features_only=True)
+        probe = timm.create_model(_timm_name(name), features_only=True)
     except (AssertionError, AttributeError, RuntimeError) as error:  # timm has no one error for "cannot"
         raise InputError(
             f"backbone={name!r} gives no feature maps: {error}", remedy="choose a convolutional network"
         ) from None
-    return {int(math.log2(stride)) - 1: i for i, stride in enumerate(probe.feature_info.reduction()) if stride > 1}
+    strides: list[int] = cast("Any", probe.feature_info).reduction()
+    return {int(math.log2(stride)) - 1: i for i, stride in enumerate(strides) if stride > 1}
 
 
 _ARCHITECTURES = {PIXELS: _pixels, "torchvision": _torchvision, "timm": _timm}
 _AVAILABLE: dict[str, Callable[[str], Iterable[int]]] = {
     PIXELS: lambda name: PIXELS_HIERARCHIES,
-    "torchvision": lambda name: _torchvision_layers(
-        torchvision.models.get_model(name.removeprefix(UNTRAINED), weights=None).eval()
-    ),
+    "torchvision": lambda name: _torchvision_layers(_torchvision_network(name)),
     "timm": _timm_layers,
 }
 
@@ -173,12 +214,3 @@ class _ValuesOf(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return list(self.network(images).values())
-
-
-def refuse_unknown(name: str, hierarchies: tuple[int, ...], available: Collection[int]) -> None:
-    unknown = [j for j in hierarchies if j not in available]
-    if unknown:
-        offered = f"has {', '.join(map(str, sorted(available)))}" if available else "has none: it is not convolutional"
-        raise InputError(
-            f"hierarchies={list(hierarchies)}: backbone {name!r} {offered}", remedy="choose among these hierarchies"
-        )

@@ -5,13 +5,12 @@ hierarchies 2 and 3, as in the paper, and timm's `out_indices` count alike.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
 from patchcore_core.backbones.architectures import (
-    PIXELS,
-    UNTRAINED,
     build_architecture,
     hierarchies_of,
     library_of,
@@ -20,6 +19,7 @@ from patchcore_core.backbones.architectures import (
 )
 from patchcore_core.backbones.weights import Weights, find_weights, no_weights
 from patchcore_core.common.errors import InputError
+from patchcore_core.config import PIXELS, UNTRAINED
 
 UNTRAINED_SEED = 0
 
@@ -33,6 +33,9 @@ class Backbone(nn.Module):
         weights: where its weights came from and their SHA-256.
         precision: in which it computes; its maps are float32 in any case.
     """
+
+    mean: Tensor  # (1, 3, 1, 1), as is `std`: of the images that it was trained on
+    std: Tensor
 
     def __init__(
         self,
@@ -74,9 +77,8 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
     """
     if isinstance(network, nn.Module):
         network.eval()
-    maps = network(images)
-    fits = isinstance(maps, list | tuple) and len(maps) > 0
-    if not fits or not all(isinstance(fmap, Tensor) and fmap.ndim == 4 and len(fmap) == len(images) for fmap in maps):
+    maps: object = network(images)
+    if not _are_maps(maps, len(images)):
         raise InputError(
             f"the network returned {_describe(maps)} for images {tuple(images.shape)}",
             remedy="let it return a list of feature maps (n, c, h, w), finest first",
@@ -129,17 +131,21 @@ def load_backbone(
     return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def backbone_weights(name: str, *, weights: str | None = None) -> Weights:
+def backbone_weights(name: str, *, weights: str | None = None, download: bool = True) -> Weights:
     """The weights that `load_backbone` would use, without building the network; errors as there.
 
     Those of the controls are no file (`path` is None); their SHA-256 is that of the name and the seed.
+
+    Args:
+        name, weights: as of `load_backbone`.
+        download: whether they may be fetched; if not, weights that are not on this machine are missing.
     """
     library = library_of(name)
     if library == PIXELS:
         return no_weights(PIXELS)
     if name.startswith(UNTRAINED):
         return no_weights(f"{name} seed {UNTRAINED_SEED}")
-    return find_weights(name.removeprefix("timm/"), library=library, weights=weights)
+    return find_weights(name.removeprefix("timm/"), library=library, weights=weights, download=download)
 
 
 def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
@@ -157,13 +163,14 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
     Raises:
         InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
     """
+    library_of(name)  # imports the libraries: what they make then is to have values
 
     def run() -> list[Tensor]:
         extractor = build_architecture(name, tuple(hierarchies)).extractor
         return feature_maps(extractor, torch.zeros(1, 3, *size))
 
     try:
-        return [tuple(fmap.shape[1:]) for fmap in without_values(run)]
+        return [(c, h, w) for c, h, w in (fmap.shape[1:] for fmap in without_values(run))]
     except (AssertionError, RuntimeError) as error:
         raise InputError(
             f"backbone={name!r} takes no images of {size[0]} x {size[1]} pixels: {error}",
@@ -171,7 +178,16 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
         ) from None
 
 
+def _are_maps(value: object, n: int) -> TypeGuard[Sequence[Tensor]]:
+    """Whether it is one or more feature maps of n images."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    items = cast("Sequence[object]", value)
+    return all(isinstance(item, Tensor) and item.ndim == 4 and len(item) == n for item in items)
+
+
 def _describe(value: object) -> str:
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of [{', '.join(_describe(item) for item in value)}]"
+        items = cast("Sequence[object]", value)
+        return f"a {type(items).__name__} of [{', '.join(map(_describe, items))}]"
     return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

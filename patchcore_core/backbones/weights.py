@@ -12,12 +12,10 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-import huggingface_hub
-import timm
+import safetensors.torch
 import torch
-import torchvision
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from patchcore_core.common.errors import InputError
@@ -54,6 +52,8 @@ class Weights:
         Raises:
             InputError: the file cannot be read, or its tensors do not fit.
         """
+        if self.path is None:
+            raise InputError(f"there are no weights of {self.origin!r} to load into backbone {name!r}")
         expected = network.state_dict()
         state = _read(self.path)
         if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
@@ -79,22 +79,23 @@ def no_weights(identity: str) -> Weights:
     return Weights(None, "none", hashlib.sha256(identity.encode()).hexdigest())
 
 
-def find_weights(name: str, *, library: str, weights: str | None = None) -> Weights:
+def find_weights(name: str, *, library: str, weights: str | None = None, download: bool = True) -> Weights:
     """Look a backbone's weights up, in this order.
 
     1. the file or folder `weights`, or that of the environment variable PATCHCORE_WEIGHTS;
     2. torch's and the Hugging Face hub's local caches;
     3. an installed weights package;
-    4. the download that torchvision or timm would do.
+    4. the download that torchvision or timm would do, unless `download` is False.
 
     Args:
         name: the backbone's name in its library.
         library: "torchvision" or "timm".
         weights: a file, or a folder that may hold NAME.safetensors, NAME.pth or NAME.pt.
+        download: whether to look outside this machine.
 
     Raises:
         InputError: `weights` names nothing that exists.
-        WeightsMissing: none of the four places has them.
+        WeightsMissing: none of these places has them.
     """
     published = _published_torchvision(name) if library == "torchvision" else _published_timm(name)
     package = WEIGHTS_PACKAGES.get(name)
@@ -102,7 +103,7 @@ def find_weights(name: str, *, library: str, weights: str | None = None) -> Weig
         lambda: _from_setting(name, weights),
         lambda: published.cached(),
         lambda: _from_package(package),
-        lambda: published.download(),
+        lambda: published.download() if download else None,
     ):
         found = look()
         if found is not None:
@@ -133,10 +134,11 @@ class _Published:
 
 
 def _published_torchvision(name: str) -> _Published:
-    versions = torchvision.models.get_model_weights(name)
+    from torchvision import models  # slow to import, as timm and the hub's client are
+
+    versions = models.get_model_weights(name).__members__
     # The paper used the first training recipe; torchvision's own default is often a later one.
-    url = getattr(versions, "IMAGENET1K_V1", versions.DEFAULT).url
-    return _published_at_url(url)
+    return _published_at_url(versions.get("IMAGENET1K_V1", versions["DEFAULT"]).url)
 
 
 def _published_at_url(url: str) -> _Published:
@@ -161,13 +163,15 @@ def _published_at_url(url: str) -> _Published:
 
 
 def _published_timm(name: str) -> _Published:
+    import huggingface_hub.constants
+    import timm
+
     published = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
-    if published is None or not (published.hf_hub_id or published.url):
-        return _Published("nothing is published for it", lambda: None, lambda: None)
-    if not published.hf_hub_id:
-        return _published_at_url(published.url)
+    url = published.url if published and isinstance(published.url, str) else None
+    from_url = _published_at_url(url) if url else None
+    if published is None or not published.hf_hub_id:
+        return from_url or _Published("nothing is published for it", lambda: None, lambda: None)
     repository, file = published.hf_hub_id, published.hf_hub_filename or "model.safetensors"
-    from_url = _published_at_url(published.url) if published.url else None
 
     def cached() -> Weights | None:
         path = huggingface_hub.try_to_load_from_cache(repository, file)
@@ -218,17 +222,18 @@ def _weights(path: Path, origin: str, *, in_order: bool = False) -> Weights | No
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format has errors of its own
         raise InputError(
             f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    tensors = cast("dict[str, object]", state) if isinstance(state, dict) else None
+    if tensors is None or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(
             f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()"
         )
-    return state
+    return cast("dict[str, Tensor]", tensors)
 
 
 def reachable(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Errors that a user can act on."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 
@@ -27,7 +27,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def exit_on_input_error() -> Iterator[None]:
+def exit_on_input_error() -> Generator[None, None, None]:
     """End the program on an error that the user can act on: its text without a traceback, exit code 1."""
     try:
         yield

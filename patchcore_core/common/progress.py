@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -9,7 +10,7 @@ RUNNER_VARIABLE = "PATCHCORE_RUNNER"  # set by the notebook runner in the kernel
 LOG_INTERVAL = 15  # seconds between two updates where nobody is watching a terminal
 
 
-def progress_bar(total: int, description: str, *, unit: str = "it", show: bool = True) -> tqdm:
+def progress_bar(total: int, description: str, *, unit: str = "it", show: bool = True) -> "tqdm[NoReturn]":
     """A tqdm bar on standard error.
 
     In a kernel started by the notebook runner, the bar goes to the terminal instead of into the notebook, so that

@@ -1,5 +1,7 @@
 """Which rows a new pick may come nearer to, found for a fraction of what their distances cost."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -30,19 +32,30 @@ class Screen:
     Args:
         features: (n, d), in any floating-point type; not kept.
         centre: (d,) what is subtracted from them first.
+        kind: of number that the bounds are computed in; None takes bfloat16 where it is faster, else float32.
+        dearest: what a screening may cost, in times the cost of the distances.
+        most_to_pass: share of the rows, above which nothing is chosen.
 
     Attributes:
         pays: whether a screening is cheaper than the distances: a matter of how few components hold most variance.
     """
 
-    def __init__(self, features: Tensor, centre: Tensor) -> None:
+    def __init__(
+        self,
+        features: Tensor,
+        centre: Tensor,
+        *,
+        kind: torch.dtype | None = None,
+        dearest: float = DEAREST,
+        most_to_pass: float = MOST_TO_PASS,
+    ) -> None:
         n, d = features.shape
-        fast = bfloat16_pays(features.device)
-        self._type = torch.bfloat16 if fast else torch.float32
+        self._type = kind or (torch.bfloat16 if bfloat16_pays(features.device) else torch.float32)
+        self._most_to_pass = most_to_pass
         self._unit = torch.finfo(self._type).eps / 2  # largest relative error of rounding
         basis = _leading_components(features[:: -(-n // SAMPLED)].to(centre) - centre)
         columns = basis.shape[1] + LONGER
-        self.pays = columns <= DEAREST * d * (WORTH_WHILE if fast else 1)
+        self.pays = columns <= dearest * d * (WORTH_WHILE if self._type == torch.bfloat16 else 1)
         if not self.pays:
             return
         self._rows = torch.ones(n, columns, dtype=self._type)
@@ -66,7 +79,7 @@ class Screen:
     def _factors(self, picks: Tensor) -> Tensor:
         """Columns of the product are (-c1, -margin |c1|, -|c2|, 1, 1, two digits of |c|^2/2)."""
         rows = self._rows[picks].float()
-        leading, norm, rest, digits, ones = rows.split([rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
+        leading, norm, rest, digits, ones = torch.split(rows, [rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
     def passing(self, picks: Tensor, squared: Tensor, rounding: float) -> Tensor | None:
@@ -86,7 +99,7 @@ class Screen:
             low = low.view(INTEGERS[self._type]).amin(dim=1).view(self._type).to(squared)
             return 2 * (low - 1.01 * self._unit * low.abs()) - rounding < squared[block]
 
-        if float(passes(slice(None, None, -(-n // size))).float().mean()) > MOST_TO_PASS:
+        if float(passes(slice(None, None, -(-n // size))).float().mean()) > self._most_to_pass:
             return None
         found: list[Tensor] = []
         in_blocks(n, size, lambda block: found.append(passes(block).nonzero()[:, 0] + block.start))
@@ -95,7 +108,7 @@ class Screen:
 
 def _leading_components(sample: Tensor) -> Tensor:
     """An orthonormal basis (d, k) of the principal components that hold most variance of (m, d) centred rows."""
-    values, vectors = torch.linalg.eigh((sample.T @ sample).double())
+    values, vectors = cast("tuple[Tensor, Tensor]", torch.linalg.eigh((sample.T @ sample).double()))
     held = values.flip(0).clamp_min(0).cumsum(0)
     k = int((held < KEPT * held[-1]).sum()) + 1
     k = min(len(held), -(-(k + LONGER) // ALIGNED) * ALIGNED - LONGER)

@@ -1,5 +1,7 @@
 """How far each row is from the rows picked so far: what the greedy coreset keeps up to date."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ class Gaps:
         features: (n, d), in any floating-point type; they are not changed.
         outset: (n,) squared gaps that hold whatever is picked, in double precision.
         precision: in which distances are computed; single, or that of the features if it is double.
+        screening: makes the `Screen` of features and their centre.
 
     Attributes:
         squared: (n,) squared gaps; -1 marks a pick.
@@ -33,14 +36,19 @@ class Gaps:
     """
 
     def __init__(
-        self, features: Tensor, *, outset: Tensor | None = None, precision: torch.dtype = torch.float32
+        self,
+        features: Tensor,
+        *,
+        outset: Tensor | None = None,
+        precision: torch.dtype = torch.float32,
+        screening: Callable[[Tensor, Tensor], Screen] = Screen,
     ) -> None:
-        self.features, self.outset = features, outset
+        self.features, self.outset, self._screening = features, outset, screening
         self.precision = torch.promote_types(precision, features.dtype)
         n, d = features.shape
         # Any centre would do: the mean of some rows is near enough.
         self._centre = features[:: -(-n // SAMPLED)].to(self.precision).mean(dim=0)
-        parts = features.split(self._block_rows(d))
+        parts = torch.split(features, self._block_rows(d))
         self._half_norms = torch.cat([(part - self._centre).square_().sum(dim=1) / 2 for part in parts])
         self.rounding = 32 * torch.finfo(self.precision).eps * float(self._half_norms.max())
         self.squared = features.new_full((n,), torch.inf, dtype=self.precision)
@@ -51,7 +59,7 @@ class Gaps:
 
     def add(self, picks: Tensor) -> None:
         """Let the gaps know of new picks (b,), rows of the features."""
-        for some in picks.split(PICKS_AT_ONCE):
+        for some in torch.split(picks, PICKS_AT_ONCE):
             self._add(some)
         self.squared[picks] = -1
 
@@ -59,8 +67,8 @@ class Gaps:
         """Squared gaps of some rows (k,) to their nearest pick in double precision, by differences."""
         nearest = self.nearest[rows].long()
         # Pair by pair: a sum over all rows would round some of them another way, and equal rows must have equal gaps.
-        pairs = (self.features[some].double()[:, None] for some in (rows, nearest))
-        gaps = torch.cdist(*pairs, compute_mode="donot_use_mm_for_euclid_dist")[:, 0, 0].square()
+        ours, theirs = (self.features[some].double()[:, None] for some in (rows, nearest))
+        gaps = torch.cdist(ours, theirs, compute_mode="donot_use_mm_for_euclid_dist")[:, 0, 0].square()
         if self.outset is None:
             return gaps
         return gaps.masked_fill(nearest < 0, torch.inf).minimum(self.outset[rows])
@@ -88,7 +96,7 @@ class Gaps:
         if len(picks) < FEWEST_TO_SCREEN or self.precision != torch.float32 or self.features.is_cuda:
             return None  # on a GPU, to choose would wait for the device
         if self._screen is None:
-            self._screen = Screen(self.features, self._centre)
+            self._screen = self._screening(self.features, self._centre)
         return self._screen.passing(picks, self.squared, self.rounding) if self._screen.pays else None
 
     def _block_rows(self, values: int) -> int:

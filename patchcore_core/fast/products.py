@@ -97,7 +97,8 @@ def smallest(values: Tensor) -> tuple[Tensor, Tensor]:
     """
     n, m = values.shape
     if values.is_cuda or m < 2 * GROUP or m % GROUP or not values.is_contiguous():
-        return tuple(values.min(dim=1))
+        lows, columns = values.min(dim=1)
+        return lows, columns
     groups = values.view(-1, GROUP)
     lows, group = groups.amin(dim=1).view(n, -1).min(dim=1)
     first = torch.arange(0, len(groups), m // GROUP, device=values.device)  # group of each row
@@ -111,13 +112,13 @@ def bfloat16_pays(device: torch.device) -> bool:
         return False
     m, n, k = PROBE_SHAPE
     left, right = torch.ones(m, k), torch.ones(n, k)
-    seconds = {}
+    seconds: dict[torch.dtype, float] = {}
     for kind in (torch.float32, torch.bfloat16):
         a, b = left.to(kind), right.to(kind).T
-        times = []
+        times: list[float] = []
         for _ in range(PROBES):
             started = time.perf_counter()
-            a @ b
+            torch.mm(a, b)
             times.append(time.perf_counter() - started)
         seconds[kind] = min(times)
     return WORTH_WHILE * seconds[torch.bfloat16] < seconds[torch.float32]

@@ -1,4 +1,8 @@
-"""Exact metrics of images and pixels, and their bootstrap intervals."""
+"""Metrics of images and pixels, exact, and their bootstrap intervals; with NumPy and SciPy alone.
+
+Every metric is a fraction in [0, 1]. None of them bins, samples or rescales scores, so that any strictly increasing
+transformation of the scores leaves them unchanged.
+"""
 
 from patchcore_core.metrics.image_intervals import (
     bootstrap_auroc,

@@ -1,9 +1,17 @@
-"""Bootstrap intervals of the image AUROC, over test images."""
+"""Bootstrap intervals of the image AUROC: how far it could lie elsewhere, had other test images been taken.
+
+Percentile intervals. Test images are drawn with replacement, nominal and anomalous ones apart, so that every resample
+has as many of each as the test set. They say nothing of other training images, and nothing of seeds. Where no pair of
+images is in the wrong order, AUROC is 1 in every resample, and the interval is (1, 1): too narrow, as a percentile
+interval is near the limit.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from patchcore_core.metrics.images import truth_values
 
 COUNTS_AT_ONCE = 2**22  # bounds the memory: 32 MiB an array of 64 bits
 
@@ -104,7 +112,9 @@ def stratified_counts(labels: NDArray[np.bool_], replicates: int, generator: np.
     return counts
 
 
-def resampled_auroc(labels: NDArray[np.bool_], scores: NDArray, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def resampled_auroc(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """AUROC of each resample, exactly, ties counting one half: (replicates,).
 
     An anomalous image beats the nominal draws below it, and half of those that it is tied with; cumulative sums over
@@ -126,13 +136,12 @@ def resampled_auroc(labels: NDArray[np.bool_], scores: NDArray, counts: NDArray[
     return wins / (drawn[:, -1] * anomalous.sum(axis=1))
 
 
-def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray]:
+def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Labels (n,) as truth values, scores (seeds, n)."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or scores.ndim not in (1, 2) or scores.shape[-1] != len(labels) or not scores.size:
         raise ValueError(f"labels {labels.shape} must be (n,), scores {scores.shape} (n,) or (seeds, n)")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must hold 0 and 1 only")
+    labels = truth_values(labels, "labels")
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinite values")
-    return labels.astype(bool), np.atleast_2d(scores)
+    return labels, np.atleast_2d(scores)

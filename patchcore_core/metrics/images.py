@@ -1,6 +1,10 @@
-"""Image AUROC and the F1-optimal threshold: exact, with ties counted as they should be."""
+"""What image scores are worth: AUROC and the F1-optimal threshold, with ties counted as they should be.
+
+And how much of the memory bank the patches of the test images are near to.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,24 +37,6 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return _auroc(np.sort(scores[~labels]), scores[labels])
 
 
-def bank_utilisation(indices: ArrayLike, bank_size: int) -> float:
-    """Share of the memory bank that is the nearest neighbour of at least one test patch (Roth et al., Sec. 4.4.2).
-
-    Args:
-        indices: of any shape, the row of the bank that each test patch is nearest to.
-        bank_size: rows of the bank.
-
-    Raises:
-        ValueError: there are no patches, or an index is not a whole number in 0..bank_size - 1.
-    """
-    indices = np.asarray(indices)
-    if not indices.size or indices.dtype.kind not in "iu":
-        raise ValueError(f"indices {indices.shape} of type {indices.dtype} must be one or more whole numbers")
-    if indices.min() < 0 or indices.max() >= bank_size:
-        raise ValueError(f"indices {indices.min()}..{indices.max()} must lie in 0..{bank_size - 1}")
-    return len(np.unique(indices)) / bank_size
-
-
 def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
     """Find the threshold with the best F1 score; of equally good ones, the highest.
 
@@ -77,21 +63,32 @@ def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
     )
 
 
-def _auroc(nominal: NDArray, anomalous: NDArray) -> float:
-    """AUROC from the sorted scores of the nominal side: each anomalous score beats the nominal ones below it."""
-    below = np.searchsorted(nominal, anomalous, side="left").sum(dtype=np.float64)
-    not_above = np.searchsorted(nominal, anomalous, side="right").sum(dtype=np.float64)
-    return float((below + not_above) / 2 / (len(nominal) * len(anomalous)))
+def bank_utilisation(indices: ArrayLike, bank_size: int) -> float:
+    """Share of the memory bank that is the nearest neighbour of at least one test patch (Roth et al., Sec. 4.4.2).
+
+    Args:
+        indices: of any shape, the row of the bank that each test patch is nearest to.
+        bank_size: rows of the bank.
+
+    Raises:
+        ValueError: there are no patches, or an index is not a whole number in 0..bank_size - 1.
+    """
+    indices = np.asarray(indices)
+    if not indices.size or indices.dtype.kind not in "iu":
+        raise ValueError(f"indices {indices.shape} of type {indices.dtype} must be one or more whole numbers")
+    if indices.min() < 0 or indices.max() >= bank_size:
+        raise ValueError(f"indices {indices.min()}..{indices.max()} must lie in 0..{bank_size - 1}")
+    return len(np.unique(indices)) / bank_size
 
 
-def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    if labels.ndim != 1:
-        raise ValueError(f"labels {labels.shape} must be (n,)")
-    return checked(labels, scores, "labels", "scores")
+def checked(
+    truth: NDArray[Any], values: NDArray[Any], truth_name: str, values_name: str
+) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Ground truth as truth values, and what is compared with it as floating-point numbers of the same shape.
 
-
-def checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str) -> tuple[NDArray, NDArray]:
+    Raises:
+        ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
+    """
     if truth.shape != values.shape:
         raise ValueError(f"{truth_name} {truth.shape} and {values_name} {values.shape} must have one shape")
     truth = truth_values(truth, truth_name)
@@ -105,9 +102,28 @@ def checked(truth: NDArray, values: NDArray, truth_name: str, values_name: str) 
     return truth, values
 
 
-def truth_values(truth: NDArray, name: str) -> NDArray[np.bool_]:
+def truth_values(truth: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Zeros and ones as truth values.
+
+    Raises:
+        ValueError: there is something else among them.
+    """
     if truth.dtype == bool:
         return truth
     if not np.isin(truth, (0, 1)).all():
         raise ValueError(f"{name} must hold 0 and 1 only")
     return truth.astype(bool)
+
+
+def _auroc(nominal: NDArray[np.floating], anomalous: NDArray[np.floating]) -> float:
+    """AUROC from the sorted scores of the nominal side: each anomalous score beats the nominal ones below it."""
+    below = np.searchsorted(nominal, anomalous, side="left").sum(dtype=np.float64)
+    not_above = np.searchsorted(nominal, anomalous, side="right").sum(dtype=np.float64)
+    return float((below + not_above) / 2 / (len(nominal) * len(anomalous)))
+
+
+def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.ndim != 1:
+        raise ValueError(f"labels {labels.shape} must be (n,)")
+    return checked(labels, scores, "labels", "scores")

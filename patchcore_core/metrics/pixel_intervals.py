@@ -1,13 +1,8 @@
-"""Bootstrap intervals: how far a number could lie elsewhere, had other test images been taken.
+"""Pixel metrics of resampled test images, for bootstrap intervals such as `image_intervals` has.
 
-Percentile intervals. Test images are drawn with replacement, nominal and anomalous ones apart, so that every resample
-has as many of each as the test set. They say nothing of other training images, and nothing of seeds. Where no pair of
-images is in the wrong order, AUROC is 1 in every resample, and the interval is (1, 1): too narrow, as a percentile
-interval is near the limit.
-
-Image AUROC of a resample is exact; so is PRO per image, a mean over images. Pixel AUROC and PRO come from a curve of
-at most `THRESHOLDS` points, joined by straight lines: on the synthetic stand-ins within 0.0001 of the exact metrics of
-the same resample, on simulated test sets of 20 images within 0.0004, of 8 images within 0.0011.
+PRO per image, a mean over images, is exact. Pixel AUROC and PRO come from a curve of at most `THRESHOLDS` points,
+joined by straight lines: on the synthetic stand-ins within 0.0001 of the exact metrics of the same resample, on
+simulated test sets of 20 images within 0.0004, of 8 images within 0.0011.
 """
 
 import os
@@ -21,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.metrics import pixels
 from patchcore_core.metrics.image_intervals import COUNTS_AT_ONCE, stratified_counts
+from patchcore_core.metrics.images import truth_values
 
 THRESHOLDS = 1024  # of pixel AUROC and PRO
 SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly
@@ -70,7 +66,7 @@ def pixel_statistics(
         raise ValueError(f"thresholds={thresholds} must be at least 2")
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = pixels.regions_and_maps(masks, maps)
     masks = regions.masks
     levels = _levels(masks, maps, thresholds)
     shape = (len(masks), len(levels))
@@ -119,11 +115,9 @@ def pixel_replicates(
     if labels.ndim != 1 or not of_seeds or any(len(each.pro) != len(labels) for each in of_seeds):
         images = [len(each.pro) for each in of_seeds]
         raise ValueError(f"labels {labels.shape} must be (n,), and there must be statistics of n images, not {images}")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must hold 0 and 1 only")
+    labels = truth_values(labels, "labels")
     if replicates < 1:
         raise ValueError(f"replicates={replicates} must be at least 1")
-    labels = labels.astype(bool)
     defective = of_seeds[0].covered[:, -1] > 0
     values = np.full((len(PIXEL_METRICS), replicates), np.nan)
     if min((~labels).sum(), defective.sum()) >= 2:
@@ -147,7 +141,7 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
     Returns:
         NaN where a resample has no defect, or, of PRO per image, none beside nominal pixels.
     """
-    counts = counts.astype(np.float64)
+    drawn = counts.astype(np.float64)
     given = ~np.isnan(statistics.pro)
     nominal, anomalous, covered = (
         np.pad(sums.astype(np.float64), ((0, 0), (1, 0)))  # curves begin at 0
@@ -156,15 +150,17 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
     # Pairs of pixels in the right order, those between two thresholds counting one half, by their two images (n, n).
     pairs = np.diff(nominal, axis=1) @ (anomalous[:, 1:] + anomalous[:, :-1]).T / 2
     with np.errstate(invalid="ignore"):  # 0 / 0 in a resample without any defect
-        wins = ((counts @ pairs) * counts).sum(axis=1)
-        auroc = wins / ((counts @ nominal[:, -1]) * (counts @ anomalous[:, -1]))
-        area = _area_to(statistics.max_fpr, counts @ nominal / (counts @ nominal[:, -1:]), counts, covered)
-        overlap = area / statistics.max_fpr / (counts @ covered[:, -1])
-        of_images = counts[:, given] @ statistics.pro[given] / counts[:, given].sum(axis=1)
+        wins = ((drawn @ pairs) * drawn).sum(axis=1)
+        auroc = wins / ((drawn @ nominal[:, -1]) * (drawn @ anomalous[:, -1]))
+        area = _area_to(statistics.max_fpr, drawn @ nominal / (drawn @ nominal[:, -1:]), drawn, covered)
+        overlap = area / statistics.max_fpr / (drawn @ covered[:, -1])
+        of_images = drawn[:, given] @ statistics.pro[given] / drawn[:, given].sum(axis=1)
     return np.stack([auroc, overlap, of_images])
 
 
-def _area_to(limit: float, x: NDArray, counts: NDArray, sums: NDArray) -> NDArray[np.float64]:
+def _area_to(
+    limit: float, x: NDArray[np.floating], counts: NDArray[np.floating], sums: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Area below each resample's curve from x = 0 to the limit, (replicates,): linear between its points.
 
     Args:
@@ -182,7 +178,7 @@ def _area_to(limit: float, x: NDArray, counts: NDArray, sums: NDArray) -> NDArra
     return area - beyond * (limit - left) / 2
 
 
-def _levels(masks: NDArray[np.bool_], maps: NDArray, count: int) -> NDArray:
+def _levels(masks: NDArray[np.bool_], maps: NDArray[np.floating], count: int) -> NDArray[np.floating]:
     """Falling thresholds, the last of them the lowest score."""
     nominal = maps[~masks]
     nominal = np.sort(nominal[:: 1 + len(nominal) // SORTED_AT_MOST])[::-1]
@@ -194,20 +190,6 @@ def _levels(masks: NDArray[np.bool_], maps: NDArray, count: int) -> NDArray:
     return np.union1d(nominal[np.rint(fpr * (len(nominal) - 1)).astype(np.int64)], maps.min())[::-1]
 
 
-def _at_least(levels: NDArray, scores: NDArray) -> NDArray[np.int64]:
+def _at_least(levels: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.int64]:
     """How many of the scores reach each level."""
     return len(scores) - np.searchsorted(np.sort(scores), levels, side="left")
-
-
-def _regions_and_maps(masks: ArrayLike | pixels.Regions, maps: ArrayLike) -> tuple[pixels.Regions, NDArray]:
-    """Both of (n, H, W), masks with their regions, maps finite."""
-    given, maps = masks.masks if isinstance(masks, pixels.Regions) else np.asarray(masks), np.asarray(maps)
-    if given.ndim != 3 or given.shape != maps.shape:
-        raise ValueError(f"masks {given.shape} and maps {maps.shape} must both be (n, H, W)")
-    if given.dtype != bool and not np.isin(given, (0, 1)).all():
-        raise ValueError("masks must hold 0 and 1 only")
-    if not np.isfinite(maps).all():
-        raise ValueError("maps hold NaN or infinite values")
-    if given.all() or not given.any():
-        raise ValueError("masks must hold both nominal and anomalous pixels")
-    return masks if isinstance(masks, pixels.Regions) else pixels.Regions.label(given), maps

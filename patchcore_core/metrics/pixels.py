@@ -1,18 +1,16 @@
-"""Image AUROC, pixel AUROC, PRO and the F1-optimal threshold: exact, with ties counted as they should be.
+"""What anomaly maps are worth: pixel AUROC and PRO, with ties counted as they should be.
 
-Every metric is a fraction in [0, 1]. None of them bins, samples or rescales scores, so that any strictly
-increasing transformation of the scores leaves them unchanged.
-
-Each costs one sort of the scores, O(n log n). Pixel metrics hold a sorted copy of the nominal pixels and, for each
-anomalous pixel, some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
+Each costs one sort of the pixels, O(n log n), and holds a sorted copy of the nominal ones and, for each anomalous one,
+some 60 bytes: at most `MEMORY_FACTOR` times the size of float32 maps of which a tenth is anomalous.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +21,8 @@ from patchcore_core.metrics.images import checked, truth_values
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 MEMORY_FACTOR = 3
 PART = 2**21  # pixels that are worth a thread
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Regions:
         masks = truth_values(masks, "masks")
         numbers, shares = [np.empty(0, np.int32)], [np.empty(0)]
         for mask in masks[masks.any(axis=(1, 2))]:
-            of_pixels = label_regions(mask, structure=EIGHT_CONNECTED)[0][mask]
+            labelled, _ = label_regions(mask, structure=EIGHT_CONNECTED)
+            of_pixels = labelled[mask].astype(np.int32, copy=False)
             numbers.append(of_pixels)
             shares.append(1 / np.bincount(of_pixels)[of_pixels])
         return cls(masks, np.concatenate(numbers), np.concatenate(shares))
@@ -73,7 +74,7 @@ def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     return _pixel_auroc(_curve(regions.masks, regions.shares, maps))
 
 
@@ -93,13 +94,13 @@ def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> fl
     Raises:
         ValueError: as `pixel_auroc`, or `max_fpr` is out of range.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     return _pro(_curve(regions.masks, regions.shares, maps), max_fpr)
 
 
 def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
     """`pixel_auroc` and `pro` together, for one sort of the pixels instead of two."""
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     curve = _curve(regions.masks, regions.shares, maps)
     return {"pixel_auroc": _pixel_auroc(curve), "pro": _pro(curve, max_fpr)}
 
@@ -120,20 +121,20 @@ def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 
     Raises:
         ValueError: as `pro`, or no image has both nominal and anomalous pixels.
     """
-    regions, maps = _regions_and_maps(masks, maps)
+    regions, maps = regions_and_maps(masks, maps)
     values = pro_of_images(regions, maps, max_fpr)
     if np.isnan(values).all():
         raise ValueError("no image has both nominal and anomalous pixels")
     return float(values[~np.isnan(values)].mean())
 
 
-def pro_of_images(regions: Regions, maps: NDArray, max_fpr: float = 0.3) -> NDArray[np.float64]:
+def pro_of_images(regions: Regions, maps: NDArray[np.floating], max_fpr: float = 0.3) -> NDArray[np.float64]:
     """`pro` of each image by itself, (n,); NaN where `pro_per_image` leaves it out."""
     places = regions.of_images()
     pixels = np.array([place.stop - place.start for place in places])
     values = np.full(len(maps), np.nan)
 
-    def work(images: NDArray) -> None:
+    def work(images: NDArray[np.int64]) -> None:
         for i in images:
             values[i] = _pro(_curve(regions.masks[i], regions.shares[places[i]], maps[i], parts=1), max_fpr)
 
@@ -141,6 +142,17 @@ def pro_of_images(regions: Regions, maps: NDArray, max_fpr: float = 0.3) -> NDAr
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(work, np.array_split(np.flatnonzero((pixels > 0) & (pixels < maps[0].size)), cores)))
     return values
+
+
+def regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray[np.floating]]:
+    """Masks with their regions, and maps (n, H, W) that can be compared with them.
+
+    Raises:
+        ValueError: as `pixel_auroc`.
+    """
+    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
+    _, maps = checked(regions.masks, maps, "masks", "maps")
+    return regions, maps
 
 
 @dataclass(frozen=True)
@@ -154,20 +166,21 @@ class _Curve:
     covered: NDArray[np.float64]  # (t,) mean share of the regions' pixels that score as high
 
 
-def _curve(masks: NDArray, shares: NDArray, maps: NDArray, *, parts: int | None = None) -> _Curve:
+def _curve(
+    masks: NDArray[np.bool_], shares: NDArray[np.floating], maps: NDArray[np.floating], *, parts: int | None = None
+) -> _Curve:
     if parts is None:
         parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
     # Nominal pixels are most of the test set: parts of them are sorted side by side, meanwhile thresholds are found.
     with ThreadPoolExecutor(parts) if parts > 1 else nullcontext() as pool:
-        side_by_side = pool.map if pool else map
-        sorting = side_by_side(_sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
+        sorting = _side_by_side(pool, _sorted_nominal, np.array_split(masks, parts), np.array_split(maps, parts))
         scores = maps[masks]
         order = np.argsort(-scores)
         ranked = scores[order]
         first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
         covered = np.cumsum(np.add.reduceat(shares[order], first))
         nominal = list(sorting)
-        ranks = side_by_side(partial(_ranks, nominal), np.array_split(ranked[first], parts))
+        ranks = _side_by_side(pool, partial(_ranks, nominal), np.array_split(ranked[first], parts))
         above, reached = np.concatenate(list(ranks), axis=1)
     return _Curve(
         nominal=masks.size - len(scores),
@@ -178,13 +191,20 @@ def _curve(masks: NDArray, shares: NDArray, maps: NDArray, *, parts: int | None 
     )
 
 
-def _sorted_nominal(masks: NDArray, maps: NDArray) -> NDArray:
+def _side_by_side(
+    pool: ThreadPoolExecutor | None, work: Callable[..., Result], *parts: Sequence[NDArray[Any]]
+) -> Iterator[Result]:
+    """Results of work on each part, by the pool's threads if there is one."""
+    return pool.map(work, *parts) if pool else map(work, *parts)
+
+
+def _sorted_nominal(masks: NDArray[np.bool_], maps: NDArray[np.floating]) -> NDArray[np.floating]:
     nominal = maps[~masks]
     nominal.sort()  # in place: these are most pixels of the test set
     return nominal
 
 
-def _ranks(nominal: Sequence[NDArray], thresholds: NDArray) -> NDArray[np.int64]:
+def _ranks(nominal: Sequence[NDArray[np.floating]], thresholds: NDArray[np.floating]) -> NDArray[np.int64]:
     """How many scores, sorted in parts, are above and how many reach each of (t,) falling thresholds: (2, t)."""
     rising = thresholds[::-1]  # looked up in this order, they are found fast
     found = np.zeros((2, len(rising)), dtype=np.int64)
@@ -216,9 +236,3 @@ def _pro(curve: _Curve, max_fpr: float) -> float:
     inside = fpr <= max_fpr
     end = np.interp(max_fpr, fpr, overlap)
     return float(np.trapezoid(np.append(overlap[inside], end), np.append(fpr[inside], max_fpr)) / max_fpr)
-
-
-def _regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray]:
-    regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
-    _, maps = checked(regions.masks, maps, "masks", "maps")
-    return regions, maps

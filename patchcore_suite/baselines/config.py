@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from typing import ClassVar
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.config import DEFAULT_BACKBONE, MethodConfig, PatchCoreConfig
+from patchcore_core.config import DEFAULT_BACKBONE, PIXELS, MethodConfig, PatchCoreConfig
 from patchcore_suite import baselines
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 
@@ -157,7 +157,7 @@ class NearestImagesConfig(BaselineConfig):
 class PixelsConfig(BaselineConfig):
     """What controls without a network share: they see the pixels, on the grid of one hierarchy."""
 
-    backbone: str = "pixels"
+    backbone: str = PIXELS
     hierarchies: tuple[int, ...] = (2,)
     smoothing_sigma: float = 4.0
 

@@ -3,8 +3,8 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from patchcore_core import searches
-from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hierarchies, map_shapes, weights
+from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hierarchies, map_shapes
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import PatchCoreConfig
@@ -95,17 +95,6 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     return checked
 
 
-@contextmanager
-def offline_weights() -> Iterator[None]:
-    """Look weights up on this machine only: a check downloads nothing."""
-    reachable = weights.reachable
-    weights.reachable = lambda url: False
-    try:
-        yield
-    finally:
-        weights.reachable = reachable
-
-
 def _manifest(dataset: ProjectDataset, checked: Checked, *, known: bool) -> Manifest | None:
     """What the dataset holds, by the cheapest way that finds all that is wrong with it."""
     spec = dataset.spec
@@ -174,8 +163,7 @@ def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: b
 def _missing_weights(backbone: str, project: Project) -> str:
     """Why a backbone's weights cannot be had on this machine, with the remedies; an empty text if they can."""
     try:
-        with offline_weights():
-            backbone_weights(backbone, weights=project.execution.weights)
+        backbone_weights(backbone, weights=project.execution.weights, download=False)
     except WeightsMissing as error:
         return str(error)
     return ""
@@ -184,8 +172,7 @@ def _missing_weights(backbone: str, project: Project) -> str:
 def _done(dataset: ProjectDataset) -> set[Wanted]:
     """The cells whose results are in the store."""
     try:
-        with offline_weights():
-            work = plan(dataset)
+        work = plan(dataset, download=False)
     except InputError:  # not prepared yet
         return set()
     return {(c.category, c.variant, c.shots, c.seed) for c in work.cells if work.path(c).is_file()}

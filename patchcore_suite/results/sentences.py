@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from patchcore_core.config import PatchCoreConfig
+from patchcore_core.config import UNTRAINED, PatchCoreConfig
 from patchcore_suite.results import formats, study_tables
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -113,7 +113,7 @@ def subsampling_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[st
     by = {"greedy": {}, "random": {}, "kmeans": {}, "proxies": {}}
     for variant, of_seeds in values.groupby("variant", sort=False)["value"]:
         config = dataset.config(variant)
-        if isinstance(config, PatchCoreConfig) and not config.backbone.startswith("untrained/"):
+        if isinstance(config, PatchCoreConfig) and not config.backbone.startswith(UNTRAINED):
             by[config.sampler][config.coreset_fraction] = of_seeds
     claims = []
     for sampler in ("random", "kmeans", "proxies"):

@@ -70,14 +70,18 @@ class Plan:
         return self.store / f"{cell.key}.safetensors"
 
 
-def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = None) -> Plan:
+def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = None, download: bool = True) -> Plan:
     """What there is to compute for a dataset: the cells of all its studies, each once.
+
+    Args:
+        networks: modules that stand for the backbones of these names.
+        download: whether weights may be fetched; if not, variants whose weights are not on this machine are left out.
 
     Raises:
         InputError: the dataset is not prepared, or a study cannot be run on it; all that is wrong is listed.
     """
     manifest = dataset.manifest()
-    found, weights_missing = _weights(dataset, networks or {})
+    found, weights_missing = _weights(dataset, networks or {}, download=download)
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
     code = {config.method: code_fingerprint(SCORING, implementation(config).__module__) for config in configs.values()}
@@ -111,7 +115,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
 
 
 def _weights(
-    dataset: ProjectDataset, networks: Mapping[str, Network]
+    dataset: ProjectDataset, networks: Mapping[str, Network], *, download: bool
 ) -> tuple[dict[str, list[tuple[str, Weights]]], dict[str, str]]:
     """Backbones and weights of each variant of a dataset; and the variants that lack some, with the remedy."""
     looked_up: dict[str, Weights | WeightsMissing] = {name: network_weights(net) for name, net in networks.items()}
@@ -126,7 +130,7 @@ def _weights(
                     raise InputError(problem)
                 if backbone not in networks:
                     check_hierarchies(backbone, member.map_hierarchies)
-                weights = _look_up(backbone, looked_up, weights=dataset.execution.weights)
+                weights = _look_up(backbone, looked_up, weights=dataset.execution.weights, download=download)
                 found.setdefault(variant, []).append((backbone, weights))
         except WeightsMissing as error:
             found.pop(variant, None)
@@ -140,11 +144,13 @@ def _weights(
     return found, missing
 
 
-def _look_up(backbone: str, looked_up: dict[str, Weights | WeightsMissing], *, weights: str | None) -> Weights:
+def _look_up(
+    backbone: str, looked_up: dict[str, Weights | WeightsMissing], *, weights: str | None, download: bool
+) -> Weights:
     """A backbone's weights; looked for once, since a download that fails takes its time."""
     if backbone not in looked_up:
         try:
-            looked_up[backbone] = backbone_weights(backbone, weights=weights)
+            looked_up[backbone] = backbone_weights(backbone, weights=weights, download=download)
         except WeightsMissing as error:
             looked_up[backbone] = error
     if isinstance(looked_up[backbone], WeightsMissing):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.config import UNTRAINED
 from patchcore_suite.baselines.config import MeanImageConfig, RandomScoresConfig
 from patchcore_suite.settings.project import ProjectDataset
 
 CEILING = "blurred ground truth"  # a variant of no method: what a perfect answer on the patch grid would get
-UNTRAINED = "untrained/"  # prefix of a backbone without training
 DEVIATIONS = 5  # of the AUROC of random scores from one half, in standard deviations
 RANDOM_PIXELS = (0.2, 0.8)  # pixel AUROC of random scores: neighbouring pixels share theirs, so no exact deviation
 LOWEST_CEILING = 0.85  # pixel AUROC of the blurred ground truth

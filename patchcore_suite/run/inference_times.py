@@ -16,7 +16,6 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
-from patchcore_suite.results import formats
 from patchcore_suite.settings.project import ProjectDataset
 
 LOAD, BACKBONE, SEARCH, POST_PROCESSING, SCORING = "load", "backbone", "search", "post-processing", "scoring"
@@ -146,7 +145,7 @@ def fit_systems(
                 parts = zip(*(model.describe_images(batch) for batch in images), strict=True)
                 described[key] = [torch.cat(part) for part in parts]
         except WeightsMissing:
-            skipped[variant] = formats.WEIGHTS_MISSING
+            skipped[variant] = "weights missing"
             continue
         systems[variant] = System(model.fit_described(described[key]), preprocessing)
     return systems, skipped

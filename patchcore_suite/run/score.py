@@ -14,9 +14,8 @@ from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json, write_json
-from patchcore_core.common.free_memory import check_free
 from patchcore_core.common.progress import progress_bar
-from patchcore_core.detector import Detector, generator
+from patchcore_core.detector import Detector, generator, put_together
 from patchcore_core.neighbours import Index
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.preprocessing import Preprocessing
@@ -140,7 +139,12 @@ def _run_category(cells: Sequence[Cell], work: Plan, cache: FeatureCache, *, sho
             )
             model = detector(member, seed=first.seed, device=project.execution.device)
             for described, rows in zip((nominal, test), splits, strict=True):
-                described += _describe(maps, rows, model, project, where=f"{work.dataset.name}/{category}")
+                described += put_together(
+                    _describe(maps, rows, model, project.execution.batch_size),
+                    count=len(rows),
+                    device=model.device,
+                    where=f" of {work.dataset.name}/{category}",
+                )
         shared_seconds = time.perf_counter() - started
         for cell in alike:
             rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
@@ -163,26 +167,11 @@ def _description(cell: Cell) -> str:
     return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
 
 
-def _describe(
-    maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, project: Project, *, where: str
-) -> list[Tensor]:
-    """What a method keeps of some images of a category, (n, ...) each: room for it is made once, and then filled."""
-    n, step = len(rows), project.execution.batch_size
-    described: list[Tensor] = []
-    for start in range(0, n, step):
+def _describe(maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, step: int) -> Iterator[list[Tensor]]:
+    """What a method keeps of some images of a category, (n, ...) each, in batches of `step` images."""
+    for start in range(0, len(rows), step):
         some = rows[start : start + step]
-        parts = model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
-        if not described:
-            check_free(
-                sum(n * part[0].nbytes for part in parts),
-                f"the descriptions of {n} images of {where}",
-                device=model.device,
-                remedy="use storage: float16, a larger stride or smaller images in the variant",
-            )
-            described = [part.new_empty(n, *part.shape[1:]) for part in parts]
-        for whole, part in zip(described, parts, strict=True):
-            whole[start : start + step] = part
-    return described
+        yield model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
 
 
 def _run_cell(

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,8 +8,9 @@ from torch import nn
 
 from patchcore_core import InputError
 from patchcore_core.backbones import WeightsMissing
+from patchcore_core.common import free_memory
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.detector import Detector, Prediction, generator
+from patchcore_core.detector import Detector, Prediction, generator, put_together
 
 
 class Brightness(Detector):
@@ -64,12 +66,25 @@ def test_what_is_kept_of_batches_is_put_together_in_order(sizes, kind):
 
 
 def test_room_is_made_once_where_the_number_of_batches_is_known(monkeypatch):
-    rooms, made = [], Detector._room
-    monkeypatch.setattr(Detector, "_room", lambda self, n, part: rooms.append(n) or made(self, n, part))
     monkeypatch.setattr(torch, "cat", lambda *_: pytest.fail("a second copy was made"))
     kept = brightness().fit(iter(pictures(7).split(3))).fitted
-    assert rooms == [9, 9]  # three batches of the first one's size, for each of two parts
     assert [len(part) for part in kept] == [7, 7]
+
+
+def test_there_is_room_for_as_many_batches_of_the_size_of_the_first():
+    images = pictures(7)
+    (whole,) = put_together(([part] for part in images.split(3)), count=None, batches=3, device=images.device)
+    assert torch.equal(whole, images)
+    assert whole.untyped_storage().nbytes() == 9 * images[0].nbytes
+
+
+def test_descriptions_that_do_not_fit_into_memory_are_refused_with_where_they_are(monkeypatch):
+    monkeypatch.setattr(free_memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    parts = [torch.zeros(2, 8), torch.zeros(2)]
+    whole = put_together([parts], count=28, device=torch.device("cpu"))
+    assert [part.shape for part in whole] == [(2, 8), (2,)]
+    with pytest.raises(InputError, match="the descriptions of 29 images of a dataset need"):  # 36 bytes each
+        put_together([parts], count=29, device=torch.device("cpu"), where=" of a dataset")
 
 
 def test_empty_batches_are_passed_over():

@@ -543,7 +543,7 @@ def test_a_save_that_fails_leaves_the_model_from_before(saved, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("patchcore_core.patchcore.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         PatchCore(config(), network=Pyramid()).fit(pictures(4)).save(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

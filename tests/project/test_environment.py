@@ -13,12 +13,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # What conda calls a package of the index.
 CONDA_NAMES = {
-    "pytorch": "torch",
+    "pytorch-gpu": "torch",
     "faiss-gpu": "faiss-cpu",
     "opencv": "opencv-python-headless",
     "matplotlib-base": "matplotlib",
 }
-CONDA_ONLY = {"python", "pip", "pytorch-cuda"}
+CONDA_ONLY = {"python", "pip"}
 
 
 def wanted():
@@ -44,10 +44,16 @@ def test_the_conda_route_names_the_same_packages_and_bounds():
     assert offered() == wanted()
 
 
+def test_the_conda_route_takes_one_channel():
+    # The channel `pytorch` ended with torch 2.5, and builds of two channels do not fit each other.
+    assert yaml.safe_load((ROOT / "environment.yml").read_text())["channels"] == ["conda-forge"]
+
+
 def test_the_conda_route_has_the_gpu_builds():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())
     names = [re.match(r"[A-Za-z0-9_-]+", item)[0] for item in listed["dependencies"] if isinstance(item, str)]
-    assert {"faiss-gpu", "pytorch-cuda"} <= set(names)
+    assert {"faiss-gpu", "pytorch-gpu"} <= set(names)
+    assert not {"pytorch-cuda", "cpuonly", "faiss-cpu"} & set(names)
     assert f"python{PROJECT['requires-python']}" in listed["dependencies"]
 
 

@@ -38,7 +38,7 @@ def module_file(name):
 
 def imported(code):
     """Names that may be modules of the package: those that code imports, and those from which it does."""
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(without_types(ast.parse(code))):
         if isinstance(node, ast.Import):
             yield from (item.name for item in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -48,6 +48,14 @@ def imported(code):
                 yield f"{node.module}.{item.name}"
                 if node.module == "patchcore_core" and item.name in _HOMES:  # exported lazily
                     yield _HOMES[item.name]
+
+
+def without_types(tree):
+    """Code without what type checkers alone see."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return tree
 
 
 def closure(names):

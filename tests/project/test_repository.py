@@ -3,12 +3,22 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("patchcore_core", "patchcore_suite") for path in ROOT.glob(f"{package}/**/*.py"))
+MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_THE_CORE = 300, 50, 3600
+# Still to be made shorter; nothing is added to these two.
+LONG_MODULES = {"patchcore_suite/explore/categories.py", "patchcore_suite/preflight/requirements.py"}
+LONG_FUNCTIONS = {
+    "patchcore_suite/paper/beside.py:beside_paper",
+    "patchcore_suite/preflight/requirements.py:_needs",
+    "patchcore_suite/settings/profiles.py:_switches",
+}
 CLOCKS = re.compile(r"\b(perf_counter|monotonic|process_time|thread_time)(_ns)?\b|\btime\.time(_ns)?\(|\btimeit\b")
 CLOCKS_OF_PAGES = re.compile(r"performance\.(now|timing|getEntries)|domInteractive|loadEventEnd|Date\.now")
 ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension
@@ -66,12 +76,51 @@ def test_no_path_of_a_machine_and_no_index_address_is_tracked():
     assert offenders == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def name_of(path):
+    """A module's path in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_says_what_it_is_for_and_stays_small(path):
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
-    assert len(text.splitlines()) <= 350
+    assert len(text.splitlines()) <= MOST_LINES or name_of(path) in LONG_MODULES
     assert not re.search(r"TOD[O]|FIXM[E]|XX[X]", text)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_is_longer_than_a_page(path):
+    found = long_functions(path.read_text(encoding="utf-8"))
+    assert [name for name in found if f"{name_of(path)}:{name}" not in LONG_FUNCTIONS] == []
+
+
+def long_functions(text):
+    """Names of functions of more lines than one may have, its docstring aside."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    found = []
+    for node in functions:
+        described = node.body[0] if ast.get_docstring(node) is not None else None
+        docstring = described.end_lineno - described.lineno + 1 if described else 0
+        if node.end_lineno - node.lineno + 1 - docstring > MOST_LINES_OF_A_FUNCTION:
+            found.append(node.name)
+    return found
+
+
+def test_a_long_function_is_found_and_its_docstring_does_not_count():
+    described = '    """One.\n\n    Two.\n    """\n'
+    lines = "    pass\n" * (MOST_LINES_OF_A_FUNCTION - 1)
+    assert long_functions(f"def short():\n{described}{lines}") == []
+    assert long_functions(f"def long():\n{described}{lines}    pass\n") == ["long"]
+
+
+def test_the_core_is_read_in_an_hour():
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in ROOT.glob("patchcore_core/**/*.py"))
+    assert lines <= MOST_LINES_OF_THE_CORE
+
+
+def test_the_pipeline_fits_on_few_pages():
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) < 600
 
 
 def test_only_figures_draws():
@@ -101,6 +150,32 @@ def test_nothing_unpickles():
 
 def test_the_changelog_has_a_section_for_what_is_not_released():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_citation_names_the_version_and_licence_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert [reference["doi"] for reference in citation["references"]] == ["10.1109/CVPR52688.2022.01392"]
+
+
+def test_every_issue_form_has_what_github_needs():
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert [form.stem for form in forms] == ["config", "crash", "new_method_or_dataset", "wrong_number"]
+    for form in forms[1:]:
+        content = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= set(content), form
+        questions = {element["id"]: element["attributes"]["label"] for element in content["body"]}
+        assert len(set(questions.values())) == len(content["body"]), form  # neither an id nor a label twice
+
+
+def test_the_hooks_of_pre_commit_run_what_the_environment_installed():
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repo in repos for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in repos} == {"local"}  # nothing is cloned, and constraints.txt alone has versions
+    assert {hook["language"] for hook in hooks} == {"system"}
+    strip = re.search(r"^STRIP := \$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1]
+    assert strip in [hook["entry"] for hook in hooks]
 
 
 def test_dvc_sends_no_statistics():
@@ -146,7 +221,7 @@ def stopwatches(text):
     return sorted(found)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("**/*.py")), ids=name_of)
 def test_no_test_holds_a_stopwatch(path):
     """A busy machine is no fault of the code: tests count what is done, and `make bench` measures seconds."""
     if path != Path(__file__):

@@ -3,7 +3,7 @@ import socket
 import urllib.request
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 import torch
 import torchvision
@@ -166,15 +166,17 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         find_weights(DEFAULT, library="timm")
 
 
-def test_without_a_network_nothing_is_asked_of_a_hub(monkeypatch):
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+@pytest.mark.parametrize(("connected", "download"), [(False, True), (True, False)])
+def test_without_a_network_and_without_leave_nothing_is_asked_of_a_hub(library, connected, download, monkeypatch):
     def refuse(*arguments, **options):
-        raise AssertionError("asked")
+        pytest.fail("asked")
 
+    monkeypatch.setattr(weights, "reachable", lambda url: connected)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    for library in ("timm", "torchvision"):
-        with pytest.raises(WeightsMissing):
-            find_weights("resnet18", library=library)
+    with pytest.raises(WeightsMissing):
+        find_weights("resnet18", library=library, download=download)
 
 
 def test_whether_a_host_can_be_reached(monkeypatch):

@@ -1,8 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 
 from patchcore_core.coreset import greedy_coreset
-from patchcore_core.fast import lower_bounds, nearest_picks, products
+from patchcore_core.fast.lower_bounds import Screen
 from patchcore_core.fast.nearest_picks import Gaps
 
 
@@ -25,21 +27,29 @@ def large(n=3000, d=24):
 
 
 def brute_force(features, picks):
-    distances = (features.double()[:, None] - features.double()[picks]).square().sum(dim=2)
-    return distances.min(dim=1)
+    exact = (features.double(), features[picks].double())
+    return torch.cdist(*exact, compute_mode="donot_use_mm_for_euclid_dist").square().min(dim=1)
 
 
-def force_screening(monkeypatch, way):
-    """Let gaps be computed in full, or be screened first whatever it costs."""
-    monkeypatch.setattr(nearest_picks, "FEWEST_TO_SCREEN", 10**9 if way == "in full" else 1)
-    monkeypatch.setattr(lower_bounds, "bfloat16_pays", lambda device: way == "bfloat16")
-    monkeypatch.setattr(lower_bounds, "DEAREST", 10)
-    monkeypatch.setattr(lower_bounds, "MOST_TO_PASS", 1.0)
+def sequential(features, size, start):
+    """Greedy picks one by one, in double precision."""
+    exact, picks = features.double(), [start]
+    gaps = torch.full((len(features),), torch.inf, dtype=torch.float64)
+    while len(picks) < size:
+        gaps = gaps.minimum((exact - exact[picks[-1]]).square().sum(dim=1))
+        picks.append(int(gaps.argmax()))
+    return torch.tensor(picks)
 
 
-@pytest.fixture(params=["in full", "bfloat16", "float32"])
-def way(request, monkeypatch):
-    force_screening(monkeypatch, request.param)
+def screening(kind):
+    """Screen first, whatever it costs."""
+    return partial(Screen, kind=kind, dearest=10, most_to_pass=1)
+
+
+@pytest.fixture(
+    params=[Screen, screening(torch.bfloat16), screening(torch.float32)], ids=["usual", "bfloat16", "float32"]
+)
+def way(request):
     return request.param
 
 
@@ -47,7 +57,7 @@ def way(request, monkeypatch):
 def test_gaps_are_distances_to_the_nearest_pick(make, way):
     features = make()
     draw = torch.randperm(len(features), generator=torch.Generator().manual_seed(3))
-    state = Gaps(features)
+    state = Gaps(features, screening=way)
     picks = draw[:700]
     for some in picks.split([1, 39, 260, 1, 399]):
         state.add(some)
@@ -60,23 +70,20 @@ def test_gaps_are_distances_to_the_nearest_pick(make, way):
     assert torch.allclose(state.squared[others].double(), exact, rtol=1e-3, atol=state.rounding)
 
 
-@pytest.mark.parametrize("make", [noise, heaps, unequal])
-@pytest.mark.parametrize("way", ["bfloat16", "float32"])
-def test_screening_leaves_the_picks_as_they_are(make, way, monkeypatch):
-    force_screening(monkeypatch, "in full")
-    expected = greedy_coreset(make(), 900, start=7)
-    force_screening(monkeypatch, way)
-    assert torch.equal(greedy_coreset(make(), 900, start=7), expected)
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_screening_leaves_the_picks_as_they_are(scale):
+    features = scale * noise(d=64) * torch.logspace(0.5, -2, 64)
+    assert Screen(features, features.mean(dim=0)).pays
+    assert torch.equal(greedy_coreset(features, 900, start=7), sequential(features, 900, start=7))
 
 
-def test_many_blocks_give_what_one_gives(way, monkeypatch):
-    features, picks = noise(), torch.arange(0, 3000, 11)
-    whole = Gaps(features)
-    whole.add(picks)
-    monkeypatch.setattr(products, "BLOCK_VALUES", 9000)
-    parts = Gaps(features)
-    parts.add(picks)
-    assert torch.allclose(whole.squared, parts.squared, rtol=1e-4, atol=whole.rounding)
+def test_rows_of_many_blocks_have_the_gaps_that_they_should(way):
+    features, picks = noise(9000), torch.arange(0, 9000, 33)  # three blocks with so many picks
+    state = Gaps(features, screening=way)
+    state.add(picks)
+    others = torch.ones(9000, dtype=torch.bool).index_fill(0, picks, False)
+    expected = brute_force(features, picks).values
+    assert torch.allclose(state.squared[others].double(), expected[others], rtol=1e-3, atol=state.rounding)
 
 
 def test_what_is_covered_from_the_outset_stays_so():

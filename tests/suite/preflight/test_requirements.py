@@ -152,13 +152,13 @@ def test_missing_weights_are_told_with_the_remedy_and_leave_their_variants_out(t
     assert "https://download.pytorch.org/models/resnet18" in text
 
 
-def test_nothing_is_downloaded(tmp_path, monkeypatch):
-    mvtec_folder(tmp_path / "images", "bolt")
-    monkeypatch.setattr(requirements.weights, "reachable", lambda url: True)
+def test_nothing_is_downloaded_whether_the_images_are_prepared_or_not(project, monkeypatch):
+    monkeypatch.setattr("patchcore_core.backbones.weights.reachable", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("a download"))
-    params = params_of(tmp_path / "p", "mvtec", tmp_path / "images", defaults={"patchcore": {"backbone": "resnet18"}})
-    assert "resnet18" in check(Project(params).dataset("toy")).weights
-    assert requirements.weights.reachable("url") is True
+    project.variants["resnet"] = {"backbone": "resnet18"}
+    assert "resnet18" in check(project.toy).weights
+    project.toy.manifest_file.unlink()
+    assert "resnet18" in check(project.toy).weights
 
 
 def test_too_little_memory_is_a_problem(tmp_path, monkeypatch):
