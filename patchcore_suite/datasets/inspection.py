@@ -12,6 +12,7 @@ import numpy as np
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.identity import check_identity
 from patchcore_suite.datasets.images import foreground, map_ahead, mask_values, read_image
 from patchcore_suite.datasets.layouts import LAYOUTS, scan
 from patchcore_suite.datasets.manifest import Manifest
@@ -33,7 +34,8 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
     """Decode every image and mask of the folder `root`, and describe what is there.
 
     Raises:
-        InputError: anything is wrong with the files or with their numbers; one message lists it all.
+        InputError: anything is wrong with the files or with their numbers, or they are not the dataset of the paper
+            that `spec` says they are; one message lists it all.
     """
     records, problems = scan(root, spec)
     findings = inspect(records, f"{name}: check")
@@ -47,15 +49,18 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
     entries = defaultdict(list)
     for finding in findings:
         entries[finding.entry.record.category].append(finding.entry)
-    return Manifest(
+    manifest = Manifest(
         name=name,
         layout=spec.layout,
+        paper=spec.paper,
         source=spec.source if spec.source in ("synthetic", "download") else "folder",
         root=root,
         division=LAYOUTS[spec.layout].division(spec),
         warnings=tuple(warnings(findings, root)),
         entries={category: tuple(group) for category, group in entries.items()},
     )
+    check_identity(manifest)
+    return manifest
 
 
 def inspect(records: Sequence[Record], description: str) -> list[Finding]:

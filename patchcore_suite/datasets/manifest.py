@@ -9,7 +9,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json, write_json
 from patchcore_suite.datasets.records import Entry, Record
 
-SCHEMA = 1
+SCHEMA = 2  # 2: `paper`
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Manifest:
     Attributes:
         name: what the dataset is called in params.yaml.
         layout: the name of a module of `layouts`.
+        paper: which of the paper's datasets it is, or stands in for; None: none of them (see `identity`).
         source: "synthetic", "download" or "folder".
         root: the folder that holds the images.
         division: how images were divided into train and test, and which ones were taken.
@@ -28,6 +29,7 @@ class Manifest:
 
     name: str
     layout: str
+    paper: str | None
     source: str
     root: Path
     division: dict[str, object]
@@ -92,6 +94,7 @@ class Manifest:
             "schema": SCHEMA,
             "name": self.name,
             "layout": self.layout,
+            "paper": self.paper,
             "source": self.source,
             "synthetic": self.synthetic,
             "root": self.root.as_posix(),
@@ -132,6 +135,7 @@ class Manifest:
         return cls(
             name=value["name"],
             layout=value["layout"],
+            paper=value["paper"],
             source=value["source"],
             root=root,
             division=value["division"],

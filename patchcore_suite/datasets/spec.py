@@ -8,6 +8,9 @@ from patchcore_core.common.errors import InputError
 # A layout is a module of this folder.
 LAYOUTS = tuple(sorted(path.stem for path in (Path(__file__).parent / "layouts").glob("[!_]*.py")))
 
+# The datasets of Roth et al. (2022), by the value of `paper`; `identity` tells whether images are theirs.
+PAPER_NAMES = {"mvtec-ad": "MVTec AD", "mtd": "MTD", "mstc": "mSTC"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
@@ -17,6 +20,7 @@ class DatasetSpec:
         source: "synthetic", "download", or the path of a folder, which is used in place.
         layout: the name of a module of `layouts`.
         categories: the ones to use; None takes all that are there.
+        paper: which of the paper's datasets it is, or stands in for, one of `PAPER_NAMES`; None: none of them.
         seed: of everything that is drawn: the synthetic images, and a division into training and test images.
 
     Raises:
@@ -26,6 +30,7 @@ class DatasetSpec:
     source: str
     layout: str
     categories: tuple[str, ...] | None = None
+    paper: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +51,7 @@ class DatasetSpec:
             "source": (isinstance(self.source, str) and self.source, "'synthetic', 'download', or a folder's path"),
             "layout": (self.layout in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
             "categories": (names is None or are_names(names), "null for all, or a list of (quoted) names"),
+            "paper": (self.paper in (None, *PAPER_NAMES), f"null, or one of {', '.join(PAPER_NAMES)}"),
             "seed": (is_whole(self.seed) and self.seed >= 0, "a whole number of 0 or more"),
         }
 

@@ -13,7 +13,7 @@ from patchcore_suite.paper.published import Published
 from patchcore_suite.paper.verdicts import verdict
 from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_RUN, NOTHING, QUOTED, interval_text, percent, signed_points
-from patchcore_suite.results.sources import PAPER_NAMES, index_of
+from patchcore_suite.results.sources import index_of, paper_name
 from patchcore_suite.results.study_metrics import read_intervals
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
@@ -67,7 +67,7 @@ def beside_paper(
 
     Returns:
         the columns of `beside`; first the variants, those that could not be run among them, then the controls,
-        then the systems that are only quoted.
+        then the systems that are only quoted. A dataset that is none of the paper's stands alone.
     """
     systems, choices = SYSTEMS if systems is None else systems, choices or {}
     rows = study_metrics.read_metrics(dataset, study=study)
@@ -76,8 +76,9 @@ def beside_paper(
         values = study_metrics.mean_over_categories(rows, metric)
     else:
         values = rows[(rows["metric"] == metric) & (rows["category"] == category)][["variant", "seed", "value"]]
-    name = PAPER_NAMES[dataset.spec.layout]
-    printed = published.published_numbers(table, metric=paper_metric or metric, category=category, dataset=name)
+    name, printed = paper_name(dataset), ()
+    if name is not None:
+        printed = published.published_numbers(table, metric=paper_metric or metric, category=category, dataset=name)
     run = list(values["variant"].unique())
     planned = dataset.studies[study].variants
     found: dict[str, published.Published] = {}

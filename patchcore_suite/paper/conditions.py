@@ -7,8 +7,8 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.results.sources import images_of
 from patchcore_suite.settings.project import ProjectDataset
 
-IMAGES = ("complete", "reduced", "synthetic")
-SYNTHETIC = "data synthetic"
+IMAGES = ("complete", "reduced", "synthetic", "own")
+SYNTHETIC, OWN = "data synthetic", "data own"  # which rule a verdict out
 PAPER_WEIGHTS = "torchvision ImageNet V1"
 
 
@@ -16,7 +16,7 @@ PAPER_WEIGHTS = "torchvision ImageNet V1"
 class Conditions:
     """What a number was obtained under. In the paper's, None means that it does not say, and is not compared."""
 
-    images: str  # one of IMAGES; reduced: some left out
+    images: str  # one of IMAGES; reduced: some left out; own: none of the paper's
     categories: int | None  # that the number is a mean over
     backbone: str | None  # its name in the suite; those of an ensemble in alphabetical order, joined by "+"
     weights: str | None  # such as PAPER_WEIGHTS

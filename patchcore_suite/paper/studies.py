@@ -8,7 +8,7 @@ import pandas as pd
 from patchcore_suite.paper import beside, published
 from patchcore_suite.paper.conditions import conditions_of
 from patchcore_suite.results import formats, study_metrics, study_tables
-from patchcore_suite.results.sources import PAPER_NAMES
+from patchcore_suite.results.sources import paper_name
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -44,8 +44,9 @@ def low_shot_beside_paper(dataset: ProjectDataset, study: str, *, metric: str) -
     values = study_tables.study_values(dataset, study, metrics=[metric])
     values = values[values["shots"].notna() | values["control"]]
     count = study_metrics.read_metrics(dataset, study=study)["category"].nunique()
-    name = PAPER_NAMES[dataset.spec.layout]
-    printed = {(n.method, n.shots): n for n in published.published_numbers("S5", metric=metric, dataset=name)}
+    name = paper_name(dataset)
+    theirs = published.published_numbers("S5", metric=metric, dataset=name) if name else ()
+    printed = {(n.method, n.shots): n for n in theirs}
     found, conditions = {}, {}
     for variant, shots in values[["variant", "shots"]].dropna().drop_duplicates().itertuples(index=False):
         number = printed.pop((beside.SYSTEMS.get(variant), int(shots)), None)

@@ -10,7 +10,7 @@ from patchcore_suite.paper import published
 from patchcore_suite.paper.beside import SYSTEMS, beside_paper
 from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.formats import HEADINGS, INTERVAL, NOT_SHOWN
-from patchcore_suite.results.sources import PAPER_NAMES, images_of, index_of
+from patchcore_suite.results.sources import dataset_title, images_of, index_of, paper_name
 from patchcore_suite.run.controls import CEILING, is_control
 from patchcore_suite.settings.project import Project, ProjectDataset
 
@@ -25,7 +25,7 @@ def with_errors(frame: pd.DataFrame, dataset: ProjectDataset, *, table: str = "T
     Returns:
         `frame` with the columns error, misclassified, and both of the paper, before the verdict.
     """
-    name = PAPER_NAMES[dataset.spec.layout]
+    name = paper_name(dataset)
     theirs = _numbers(table, "image_auroc_error", name, "mean") + _numbers(table, "misclassified", name, "all")
     printed = {(number.metric, number.method): number.text() for number in theirs}
     shown = study_metrics.misclassified(study_metrics.read_metrics(dataset))
@@ -33,7 +33,7 @@ def with_errors(frame: pd.DataFrame, dataset: ProjectDataset, *, table: str = "T
     columns = {
         "error": frame["ours"].map(_error),
         "error: paper": [printed.get(("image_auroc_error", system), formats.NOTHING) for system in systems],
-        "misclassified": frame["variant"].map(shown).fillna(formats.NOTHING),
+        "misclassified": frame["variant"].map(shown).astype(object).fillna(formats.NOTHING),
         "misclassified: paper": [
             printed.get(("misclassified", system), formats.NOTHING).removesuffix(" images") for system in systems
         ],
@@ -54,7 +54,7 @@ def by_category(table: str, metric: str, dataset: ProjectDataset, *, paper_metri
     frame = study_metrics.by_category(rows, metric)
     categories = list(rows["category"].unique())
     if not index_of(dataset).synthetic:
-        name = PAPER_NAMES[dataset.spec.layout]
+        name = paper_name(dataset)
         known = [*categories, "mean"] if images_of(dataset) == "complete" else categories
         theirs = _numbers(table, paper_metric or metric, name, *known)
         printed = {(number.method, number.category): number.text() for number in theirs}
@@ -87,7 +87,7 @@ def other_datasets(sources: Mapping[str, str], project: Project, *, table: str =
         if generated[dataset] and not synthetic:
             frame["ours"] = frame["ours"].where(frame["ours"] == formats.NOTHING, NOT_SHOWN)
             frame[INTERVAL] = formats.NOTHING
-        frame.insert(0, "dataset", PAPER_NAMES[project.dataset(dataset).spec.layout])
+        frame.insert(0, "dataset", dataset_title(project.dataset(dataset)))
         frame.insert(1, "metric", HEADINGS[metric])
         frames.append(frame)
     return pd.concat(frames, ignore_index=True), synthetic
@@ -113,10 +113,10 @@ def ceiling_row(dataset: ProjectDataset, metric: str, categories: Sequence[str])
     )
 
 
-def _numbers(table: str, metric: str, dataset: str, *categories: str) -> list[published.Published]:
-    """The numbers of a table for these categories, none for one that it does not have."""
+def _numbers(table: str, metric: str, dataset: str | None, *categories: str) -> list[published.Published]:
+    """The numbers of a table for these categories; none for one that it does not have, or for no dataset of its own."""
     found = []
-    for category in categories:
+    for category in categories if dataset else ():
         with suppress(InputError):  # a category of one's own
             found += published.published_numbers(table, metric=metric, dataset=dataset, category=category)
     return found

@@ -7,14 +7,14 @@
 Noise that explains the difference doubles both limits, and no more, so that a wide interval cannot make everything
 reproduced. It explains one of at most twice the spread over seeds (the paper's own spread, where printed, is added
 in squares), and one whose published number lies in the bootstrap interval of ours. There is no verdict on synthetic
-images, without a published number, or on a number that is no share.
+images, on those of a dataset that is none of the paper's, without a published number, or on a number that is no share.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from patchcore_suite.paper.conditions import SYNTHETIC
+from patchcore_suite.paper.conditions import OWN, SYNTHETIC
 from patchcore_suite.paper.published import Published
 from patchcore_suite.results.formats import NOT_AVAILABLE
 
@@ -53,11 +53,12 @@ def verdict(
         published: the number that it is compared with; None if there is none.
         spread: standard deviation over seeds; None for one seed.
         interval: bootstrap interval of ours, as fractions.
-        reasons: what `differences` found; `SYNTHETIC` among them rules a verdict out.
+        reasons: what `differences` found; `SYNTHETIC` or `OWN` among them rules a verdict out.
     """
     reasons = tuple(reasons)
-    if SYNTHETIC in reasons:
-        return Verdict(NO_VERDICT, None, (SYNTHETIC,))
+    for ruled_out in (SYNTHETIC, OWN):
+        if ruled_out in reasons:
+            return Verdict(NO_VERDICT, None, (ruled_out,))
     if published is None:
         return Verdict(NO_VERDICT, None, ("no published number",))
     if math.isnan(ours):

@@ -99,7 +99,7 @@ def _manifest(dataset: ProjectDataset, checked: Checked, *, known: bool) -> Mani
     """What the dataset holds, by the cheapest way that finds all that is wrong with it."""
     spec = dataset.spec
     if known or spec.source == "download":
-        found = known_manifest(dataset.name, spec.layout, categories=spec.categories)
+        found = known_manifest(dataset.name, spec)
         checked.images = "images not here; counts are those of the paper's dataset"
         if found is None:
             checked.images = "images not here, and their numbers are not published: nothing can be estimated"
@@ -138,7 +138,8 @@ def _is_of(manifest: Manifest, dataset: ProjectDataset) -> bool:
     source = spec.source if spec.source in ("synthetic", "download") else "folder"
     same_root = source != "folder" or manifest.root.resolve() == dataset.project.path(spec.source).resolve()
     same_categories = spec.categories is None or sorted(spec.categories) == manifest.categories
-    return manifest.layout == spec.layout and manifest.source == source and same_root and same_categories
+    same = (manifest.layout, manifest.paper, manifest.source) == (spec.layout, spec.paper, source)
+    return same and same_root and same_categories
 
 
 def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: bool) -> list[str]:

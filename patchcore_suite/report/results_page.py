@@ -24,7 +24,7 @@ from patchcore_suite.datasets.paper_counts import MVTEC
 from patchcore_suite.paper import beside
 from patchcore_suite.results import formats, study_metrics
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
-from patchcore_suite.results.sources import PAPER_NAMES, index_of
+from patchcore_suite.results.sources import dataset_title, index_of
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
 from patchcore_suite.run.score import collect, score_dataset
@@ -38,9 +38,9 @@ METRICS = {
     "pixel_auroc": "pixel AUROC",
     "pro": "PRO",
 }
-# Tables of the paper by layout: number, that of its categories, metric.
+# Tables of the paper by its dataset: number, that of its categories, metric.
 PAPER_TABLES = {
-    "mvtec": (("T1", "S1", "image_auroc"), ("T2", "S2", "pixel_auroc"), ("T3", "S3", "pro")),
+    "mvtec-ad": (("T1", "S1", "image_auroc"), ("T2", "S2", "pixel_auroc"), ("T3", "S3", "pro")),
     "mtd": (("T6", None, "image_auroc"),),
     "mstc": (("T6", None, "pixel_auroc"),),
 }
@@ -98,7 +98,7 @@ def build(project: Project) -> str:
     datasets = [
         {
             "name": name,
-            "title": PAPER_NAMES[dataset.spec.layout],
+            "title": dataset_title(dataset),
             "counts": _counts(dataset.manifest()),
             "blocks": [*_main_blocks(dataset), *_study_blocks(dataset), _times(dataset)],
             "missing": [entry["variant"] for entry in index_of(dataset).weights_missing],
@@ -129,7 +129,7 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
     rows = study_metrics.read_metrics(dataset)
     categories = list(rows["category"].unique())
     single = all(category in MVTEC for category in categories) and len(categories) < len(MVTEC)
-    for whole, by_category, metric in PAPER_TABLES[dataset.spec.layout]:
+    for whole, by_category, metric in PAPER_TABLES.get(dataset.manifest().paper, ()):
         for category in categories if by_category and single else ["mean"]:
             table = by_category if category != "mean" else whole
             frame = beside.beside_paper(table, metric, dataset, category=category)

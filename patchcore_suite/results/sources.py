@@ -2,26 +2,27 @@
 
 import pandas as pd
 
+from patchcore_suite.datasets.identity import extent
+from patchcore_suite.datasets.spec import PAPER_NAMES
 from patchcore_suite.results import study_metrics
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
 
-PAPER_NAMES = {"mvtec": "MVTec AD", "mtd": "MTD", "mstc": "mSTC"}  # by layout
-COMPLETE = {"MVTec AD": 5354, "MTD": 952 + 392}  # images, training and test
-COMPLETE_SCENES = 12  # of mSTC
+
+def paper_name(dataset: ProjectDataset) -> str | None:
+    """What the paper calls a dataset that is, or stands in for, one of its own; None for any other."""
+    return PAPER_NAMES.get(dataset.manifest().paper)
+
+
+def dataset_title(dataset: ProjectDataset) -> str:
+    """What tables call a dataset: its name in the paper, or in params.yaml if it is none of the paper's."""
+    return paper_name(dataset) or dataset.name
 
 
 def images_of(dataset: ProjectDataset) -> str:
-    """Whether a dataset's images are "synthetic", "complete" or "reduced" (some of the paper's are left out)."""
-    manifest = dataset.manifest()
-    if manifest.synthetic:
-        return "synthetic"
-    name = PAPER_NAMES[dataset.spec.layout]
-    if name == "mSTC":
-        return "complete" if len(manifest.categories) == COMPLETE_SCENES else "reduced"
-    count = sum(len(manifest.records(category)) for category in manifest.categories)
-    return "complete" if count == COMPLETE[name] else "reduced"
+    """Whether a dataset's images are "synthetic", "own", "complete" or "reduced" (some of the paper's are left out)."""
+    return extent(dataset.manifest())
 
 
 def index_of(dataset: ProjectDataset) -> ScoreIndex:
@@ -39,6 +40,7 @@ def remedies(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> str:
 
 def scope(dataset: ProjectDataset, rows: pd.DataFrame) -> str:
     """What a table's numbers come from: the images, how many categories, how many seeds."""
-    name = PAPER_NAMES[dataset.spec.layout]
-    origin = f"SYNTHETIC stand-ins for {name}" if index_of(dataset).synthetic else name
+    origin = dataset_title(dataset)
+    if index_of(dataset).synthetic:
+        origin = f"SYNTHETIC stand-ins for {origin}" if paper_name(dataset) else f"SYNTHETIC images ({origin})"
     return f"{origin}, categories: {rows['category'].nunique()}, {study_metrics.describe_seeds(rows)}"

@@ -23,6 +23,7 @@ from whole_project import (
 )
 
 from patchcore_core.common.progress import RUNNER_VARIABLE
+from patchcore_suite.datasets.spec import PAPER_NAMES
 from patchcore_suite.run.notebook import run_notebook
 from patchcore_suite.settings.params import load_params
 
@@ -331,3 +332,30 @@ def test_table_6_quotes_systems_that_were_not_run(project):
     assert table.loc["DifferNet", "ours"] == "-"
     assert table.loc["DifferNet", "reason"] == "quoted"
     assert table.loc["DifferNet", "paper"] == "97.7"
+
+
+# What they say of a dataset that is none of the paper's
+
+BESIDE = ["t1_image_auroc", "t2_pixel_auroc", "t3_pro", "t4_larger_setups", "t6_other_datasets"]
+BESIDE += ["s5_low_shot", "s6_backbones", "f4_locality_and_hierarchies", "f5_subsampling"]
+
+
+@pytest.mark.parametrize(
+    "notebook", [name if name == BESIDE[0] else pytest.param(name, marks=pytest.mark.slow) for name in BESIDE]
+)
+def test_no_table_of_own_images_bears_a_name_or_a_number_of_the_paper(project, notebook):
+    for path in project.glob("data/*/manifest.json"):
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"paper": None}), encoding="utf-8")
+    shutil.rmtree(project / "reports/tables", ignore_errors=True)
+    run_cells(project, notebook)
+    made = sorted((project / "reports/tables").glob("*.csv"))
+    assert made
+    for path in made:
+        text = path.read_text(encoding="utf-8") + path.with_suffix(".json").read_text(encoding="utf-8")
+        assert [name for name in PAPER_NAMES.values() if name in text] == []
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for column in table:
+            if column == "verdict":
+                assert set(table[column]) <= {"no verdict", "-"}
+            elif column == "paper" or "difference" in column or ": paper" in column:
+                assert set(table[column]) == {"-"}

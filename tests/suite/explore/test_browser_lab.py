@@ -221,7 +221,7 @@ def test_an_anomaly_is_explained_where_a_person_points(opened, project):
 
     notebook.upload({"name": "notes.txt", "mimeType": "image/png", "buffer": b"no image"})
     notebook.text("unreadable image: notes.txt").wait_for()
-    picture = next((project / "folders/mvtec/bolt/test/spot").iterdir())
+    picture = next((project / "folders/mvtec/screw/test/spot").iterdir())
     notebook.upload(picture)
     notebook.text("It is shown in the panels above").wait_for()
 

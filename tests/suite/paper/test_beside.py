@@ -1,14 +1,19 @@
 import json
+from contextlib import chdir
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from patchcore_core import InputError
-from patchcore_suite.paper import published, tables, verdicts
-from patchcore_suite.paper.beside import beside_paper
-from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, conditions_of
+from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.paper_counts import MSTC_SCENES, PAPER_COUNTS
+from patchcore_suite.datasets.spec import PAPER_NAMES, DatasetSpec
+from patchcore_suite.paper import published, studies, tables, verdicts
+from patchcore_suite.paper.beside import beside_paper, metrics_beside_paper, same_setting
+from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, conditions_of, differences
 from patchcore_suite.results import formats, study_metrics
-from patchcore_suite.results.sources import COMPLETE, COMPLETE_SCENES, images_of, scope
+from patchcore_suite.results.sources import dataset_title, images_of, paper_name, scope
 from patchcore_suite.results.study_metrics import read_intervals
 from patchcore_suite.run import controls
 from patchcore_suite.run.evaluate import COLUMNS
@@ -35,7 +40,8 @@ def both(first, second):
 
 @pytest.fixture
 def compared(project):
-    """Real images; metrics and an index as `evaluation` and `benchmark` write them."""
+    """Real images, said to be MVTec AD's; metrics and an index as `evaluation` and `benchmark` write them."""
+    project.call("mvtec-ad")
     project.variants = {
         "patchcore-10": WIDE | {"coreset_fraction": 0.1},
         "patchcore-1": WIDE | {"coreset_fraction": 0.01},
@@ -272,17 +278,113 @@ def test_a_variant_that_prepares_images_differently_has_its_own_sizes(compared):
 # Images
 
 
-def test_images_are_synthetic_reduced_or_complete(compared, monkeypatch):
+def small_paper(monkeypatch, counts):
+    """Let MVTec AD be a dataset of a few images."""
+    monkeypatch.setitem(PAPER_COUNTS, "mvtec-ad", counts)
+
+
+def test_images_are_synthetic_own_reduced_or_complete(compared, monkeypatch):
     assert images_of(compared.toy) == "reduced"
-    monkeypatch.setitem(COMPLETE, "MVTec AD", 14)
+    small_paper(monkeypatch, {"bolt": (3, 2, 2, 24), "nut": (3, 2, 2, 24)})
     assert images_of(compared.toy) == "complete"
+    small_paper(monkeypatch, {"bolt": (3, 2, 2, 24), "nut": (3, 2, 2, 24), "screw": (3, 2, 2, 24)})
+    assert images_of(compared.toy) == "reduced"
+    compared.call(None)
+    assert images_of(compared.toy) == "own"
     call_synthetic(compared)
     assert images_of(compared.toy) == "synthetic"
 
 
 def test_the_counts_of_complete_datasets_are_the_papers():
-    assert COMPLETE == {"MVTec AD": 3629 + 1725, "MTD": 1344}
-    assert published.CATEGORIES["mSTC"] == COMPLETE_SCENES
+    assert len(PAPER_COUNTS["mvtec-ad"]) == published.CATEGORIES["MVTec AD"]
+    assert sum(sum(counts[:3]) for counts in PAPER_COUNTS["mvtec-ad"].values()) == 3629 + 1725
+    assert sum(PAPER_COUNTS["mtd"]["mtd"][:3]) == 1344
+    assert published.CATEGORIES["mSTC"] == len(MSTC_SCENES)
+    assert set(published.CATEGORIES) == set(PAPER_NAMES.values())
+
+
+# A dataset that is none of the paper's
+
+
+@pytest.fixture
+def own(compared):
+    """Own parts in MVTec AD's layout."""
+    return compared.call(None)
+
+
+def assert_alone(frame):
+    for column in frame:
+        if column == "verdict":
+            assert set(frame[column]) <= {verdicts.NO_VERDICT, formats.NOTHING}
+        elif "paper" in column or "difference" in column:
+            assert set(frame[column]) == {formats.NOTHING}, column
+    assert "quoted" not in set(frame.get("reason", []))
+
+
+def test_own_parts_are_called_by_their_own_name(own):
+    assert paper_name(own.toy) is None
+    assert dataset_title(own.toy) == "toy"
+    rows = study_metrics.read_metrics(own.toy)
+    assert scope(own.toy, rows) == "toy, categories: 2, mean ± standard deviation over 2 seeds"
+    call_synthetic(own)
+    assert scope(own.toy, rows).startswith("SYNTHETIC images (toy), categories: 2")
+
+
+@pytest.mark.parametrize("study", ["main", "other"])
+def test_own_parts_stand_beside_no_number_of_the_paper(own, study):
+    found = table(own, study=study)
+    assert_alone(found)
+    assert set(found["reason"]) <= {"no published number", formats.NOTHING}
+    assert "ours" in tables.readable(found.reset_index())
+
+
+def test_no_table_of_own_parts_holds_a_number_of_the_paper(own):
+    path = own.root / "reports/metrics/toy.csv"
+    rows = pd.read_csv(path)
+    rows = [rows, *(rows.assign(metric=metric) for metric in ("pixel_auroc", "pro", "misclassified"))]
+    pd.concat(rows).to_csv(path, index=False)
+    frame = beside_paper("T1", "image_auroc", own.toy)
+    assert_alone(tables.with_errors(frame, own.toy))
+    assert_alone(metrics_beside_paper({"image_auroc": "T4", "pixel_auroc": "T4", "pro": "T4"}, own.toy))
+    by_category = tables.by_category("S1", "image_auroc", own.toy)
+    assert not [column for column in by_category if "paper" in column]
+    both_datasets, _ = tables.other_datasets({"toy": "image_auroc"}, own.toy.project)
+    assert set(both_datasets["dataset"]) == {"toy"}
+    assert_alone(both_datasets)
+    choices = same_setting(own.toy, study="main", fields=["backbone", "dimension"])
+    assert_alone(metrics_beside_paper({"image_auroc": "S6"}, own.toy, choices=choices))
+    methods = {"patchcore-10": "PatchCore, coreset"}
+    assert_alone(studies.settings_beside_paper("Fig. 5", own.toy, "main", methods=methods, fields=["coreset_fraction"]))
+
+
+def test_few_nominal_images_of_own_parts_stand_beside_no_number_of_the_paper(own):
+    own.dataset["studies"] = {"few": {"variants": ["patchcore-10"], "seeds": [0, 1], "shots": [2]}}
+    for paper, quoted in ((None, False), ("mvtec-ad", True)):
+        own.call(paper)
+        frame = studies.low_shot_beside_paper(own.toy, "few", metric="image_auroc")
+        assert ("quoted" in set(frame["reason"])) == quoted
+    own.call(None)
+    assert_alone(studies.low_shot_beside_paper(own.toy, "few", metric="image_auroc"))
+
+
+def test_conditions_of_own_parts_rule_a_verdict_out(own):
+    (number,) = published.published_numbers("T1", metric="image_auroc", method="PatchCore-10%")
+    ours = conditions_of(own.toy, "patchcore-10", categories=15, metric="image_auroc")
+    found = verdicts.verdict(0.99, number, reasons=differences(ours, number.conditions))
+    assert (found.name, found.difference, found.reasons) == (verdicts.NO_VERDICT, None, ("data own",))
+
+
+def test_a_folder_with_all_images_of_the_papers_dataset_is_titled_compared_and_judged(own, monkeypatch):
+    small_paper(monkeypatch, {"bolt": (3, 2, 2, 24), "nut": (3, 2, 2, 24)})
+    spec = DatasetSpec(source="images", layout="mvtec", paper="mvtec-ad")
+    with chdir(own.root):
+        build_manifest("toy", Path("images"), spec).write("data/toy/manifest.json")
+    assert scope(own.toy, study_metrics.read_metrics(own.toy)).startswith("MVTec AD, ")
+    row = table(own).loc["patchcore-10"]
+    assert (row["paper"], row["difference"], row["verdict"]) == ("99.0", "-0.5", verdicts.REPRODUCED)
+    assert "data" not in row["reason"]
+    by_category = tables.by_category("T1", "image_auroc", own.toy)
+    assert list(by_category["patchcore-10: paper"]) == [formats.NOTHING, formats.NOTHING, "99.0"]  # which has no bolts
 
 
 # Intervals and the ceiling

@@ -18,6 +18,7 @@ BASE = {
     "datasets": {
         "mtd": {
             "layout": "mtd",
+            "paper": "mtd",
             "source": "synthetic",
             "resize": [32, 32],
             "seeds": [0],
@@ -25,6 +26,7 @@ BASE = {
         },
         "mvtec": {
             "layout": "mvtec",
+            "paper": "mvtec-ad",
             "source": "synthetic",
             "resize": 24,
             "crop": 24,

@@ -205,12 +205,16 @@ def test_a_stale_manifest_is_a_problem_of_changed_files(tmp_path):
 
 
 def test_the_known_counts_are_those_of_the_paper():
-    mvtec = known_manifest("mvtec", "mvtec")
+    def known(paper, layout):
+        return known_manifest("x", DatasetSpec(source="x", layout=layout, paper=paper))
+
+    mvtec = known("mvtec-ad", "mvtec")
     assert len(mvtec.categories) == 15
     assert sum(len(mvtec.records(c, "train")) for c in mvtec.categories) == 3629
     assert sum(len(mvtec.records(c, "test")) for c in mvtec.categories) == 1725
-    assert len(known_manifest("mtd", "mtd").records("mtd")) == 952 + 392
-    assert known_manifest("mstc", "mstc") is None
+    assert len(known("mtd", "mtd").records("mtd")) == 952 + 392
+    assert known("mstc", "mstc") is None
+    assert known(None, "mvtec") is None
 
 
 def test_seconds_add_up_over_kinds():

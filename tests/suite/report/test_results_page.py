@@ -23,7 +23,8 @@ REAL = Path(os.environ.get("PATCHCORE_REAL_IMAGES", ROOT.parent / "shared" / "da
 
 @pytest.fixture
 def scored(project):
-    """A toy project on "real" images, with a study of each kind, scored and evaluated."""
+    """A toy project on "real" images of MVTec AD, with a study of each kind, scored and evaluated."""
+    project.call("mvtec-ad")
     project.variants = {
         "patchcore-10": PIXELS | {"coreset_fraction": 0.1},
         "patchcore-1": PIXELS | {"coreset_fraction": 0.01},
@@ -199,3 +200,11 @@ def test_real_images_give_the_tables_of_their_category(tmp_path):
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "Table 1 (Table S1): image AUROC, bottle" in page
     assert "`bottle`: 209 training images" in page
+
+
+def test_own_parts_have_their_own_title_and_none_of_the_papers_tables(scored):
+    text = build(Project(scored.call(None).params))
+    assert "## toy\n" in text
+    assert "### toy. All metrics of these variants" in text
+    assert "MVTec AD" not in text
+    assert "verdict |" not in text

@@ -29,7 +29,7 @@ FIELDS = ["neighbourhood_size", "hierarchies", "dimension"]
 @pytest.fixture
 def toy(project):
     """A project with studies, and `measure`, which writes metrics {(category, variant, shots, seed): value}."""
-    project.variants |= VARIANTS
+    project.call("mvtec-ad").variants |= VARIANTS
     project.dataset |= {
         "variants": ["base", "patchcore-10", "chance"],
         "studies": {
