@@ -13,15 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.config import MethodConfig, PatchCoreConfig
+from patchcore_core.config import PatchCoreConfig
 from patchcore_core.patchcore import PatchCore
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.explore.anomalies import Scores
-from patchcore_suite.run.raw_results import INDEX_FILE, RawResult, ScoreIndex
-from patchcore_suite.settings.project import Project, ProjectDataset
+from patchcore_suite.explore.available import read_index
+from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.settings.project import ProjectDataset
 
 Report = Callable[[int, int], None]  # is told how many images of how many are done
 KEPT_IMAGES = 512  # decoded images that stay in memory, about 0.6 MB each at 224 x 224
@@ -259,41 +260,6 @@ class Category:
         return anomaly_maps(
             torch.from_numpy(distances), size, sigma=config.smoothing_sigma, upsampling=config.upsampling
         ).numpy()
-
-
-def read_index(dataset: ProjectDataset) -> ScoreIndex:
-    """What results a dataset has.
-
-    Raises:
-        InputError: there are none yet, or they were written by another version.
-    """
-    folder = dataset.scores
-    if not (folder / INDEX_FILE).is_file():
-        raise InputError(
-            f"there are no results of {dataset.name} yet",
-            remedy=f"run `make repro`, or `dvc repro score@{dataset.name}` for these alone, and choose it again",
-        )
-    return ScoreIndex.read(folder)
-
-
-def variants(index: ScoreIndex, category: str, project: Project, suits: Callable[[MethodConfig], bool]) -> list[str]:
-    """Variants among the results of a category that suit, in order."""
-    of_category = [cell for cell in index.cells if (cell["category"], cell["shots"]) == (category, None)]
-    names = dict.fromkeys(cell["variant"] for cell in of_category)
-    return [
-        name for name in names if name in project.params.variants and suits(project.dataset(index.dataset).config(name))
-    ]
-
-
-def keeps_patches(config: MethodConfig) -> bool:
-    """Whether a variant's memory bank consists of patches of training images, at plain distances."""
-    patchcore = isinstance(config, PatchCoreConfig)
-    return patchcore and config.sampler in ("greedy", "random") and not config.squared_distances
-
-
-def is_coreset(config: MethodConfig) -> bool:
-    """Whether a variant's memory bank is a greedy coreset of less than everything."""
-    return keeps_patches(config) and config.sampler == "greedy" and config.coreset_fraction < 1
 
 
 def title(record: Record) -> str:

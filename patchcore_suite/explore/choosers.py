@@ -8,7 +8,8 @@ import ipywidgets as widgets
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.explore import views
-from patchcore_suite.explore.categories import Category, keeps_patches, read_index, variants
+from patchcore_suite.explore.available import keeps_patches, read_index, variants
+from patchcore_suite.explore.categories import Category
 from patchcore_suite.settings.project import Project
 
 WIDE = {"description_width": "110px"}

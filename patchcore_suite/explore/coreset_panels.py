@@ -12,7 +12,8 @@ from patchcore_core.coreset import coreset_size, random_coreset
 from patchcore_core.detector import generator
 from patchcore_suite.datasets.synthetic import plane_points
 from patchcore_suite.explore import coreset_views, views
-from patchcore_suite.explore.categories import Category, is_coreset, title
+from patchcore_suite.explore.available import is_coreset
+from patchcore_suite.explore.categories import Category, title
 from patchcore_suite.explore.choosers import HIDDEN, SHOWN, WIDE, CategoryChooser
 from patchcore_suite.explore.coresets import (
     EMBEDDINGS,

@@ -1,7 +1,7 @@
 """What the welcome notebook says of this copy of the project: which results are there, and what to run for more."""
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.explore.categories import read_index
+from patchcore_suite.explore.available import read_index
 from patchcore_suite.settings.project import Project
 
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
@@ -27,6 +28,22 @@ from patchcore_suite.settings.execution import Execution
 ORPHANED_AFTER = 24 * 3600  # seconds since the last write to a temporary file that no process will finish
 
 
+@dataclass(frozen=True, kw_only=True)
+class MapsOf:
+    """What feature maps are of: all but the hierarchy that tells one map from another.
+
+    Attributes:
+        images_sha256: what the images hold, as the manifest has it.
+        preprocessing: how they are brought to size.
+        backbone, weights_sha256: the network that they are run through.
+    """
+
+    images_sha256: str
+    preprocessing: Preprocessing
+    backbone: str
+    weights_sha256: str
+
+
 class FeatureCache:
     """A folder of feature maps, one .npy file (n, c, h, w) a category, backbone and hierarchy.
 
@@ -44,13 +61,10 @@ class FeatureCache:
 
     def maps(
         self,
+        of: MapsOf,
         records: Sequence[Record],
-        digest: str,
-        preprocessing: Preprocessing,
-        *,
-        backbone: str,
-        weights_sha256: str,
         hierarchies: Sequence[int],
+        *,
         wanted_later: Sequence[int] = (),
         description: str | None,
     ) -> list[NDArray]:
@@ -58,19 +72,17 @@ class FeatureCache:
 
         Args:
             records: the images.
-            digest: what the records' files hold, as the manifest has it.
-            weights_sha256: of the backbone's weights.
             wanted_later: other hierarchies of a named backbone, which are made in the same run through it.
             description: names the progress bar, where images have to be run through the network; None for no bar.
         """
         paths = {}
-        own = backbone in self.networks  # such a network returns all of its maps or none
+        own = of.backbone in self.networks  # such a network returns all of its maps or none
         together = sorted(hierarchies if own else {*hierarchies, *wanted_later})
         for j in together:
             identity = {
-                "images": digest,
-                "preprocessing": [preprocessing.resize, preprocessing.crop],
-                "backbone": [backbone, weights_sha256, j, together if own else None],
+                "images": of.images_sha256,
+                "preprocessing": [of.preprocessing.resize, of.preprocessing.crop],
+                "backbone": [of.backbone, of.weights_sha256, j, together if own else None],
                 "device": torch.device(self.execution.device).type,
                 "precision": self.execution.precision,
                 **self._made_by,
@@ -80,32 +92,24 @@ class FeatureCache:
         if not set(hierarchies).isdisjoint(absent):
             if own:
                 absent = together
-            self._extract(records, preprocessing, backbone, {j: paths[j] for j in absent}, description)
+            self._extract(of, records, {j: paths[j] for j in absent}, description)
         for path in filter(Path.is_file, paths.values()):
             os.utime(path)  # last used now
         self._evict(keep=set(paths.values()))
         return [np.load(paths[j], mmap_mode="r", allow_pickle=False) for j in hierarchies]
 
-    def _extract(
-        self,
-        records: Sequence[Record],
-        preprocessing: Preprocessing,
-        backbone: str,
-        paths: dict[int, Path],
-        description: str | None,
-    ) -> None:
-        network = self.networks.get(backbone)
+    def _extract(self, of: MapsOf, records: Sequence[Record], paths: dict[int, Path], description: str | None) -> None:
+        network = self.networks.get(of.backbone)
         if network is None:
-            network = load_backbone(
-                backbone, tuple(paths), weights=self.execution.weights, precision=self.execution.precision
-            )
+            execution = self.execution
+            network = load_backbone(of.backbone, tuple(paths), weights=execution.weights, precision=execution.precision)
             if self.execution.compile:
                 network = torch.compile(network)
         if isinstance(network, nn.Module):
             network = network.to(self.execution.device)
         images = Batches(
             records,
-            preprocessing,
+            of.preprocessing,
             self.execution.batch_size,
             workers=self.execution.workers,
             description=description,
@@ -118,7 +122,7 @@ class FeatureCache:
                 maps = feature_maps(network, batch.to(self.execution.device))
                 if len(maps) != len(paths):
                     raise InputError(
-                        f"network {backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
+                        f"network {of.backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
                         remedy="let it return one map for each hierarchy of the variant",
                     )
                 if not arrays:

@@ -21,7 +21,7 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.cells import Cell, Network, Plan, plan
 from patchcore_suite.run.environment import commit, machine, peak_memory
-from patchcore_suite.run.feature_cache import FeatureCache
+from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.settings.project import Project, ProjectDataset
 
@@ -128,12 +128,14 @@ def _run_category(cells: Sequence[Cell], work: Plan, cache: FeatureCache, *, sho
         test: list[Tensor] = []
         for member, weights in zip(first.config.members, first.stamp["weights"], strict=True):
             maps = cache.maps(
+                MapsOf(
+                    images_sha256=work.manifest.digest(category),
+                    preprocessing=first.preprocessing,
+                    backbone=member.backbone,
+                    weights_sha256=weights["sha256"],
+                ),
                 records,
-                work.manifest.digest(category),
-                first.preprocessing,
-                backbone=member.backbone,
-                weights_sha256=weights["sha256"],
-                hierarchies=member.map_hierarchies,
+                member.map_hierarchies,
                 wanted_later=hierarchies[first.preprocessing, member.backbone],
                 description=f"{work.dataset.name}/{category}: {member.backbone}" if show_progress else None,
             )

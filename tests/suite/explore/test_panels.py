@@ -15,7 +15,7 @@ from benchmarks.explorers import BANK, DIMENSION, SIDE, answers, open_panels
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.metrics import f1_optimum
 from patchcore_suite.explore.anomaly_panels import UPLOADED, AnomalyExplorer
-from patchcore_suite.explore.categories import is_coreset, keeps_patches
+from patchcore_suite.explore.available import is_coreset, keeps_patches
 from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
 from patchcore_suite.explore.welcome import state
 from patchcore_suite.run.raw_results import RawResult

@@ -13,7 +13,7 @@ from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run import feature_cache
-from patchcore_suite.run.feature_cache import FeatureCache, network_weights
+from patchcore_suite.run.feature_cache import FeatureCache, MapsOf, network_weights
 from patchcore_suite.settings.execution import Execution
 
 LITE0 = "tf_efficientnet_lite0"
@@ -43,8 +43,9 @@ def cache(folder, *, networks=None, **execution):
 
 
 def maps(of, records, hierarchies=(2, 3), **changes):
-    given = {"digest": "images", "preprocessing": PREPROCESSING, "backbone": LITE0, "weights_sha256": "weights"}
-    return of.maps(records, **given | changes, hierarchies=hierarchies, description=None)
+    given = {"images_sha256": "images", "preprocessing": PREPROCESSING, "backbone": LITE0, "weights_sha256": "weights"}
+    options = {"wanted_later": changes.pop("wanted_later", ()), "description": None}
+    return of.maps(MapsOf(**given | changes), records, hierarchies, **options)
 
 
 def files(folder):
@@ -111,7 +112,7 @@ def test_what_is_wanted_later_costs_no_run_of_its_own(records, tmp_path, runs):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"digest": "other images"},
+        {"images_sha256": "other images"},
         {"preprocessing": Preprocessing(resize=(32, 64))},
         {"preprocessing": Preprocessing(resize=(32, 48), crop=32)},
         {"weights_sha256": "other weights"},
