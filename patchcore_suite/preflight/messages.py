@@ -17,8 +17,10 @@ import torch
 
 from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.preflight import machine_speed
+from patchcore_suite.preflight.needs import Checked
 from patchcore_suite.preflight.operations import Work
-from patchcore_suite.preflight.requirements import Checked, check, gigabytes
+from patchcore_suite.preflight.requirements import check
+from patchcore_suite.preflight.room import gigabytes
 from patchcore_suite.settings.project import Project, load_project
 
 MOST_NAMED = 6  # variants that lack some weights

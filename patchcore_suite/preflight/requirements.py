@@ -1,6 +1,5 @@
 """What a dataset and all that is to be run on it need, and everything that would fail; see `preflight`."""
 
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,21 +7,20 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-import torch
-
 from patchcore_core import searches
 from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hierarchies, map_shapes
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.config import PatchCoreConfig
+from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.preflight import operations
+from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
+from patchcore_suite.preflight.room import check_machine
 from patchcore_suite.preflight.work import (
     Shape,
     cell_work,
@@ -34,39 +32,6 @@ from patchcore_suite.preflight.work import (
 )
 from patchcore_suite.run.cells import plan, wanted_cells
 from patchcore_suite.settings.project import Project, ProjectDataset
-
-Wanted = tuple[str, str, int | None, int]  # category, variant, shots, seed
-
-
-@dataclass
-class Needs:
-    """What a category of a dataset takes: numbers, bytes, and operations that are still to do."""
-
-    category: str
-    train: int
-    test: int
-    todo: int = 0
-    done: int = 0
-    patches: set[int] = field(default_factory=set)  # an image, of methods that look at patches
-    bank: tuple[int, int] = (0, 0)  # the largest: rows, dimensions
-    memory: float = 0
-    maps: float = 0  # bytes of feature maps
-    results: float = 0  # bytes
-    work: Work = field(default_factory=Work)
-    by_variant: dict[str, Work] = field(default_factory=dict)
-
-
-@dataclass
-class Checked:
-    """What was found of a dataset."""
-
-    name: str
-    images: str  # what they are and where the counts come from
-    needs: list[Needs] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)  # each would end the run
-    warnings: list[str] = field(default_factory=list)
-    # By backbone whose weights are missing: the message with its remedies, and the variants that need it.
-    weights: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
 
 
 def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = False) -> Checked:
@@ -91,7 +56,7 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     for category in manifest.categories:
         cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}
         checked.needs.append(_needs(category, cells, done, dataset, manifest, checked))
-    _check_machine(dataset.project, checked)
+    check_machine(dataset.project, checked)
     return checked
 
 
@@ -179,6 +144,43 @@ def _done(dataset: ProjectDataset) -> set[Wanted]:
     return {(c.category, c.variant, c.shots, c.seed) for c in work.cells if work.path(c).is_file()}
 
 
+@dataclass
+class _Shared:
+    """What cells of a category share, and is computed by the first that needs it."""
+
+    images: int
+    pixels: int  # of a file
+    extracted: dict[tuple, float] = field(default_factory=dict)  # bytes of feature maps, by what determines them
+    described: set[str] = field(default_factory=set)
+
+    def work(
+        self,
+        config: MethodConfig,
+        preprocessing: Preprocessing,
+        maps: Sequence[Sequence[Shape]],
+        *,
+        seed: int,
+        size: tuple[int, int],
+    ) -> Work:
+        """What a cell adds to it: networks run, images decoded and described."""
+        work = Work()
+        for member, of in zip(config.members, maps, strict=True):
+            key = sha256_json([repr(preprocessing), member.description(seed)])
+            if key not in self.described:
+                self.described.add(key)
+                work += describing_work(member, of) * self.images
+            fresh = {}
+            for j, shape in zip(member.map_hierarchies, of, strict=True):
+                file = (preprocessing.resize, preprocessing.crop, member.backbone, j)
+                if file not in self.extracted:
+                    fresh[j] = operations.FLOAT * self.images * shape[0] * shape[1] * shape[2]
+                    self.extracted[file] = fresh[j]
+            if fresh:
+                of_image = operations.backbone_work(member.backbone, tuple(fresh), size)
+                work += (of_image + Work(decoded=self.pixels)) * self.images
+        return work
+
+
 def _needs(
     category: str,
     cells: Mapping[Wanted, bool],
@@ -191,8 +193,8 @@ def _needs(
     splits = Counter(record.split for record in manifest.records(category))
     train, test = splits["train"], splits["test"]
     needs = Needs(category, train, test)
-    extracted: dict[tuple, float] = {}  # feature maps that are there by then, by what determines them
-    described: set[str] = set()
+    height, width = manifest.entries[category][0].size
+    shared = _Shared(images=train + test, pixels=height * width)
     refused: set[str] = set()
     for cell, radius in cells.items():
         _, variant, shots, seed = cell
@@ -217,23 +219,10 @@ def _needs(
             continue
         needs.todo += 1
         work = cell_work(config, shapes, nominal=nominal, test=test, size=size, radius=radius)
-        for member, of in zip(config.members, maps, strict=True):
-            key = sha256_json([repr(preprocessing), member.description(seed)])
-            if key not in described:
-                described.add(key)
-                work += describing_work(member, of) * (train + test)
-            fresh = {}
-            for j, shape in zip(member.map_hierarchies, of, strict=True):
-                file = (preprocessing.resize, preprocessing.crop, member.backbone, j)
-                if file not in extracted:
-                    fresh[j] = extracted[file] = operations.FLOAT * (train + test) * shape[0] * shape[1] * shape[2]
-            if fresh:
-                of_image = operations.backbone_work(member.backbone, tuple(fresh), size)
-                height, width = manifest.entries[category][0].size
-                work += (of_image + Work(decoded=height * width)) * (train + test)
+        work += shared.work(config, preprocessing, maps, seed=seed, size=size)
         needs.work += work
         needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
-    needs.maps = sum(extracted.values())
+    needs.maps = sum(shared.extracted.values())
     return needs
 
 
@@ -281,46 +270,3 @@ def _misfit(config: object, shapes: Sequence[Shape], nominal: int) -> str:
     if least and memory_bank(config, shapes[0], nominal)[0] < least:
         return f"search={config.search!r} needs at least {least} rows in the memory bank; use search: torch"
     return ""
-
-
-def _check_machine(project: Project, checked: Checked) -> None:
-    """Compare what is needed with what is there."""
-    execution = project.execution
-    memory = max((needs.memory for needs in checked.needs), default=0)
-    there, unit = psutil.virtual_memory().total, "memory"
-    if execution.device != "cpu":
-        if not torch.cuda.is_available():
-            checked.problems.append(f"execution.device={execution.device}, but no GPU can be used here; set it to cpu")
-        else:
-            there, unit = torch.cuda.mem_get_info(execution.device)[1], "GPU memory"
-    if memory > there:
-        checked.problems.append(
-            f"about {gigabytes(memory)} GB of {unit} are needed, this machine has {gigabytes(there)}; leave out the "
-            "variants with the most patches (SPADE with hierarchy 1, stride 1 on large images), or use a larger machine"
-        )
-    elif execution.device == "cpu" and memory > psutil.virtual_memory().available:
-        free = psutil.virtual_memory().available
-        checked.warnings.append(
-            f"about {gigabytes(memory)} GB of memory are needed, {gigabytes(free)} are free now; end other programs"
-        )
-    limit = execution.cache_size_gb * 2**30
-    largest = max((needs.maps for needs in checked.needs), default=0)
-    if largest > limit:
-        checked.warnings.append(
-            f"feature maps of one category take up to {gigabytes(largest)} GB, execution.cache_size_gb is "
-            f"{execution.cache_size_gb}: some would be computed more than once; raise it if there is room"
-        )
-    maps = sum(needs.maps for needs in checked.needs)
-    needed = min(maps, limit) + sum(needs.results for needs in checked.needs)
-    folder = project.cache
-    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
-    if needed > free:
-        checked.problems.append(
-            f"about {gigabytes(needed)} GB of disk are needed (feature maps, results), {gigabytes(free)} are free at "
-            f"{folder}; lower execution.cache_size_gb, or set execution.cache_dir to another disk"
-        )
-
-
-def gigabytes(count: float) -> str:
-    """A number of bytes, as text without its unit."""
-    return f"{count / 2**30:.1f}"

@@ -15,7 +15,7 @@ from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.spec import DatasetSpec
-from patchcore_suite.preflight import machine_speed, messages, requirements
+from patchcore_suite.preflight import machine_speed, messages, room
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.operations import FLOAT, Work, backbone_work
 from patchcore_suite.preflight.patchcore_work import coreset_work, search_work
@@ -170,7 +170,7 @@ def test_too_little_memory_is_a_problem(tmp_path, monkeypatch):
 
 def test_too_little_disk_is_a_problem(tmp_path, monkeypatch):
     mvtec_folder(tmp_path / "images", "bolt")
-    monkeypatch.setattr(requirements.shutil, "disk_usage", lambda _: type("usage", (), {"free": 10}))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: type("usage", (), {"free": 10}))
     assert "of disk are needed" in problems(params_of(tmp_path / "p", "mvtec", tmp_path / "images"))
 
 
