@@ -1,8 +1,7 @@
 """Panels to look into test images: which patch decides, what it is compared with, and what a threshold makes of it."""
 
 import html
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,13 +13,14 @@ from patchcore_suite.explore import views
 from patchcore_suite.explore.anomalies import reweighting, sources, worst_place
 from patchcore_suite.explore.categories import Category, Subject, title
 from patchcore_suite.explore.choosers import HIDDEN, SHOWN, WIDE, CategoryChooser
+from patchcore_suite.explore.panel_group import PanelGroup
 from patchcore_suite.explore.threshold_panels import ThresholdPanels
 from patchcore_suite.settings.project import Project
 
 UPLOADED = -1  # number of the uploaded image among those of the test set
 
 
-class AnomalyExplorer:
+class AnomalyExplorer(PanelGroup):
     """Panels that share one choice of category, image and patch. Each is a widget for a cell of its own.
 
     What cannot be opened is told by the chooser, with what to run; nothing is raised.
@@ -45,7 +45,7 @@ class AnomalyExplorer:
         self.place = (0, 0)
         self._first_image = image
         self._own: tuple[Subject, Tensor] | None = None  # an uploaded image and its patch features
-        self._busy = False  # while widgets are being set, they do not call back
+        super().__init__()
         self.chooser = CategoryChooser(project, opened=self.show_category, closed=self._hide)
         self._build()
         self._connect()
@@ -61,8 +61,7 @@ class AnomalyExplorer:
             self.rows.max, self.columns.max = (side - 1 for side in category.grid)
             self.count.max = min(9, len(category.result.coreset_indices))
         self._choose_image()
-        for panel in self._panels:
-            panel.layout.display = SHOWN
+        self._show()
 
     # Building
 
@@ -134,18 +133,6 @@ class AnomalyExplorer:
 
     def _on(self, widget: widgets.Widget, callback: Callable[[], object]) -> None:
         widget.observe(lambda _: None if self._busy else callback(), names="value")
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        before, self._busy = self._busy, True
-        try:
-            yield
-        finally:
-            self._busy = before
-
-    def _hide(self) -> None:
-        for panel in self._panels:
-            panel.layout.display = HIDDEN
 
     # Image and patch
 

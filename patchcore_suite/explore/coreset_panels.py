@@ -1,8 +1,5 @@
 """Panels to look into coresets: picks in the plane one by one, and the memory bank of a category."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import ipywidgets as widgets
 import numpy as np
 import torch
@@ -14,7 +11,7 @@ from patchcore_suite.datasets.synthetic import plane_points
 from patchcore_suite.explore import coreset_views, views
 from patchcore_suite.explore.available import is_coreset
 from patchcore_suite.explore.categories import Category, title
-from patchcore_suite.explore.choosers import HIDDEN, SHOWN, WIDE, CategoryChooser
+from patchcore_suite.explore.choosers import WIDE, CategoryChooser
 from patchcore_suite.explore.coresets import (
     EMBEDDINGS,
     ToyPicks,
@@ -27,6 +24,7 @@ from patchcore_suite.explore.coresets import (
     steps_to,
     uses,
 )
+from patchcore_suite.explore.panel_group import PanelGroup
 from patchcore_suite.settings.project import Project
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the points in the plane
@@ -102,7 +100,7 @@ class ToyPanels:
         self.text.value = f"<p>{step} of {self._points} points kept. Covering radius: <b>{found}</b>.</p>"
 
 
-class BankPanels:
+class BankPanels(PanelGroup):
     """The memory bank of a category, and what random picks would have left out of it.
 
     What cannot be opened is told by the chooser, with what to run; nothing is raised.
@@ -132,7 +130,7 @@ class BankPanels:
         self.category: Category | None = None
         self._drawn = drawn
         self._positions: dict[str, NDArray] = {}  # of the drawn patches, by embedding
-        self._busy = False
+        super().__init__()
         self.chooser = CategoryChooser(project, opened=self.show_category, closed=self._hide, suits=is_coreset)
         self.size = widgets.SelectionSlider(options=[1], description="picks", style=WIDE, layout={"width": "480px"})
         self.embedding = widgets.Dropdown(options=EMBEDDINGS, description="map", style=WIDE)
@@ -182,20 +180,7 @@ class BankPanels:
         self._show_uses()
         self._show_size()
         self._show_image()
-        for panel in self._panels:
-            panel.layout.display = SHOWN
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-
-    def _hide(self) -> None:
-        for panel in self._panels:
-            panel.layout.display = HIDDEN
+        self._show()
 
     def _choose_drawn(self) -> None:
         always = [picks[: self._sizes[-1]] for picks in self._picks.values()]

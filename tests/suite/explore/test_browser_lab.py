@@ -20,17 +20,12 @@ from patchcore_suite.run import prepare, score
 from patchcore_suite.settings.params import load_params
 from patchcore_suite.settings.project import Project
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCREENSHOTS = Path(os.environ.get("PATCHCORE_SCREENSHOTS", ROOT / "reports" / "screenshots"))
 DATASET, UNSCORED, VARIANT = "mvtec", "mine", "patchcore-10"
 PATIENCE = 60_000  # milliseconds, far more than any answer takes: only so that a kernel that hangs fails
 NOT_OURS = re.compile("favicon")  # what the browser says of itself
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +90,6 @@ def _wait_for(address, server, log):
         else:
             return
     pytest.fail(f"JupyterLab does not answer: {log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 class Notebook:

@@ -1,7 +1,6 @@
 """The report in a real browser: what a reader can do with it, on a screen, on a phone, in the dark and on paper."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,7 @@ from patchcore_suite.settings.project import Project
 ROOT = Path(__file__).parents[3]
 REAL = ROOT / "reports/index.html"
 MADE_BY = [*(ROOT / "patchcore_suite/report").glob("*.py"), *(ROOT / "patchcore_suite/report/templates").iterdir()]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCREENSHOTS = Path(os.environ.get("PATCHCORE_SCREENSHOTS", ROOT / "reports/screenshots"))
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-if CHROMIUM is None:
-    pytest.skip("there is no Chromium on this machine", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
@@ -64,14 +58,6 @@ Element.prototype.append = function (...given) {
 const Unpacking = window.DecompressionStream;
 window.DecompressionStream = function (...given) { done.unpacked += 1; return new Unpacking(...given); };
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
