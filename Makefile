@@ -99,5 +99,5 @@ format: setup ## format code and strip notebooks
 
 clean: ## delete the environment, caches, generated data and reports
 	rm -rf $(VENV) $(PEERS) .cache .pytest_cache .ruff_cache *.egg-info
-	rm -rf reports/scores reports/figures reports/executed reports/timings reports/screenshots reports/index.html
+	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/index.html
 	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

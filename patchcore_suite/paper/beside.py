@@ -1,20 +1,20 @@
 """Ours beside the paper's: what a table of the paper looks like with the numbers of a run in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
-from patchcore_suite.paper import published, verdicts
-from patchcore_suite.paper.conditions import SYNTHETIC, Conditions, conditions_of, differences
-from patchcore_suite.paper.published import Published
-from patchcore_suite.paper.verdicts import verdict
-from patchcore_suite.results import formats, study_metrics
-from patchcore_suite.results.formats import HEADINGS, NOT_RUN, NOTHING, QUOTED, interval_text, percent, signed_points
+from patchcore_suite.paper.conditions import conditions_of
+from patchcore_suite.paper.published import Published, published_numbers
+from patchcore_suite.paper.rows import COLUMNS, Compared, absent, empty, quoted
+from patchcore_suite.results import study_metrics
+from patchcore_suite.results.formats import HEADINGS, NOT_RUN, QUOTED, WEIGHTS_MISSING
+from patchcore_suite.results.quantities import Said
 from patchcore_suite.results.sources import index_of, paper_name
 from patchcore_suite.results.study_metrics import read_intervals
+from patchcore_suite.results.summaries import percent
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -39,130 +39,102 @@ OFFICIAL = {
     "ensemble-paper": "IM320_Ensemble_L2-3_P001_D1024-384_PS-3_AN-1",
 }
 README = {"patchcore-10": "WR50-baseline", "ensemble-320": "Ensemble", "ensemble-paper": "Ensemble"}
-FROM_ELSEWHERE = "quoted by the paper"  # in the note of a number that it did not obtain itself
+QUOTES = "the paper quotes another's number"  # a reason
+
+
+@dataclass(frozen=True)
+class Printed:
+    """The numbers of the paper that ours are set beside.
+
+    Attributes:
+        table: its name there: "T1", "S1", ...
+        metric: the metric's name there, if it is another than ours.
+        systems: the paper's name of each variant.
+        choices: for a variant, what else picks its number (fields of `Published`), or picks it alone where `systems`
+            has no name.
+    """
+
+    table: str
+    metric: str = ""
+    systems: Mapping[str, str] = field(default_factory=lambda: SYSTEMS)
+    choices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def numbers(self, metric: str, *, category: str, dataset: str) -> tuple[Published, ...]:
+        """All numbers of a metric of ours, by the paper's name of the dataset."""
+        return published_numbers(self.table, metric=self.metric or metric, category=category, dataset=dataset)
+
+    def number_of(self, variant: str, numbers: Sequence[Published]) -> Published | None:
+        """The one of these numbers that a variant is compared with."""
+        wanted = dict(self.choices.get(variant, {}))
+        wanted |= {"method": self.systems[variant]} if variant in self.systems else {}
+        return next((number for number in numbers if number.has(wanted)), None) if wanted else None
 
 
 def beside_paper(
-    table: str,
-    metric: str,
-    dataset: ProjectDataset,
-    *,
-    study: str = MAIN_STUDY,
-    category: str = "mean",
-    paper_metric: str | None = None,
-    systems: Mapping[str, str] | None = None,
-    choices: Mapping[str, Mapping[str, object]] | None = None,
+    printed: Printed, metric: str, dataset: ProjectDataset, *, study: str = MAIN_STUDY, category: str = "mean"
 ) -> pd.DataFrame:
     """Our numbers of a study beside those of a table of the paper.
 
     Args:
-        table: its name there: "T1", "S1", ...
         metric: one of `evaluation`.
         dataset: its name in `params.yaml`.
         category: one of the dataset's, or "mean" over all of the study.
-        paper_metric: the metric's name in the paper's file, if it is another.
-        systems: the paper's name of each variant; `SYSTEMS` if not given.
-        choices: for a variant, what else picks its published number (see `published_numbers`), or picks it alone where
-            `systems` has no name.
 
     Returns:
-        the columns of `beside`; first the variants, those that could not be run among them, then the controls,
-        then the systems that are only quoted. A dataset that is none of the paper's stands alone.
+        the columns `rows.COLUMNS`; first the variants, those that could not be run among them, then the controls, then
+        the systems that are only quoted. A dataset that is none of the paper's stands alone.
     """
-    systems, choices = SYSTEMS if systems is None else systems, choices or {}
     rows = study_metrics.read_metrics(dataset, study=study)
     rows = rows[rows["shots"].isna()]
-    if category == "mean":
-        values = study_metrics.mean_over_categories(rows, metric)
-    else:
-        values = rows[(rows["metric"] == metric) & (rows["category"] == category)][["variant", "seed", "value"]]
-    name, printed = paper_name(dataset), ()
-    if name is not None:
-        printed = published.published_numbers(table, metric=paper_metric or metric, category=category, dataset=name)
-    run = list(values["variant"].unique())
-    planned = dataset.studies[study].variants
-    found: dict[str, published.Published] = {}
-    for variant in dict.fromkeys([*planned, *run]):
-        wanted = dict(choices.get(variant, {}))
-        wanted |= {"method": systems[variant]} if variant in systems else {}
-        fitting = [n for n in printed if all(getattr(n, field) == value for field, value in wanted.items())]
-        if wanted and fitting:
-            found[variant] = fitting[0]
-    compared = {number.method for number in found.values()}
-    count = rows["category"].nunique() if category == "mean" else 1
-    frame = beside(
-        values,
-        found,
-        conditions={
-            variant: conditions_of(dataset, variant, categories=count, metric=metric)
-            for variant in found
-            if variant in run
-        },
-        intervals=read_intervals(dataset, metric=metric, category=category) if study == MAIN_STUDY else None,
-        quoted=[replace(n, method=_name(n, printed)) for n in printed if n.method not in compared],
-    )
-    theirs = [variant for variant, number in found.items() if FROM_ELSEWHERE in number.note]
-    told = frame["variant"].isin(theirs) & ~frame["reason"].str.contains(SYNTHETIC)
-    frame.loc[told, "reason"] = [
-        _joined(reason, "the paper quotes another's number") for reason in frame["reason"][told]
-    ]
+    values = _values(rows, metric, category)
+    ours = {variant: percent(of_seeds) for variant, of_seeds in values.groupby("variant", sort=False)["value"]}
+    name = paper_name(dataset)
+    numbers = printed.numbers(metric, category=category, dataset=name) if name else ()
+    intervals = read_intervals(dataset, metric=metric, category=category) if study == MAIN_STUDY else {}
     missing = [entry["variant"] for entry in index_of(dataset).weights_missing]
-    absent = [
-        dict.fromkeys(frame.columns, formats.NOTHING)
-        | {
-            "variant": variant,
-            "ours": formats.WEIGHTS_MISSING if variant in missing else NOT_RUN,
-            "paper": found[variant].text() if variant in found else formats.NOTHING,
-            "verdict": verdicts.NO_VERDICT,
-        }
-        for variant in planned
-        if variant not in run
-    ]
-    frame = pd.concat([frame, pd.DataFrame(absent, columns=frame.columns)])
-    order = {variant: number for number, variant in enumerate(dict.fromkeys([*planned, *frame["variant"]]))}
-    return frame.sort_values("variant", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    count = rows["category"].nunique() if category == "mean" else 1
+    table, compared = [], set()
+    for variant in dict.fromkeys([*dataset.studies[study].variants, *ours]):
+        theirs = printed.number_of(variant, numbers)
+        compared |= {theirs.method} if theirs else set()
+        if variant not in ours:
+            table.append(absent(variant, WEIGHTS_MISSING if variant in missing else NOT_RUN, theirs))
+            continue
+        conditions = theirs and conditions_of(dataset, variant, categories=count, metric=metric)
+        remarks = (QUOTES,) if theirs and theirs.from_elsewhere else ()
+        one = Compared(variant, ours[variant], theirs, conditions, intervals.get(variant), remarks)
+        table.append(one.row)
+    table += [quoted(_name(number, numbers), number) for number in numbers if number.method not in compared]
+    return pd.DataFrame(table, columns=COLUMNS)
 
 
 def metrics_beside_paper(
-    sources: Mapping[str, str],
-    dataset: ProjectDataset,
-    *,
-    study: str = MAIN_STUDY,
-    systems: Mapping[str, Mapping[str, str]] | None = None,
-    choices: Mapping[str, Mapping[str, object]] | None = None,
+    sources: Mapping[str, Printed], dataset: ProjectDataset, *, study: str = MAIN_STUDY
 ) -> pd.DataFrame:
     """Several metrics of a study in one table, each beside the paper's.
 
     Args:
-        sources: for each metric the table of the paper, which may be the same one.
-        systems: for a metric, the paper's names of the variants, where they are not `SYSTEMS`.
-        choices: as in `beside_paper`.
+        sources: for each metric the paper's numbers.
 
     Returns:
         columns variant; METRIC, METRIC: paper, METRIC: difference; verdict and reason, which name a metric where the
         metrics have different ones.
     """
     frames = {
-        HEADINGS[metric]: beside_paper(
-            table, metric, dataset, study=study, systems=(systems or {}).get(metric), choices=choices
-        ).set_index("variant")
-        for metric, table in sources.items()
+        HEADINGS[metric]: beside_paper(printed, metric, dataset, study=study) for metric, printed in sources.items()
     }
-    variants = list(dict.fromkeys(variant for frame in frames.values() for variant in frame.index))
-    frames = {heading: frame.reindex(variants, fill_value=formats.NOTHING) for heading, frame in frames.items()}
-    parts = [
-        frame[["ours", "paper", "difference"]].set_axis(
-            [heading, f"{heading}: paper", f"{heading}: difference"], axis=1
-        )
-        for heading, frame in frames.items()
-    ]
-    said = {
-        name: [
-            _together({heading: frame.at[variant, name] for heading, frame in frames.items()}) for variant in variants
-        ]
-        for name in ("verdict", "reason")
-    }
-    return pd.concat(parts, axis=1).assign(**said).rename_axis("variant").reset_index()
+    rows = {heading: {row["variant"]: row for row in frame.to_dict("records")} for heading, frame in frames.items()}
+    table = []
+    for variant in dict.fromkeys(variant for of_metric in rows.values() for variant in of_metric):
+        found = {heading: of_metric.get(variant) or empty(variant) for heading, of_metric in rows.items()}
+        merged = {"variant": variant}
+        for heading, row in found.items():
+            merged |= {heading: row["ours"], f"{heading}: paper": row["paper"]}
+            merged[f"{heading}: difference"] = row["difference"]
+        for name in ("verdict", "reason"):
+            merged[name] = _together({heading: row[name] for heading, row in found.items()})
+        table.append(merged)
+    return pd.DataFrame(table)
 
 
 def same_setting(dataset: ProjectDataset, *, study: str, fields: Sequence[str]) -> dict[str, dict[str, object]]:
@@ -179,11 +151,14 @@ def same_setting(dataset: ProjectDataset, *, study: str, fields: Sequence[str]) 
     return found
 
 
-def _joined(reason: str, another: str) -> str:
-    return another if reason == formats.NOTHING else f"{reason}; {another}"
+def _values(rows: pd.DataFrame, metric: str, category: str) -> pd.DataFrame:
+    """Columns variant, seed, value: of a category, or means over all of them."""
+    if category == "mean":
+        return study_metrics.mean_over_categories(rows, metric)
+    return rows[(rows["metric"] == metric) & (rows["category"] == category)][["variant", "seed", "value"]]
 
 
-def _name(number: published.Published, printed: Sequence[published.Published]) -> str:
+def _name(number: Published, printed: Sequence[Published]) -> str:
     """A published system's name, with whatever tells it from others of the same name."""
     if sum(other.method == number.method for other in printed) == 1:
         return number.method
@@ -196,75 +171,9 @@ def _name(number: published.Published, printed: Sequence[published.Published]) -
     return ", ".join([number.method, *told])
 
 
-def _together(said: Mapping[str, str]) -> str:
-    """What is said of several metrics: once where all say the same, else each with its metric's name."""
-    words = {heading: text for heading, text in said.items() if text != formats.NOTHING}
-    if not words:
-        return formats.NOTHING
-    if set(words.values()) == {QUOTED}:
-        return QUOTED  # a source need not have every metric
-    parts: dict[str, list[str]] = {}
-    for heading, text in words.items():
-        for part in text.split("; "):
-            parts.setdefault(part, []).append(heading)
-    return "; ".join(
-        part if len(headings) == len(said) else f"{', '.join(headings)}: {part}" for part, headings in parts.items()
-    )
-
-
-def beside(
-    values: pd.DataFrame,
-    published: Mapping[str, Published],
-    *,
-    conditions: Mapping[str, Conditions],
-    intervals: Mapping[str, tuple[float, float]] | None = None,
-    quoted: Sequence[Published] = (),
-    digits: int = 1,
-) -> pd.DataFrame:
-    """Our numbers beside the paper's, as text in percent.
-
-    Args:
-        values: columns variant, seed, value: fractions, as `tables.mean_over_categories` returns them.
-        published: the number that a variant is compared with; variants without one may be absent.
-        conditions: those of each variant that is compared.
-        intervals: 95 % intervals, by variant.
-        quoted: numbers of systems that were not run here; they get rows of their own, without a verdict.
-        digits: after the point.
-
-    Returns:
-        columns variant, ours, paper, difference (in points), interval (95 %), verdict, reason.
-
-    Raises:
-        InputError: a variant that is compared has no conditions.
-    """
-    rows = []
-    for variant, of_seeds in values.groupby("variant", sort=False)["value"]:
-        theirs, interval = published.get(variant), (intervals or {}).get(variant)
-        if theirs and variant not in conditions:
-            raise InputError(
-                f"variant {variant!r} has no conditions", remedy="say what its numbers were obtained under"
-            )
-        found = verdict(
-            of_seeds.mean(skipna=False),
-            theirs,
-            spread=of_seeds.std(ddof=1) if len(of_seeds) > 1 else None,
-            interval=interval,
-            reasons=differences(conditions[variant], theirs.conditions) if theirs else (),
-        )
-        rows.append(
-            {
-                "variant": variant,
-                "ours": percent(of_seeds, digits),
-                "paper": theirs.text(digits) if theirs else NOTHING,
-                "difference": signed_points(found.difference, digits),
-                "interval (95 %)": interval_text(interval, digits),
-                "verdict": found.name,
-                "reason": "; ".join(found.reasons) or NOTHING,
-            }
-        )
-    for system in quoted:
-        row = {"variant": system.method, "paper": system.text(digits), "reason": "quoted"}
-        rows.append(row | {name: NOTHING for name in ("ours", "difference", "interval (95 %)", "verdict")})
-    return pd.DataFrame(
-        rows, columns=["variant", "ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
-    )
+def _together(said: Mapping[str, Said]) -> Said:
+    """What is said of several metrics, each of which has its own row."""
+    words = {heading: of_one.metrics[0][1] for heading, of_one in said.items()}
+    if {given for given in words.values() if given} == {(QUOTED,)}:
+        return Said.of_one(QUOTED)  # a source need not have every metric
+    return Said(tuple(words.items()))

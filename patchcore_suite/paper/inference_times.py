@@ -9,10 +9,11 @@ import torch
 
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_core.neighbours import EXACT, recall
-from patchcore_suite.paper import published
 from patchcore_suite.paper.beside import SYSTEMS
-from patchcore_suite.results import formats, study_metrics
-from patchcore_suite.results.formats import HEADINGS
+from patchcore_suite.paper.published import published_numbers
+from patchcore_suite.results import study_metrics
+from patchcore_suite.results.formats import HEADINGS, NOTHING
+from patchcore_suite.results.quantities import Cell, Quantity, difference
 from patchcore_suite.run.inference_times import TOTAL, System
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.settings.project import ProjectDataset
@@ -23,13 +24,11 @@ METRICS = ("image_auroc", "pixel_auroc", "pro")  # of Table 5
 def times_beside_paper(
     times: pd.DataFrame, systems: Mapping[str, System], skipped: Mapping[str, str], *, table: str = "T5"
 ) -> pd.DataFrame:
-    """Times as text: what `time_systems` returns, one row a system and batch size, and the paper's seconds beside it.
+    """What `time_systems` returns, one row a system and batch size, and the paper's seconds beside it.
 
     The last rows are the systems that were not timed, and why.
     """
-    printed = {
-        number.method: number.text() for number in published.published_numbers(table, metric="seconds_per_image")
-    }
+    printed = {number.method: number.quantity for number in published_numbers(table, metric="seconds_per_image")}
     cells = times.pivot(index=["system", "images_at_a_time"], columns="part", values="median_ms")
     cells = cells[[part for part in times["part"].unique() if part != TOTAL]]
     totals = times[times["part"] == TOTAL].set_index(["system", "images_at_a_time"])
@@ -38,17 +37,17 @@ def times_beside_paper(
         bank, total = systems[system].bank_rows, totals.loc[(system, count)]
         parts = {f"{part} (ms)": _milliseconds(value) for part, value in cells.loc[(system, count)].items()}
         rows.append(
-            {"system": system, "rows of the bank": formats.NOTHING if bank is None else str(bank)}
-            | {"images at a time": str(count), **parts}
+            {"system": system, "rows of the bank": NOTHING if bank is None else Quantity(bank, form="d")}
+            | {"images at a time": Quantity(count, form="d"), **parts}
             | {"total (ms)": _milliseconds(total["median_ms"]), "95th percentile (ms)": _milliseconds(total["p95_ms"])}
-            | {"paper, on its GPU": printed.get(SYSTEMS.get(system, ""), formats.NOTHING)}
+            | {"paper, on its GPU": printed.get(SYSTEMS.get(system, ""), NOTHING)}
         )
     rows += [{"system": system, "rows of the bank": reason} for system, reason in skipped.items()]
-    return pd.DataFrame(rows).fillna(formats.NOTHING)
+    return pd.DataFrame(rows).fillna(NOTHING)
 
 
 def search_losses(dataset: ProjectDataset, *, study: str) -> pd.DataFrame:
-    """What approximate search misses, from the raw results of a study, as text.
+    """What approximate search misses, from the raw results of a study.
 
     Each variant that searches approximately is compared with the study's variant that differs from it in nothing but
     an exact search, on the patches of all test images.
@@ -69,11 +68,13 @@ def search_losses(dataset: ProjectDataset, *, study: str) -> pd.DataFrame:
             continue
         patches = pd.DataFrame(_searched_patches(index, folder, variant, exact), columns=["recall", "excess"]).mean()
         changes = {
-            f"{title} (points)": _points(_mean(frame, variant) - _mean(frame, exact)) for title, frame in means.items()
+            f"{title} (points)": difference(_mean(frame, variant) - _mean(frame, exact))
+            for title, frame in means.items()
         }
         rows.append(
             {"variant": variant, "compared with": exact}
-            | {"recall (%)": f"{100 * patches['recall']:.1f}", "excess distance (%)": f"{100 * patches['excess']:.2f}"}
+            | {"recall (%)": Quantity(patches["recall"], unit="%")}
+            | {"excess distance (%)": Quantity(patches["excess"], unit="%", form=".2f")}
             | changes
         )
     columns = ["variant", "compared with", "recall (%)", "excess distance (%)", *(f"{name} (points)" for name in means)]
@@ -106,12 +107,5 @@ def _mean(frame: pd.DataFrame, variant: str) -> float:
     return frame.loc[frame["variant"] == variant, "value"].mean(skipna=False)
 
 
-def _points(difference: float) -> str:
-    if pd.isna(difference):
-        return formats.NOT_AVAILABLE
-    points = round(100 * difference, 1)
-    return f"{points:+.1f}" if points else "0.0"
-
-
-def _milliseconds(value: float) -> str:
-    return formats.NOTHING if pd.isna(value) else f"{value:.1f}"
+def _milliseconds(value: float) -> Cell:
+    return NOTHING if pd.isna(value) else Quantity(value)

@@ -2,16 +2,19 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions
+from patchcore_suite.results.quantities import Quantity
 
 CATEGORIES = {"MVTec AD": 15, "mSTC": 12, "MTD": 1}
+FROM_ELSEWHERE = "quoted by the paper"  # in a note
 FILE = Path(__file__).with_suffix(".csv")
 
 
@@ -52,14 +55,23 @@ class Published:
             **shared,
         )
 
-    def text(self, digits: int = 1) -> str:
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether the paper did not obtain it itself."""
+        return FROM_ELSEWHERE in self.note
+
+    def has(self, values: Mapping[str, object]) -> bool:
+        """Whether the fields have these values."""
+        return all(getattr(self, name) == value for name, value in values.items())
+
+    @property
+    def quantity(self) -> Quantity:
         """The number as a table shows it: "99.1", "84.1 ± 0.7", "< 30.0", "~99.0 (unverified)", "0.22 s"."""
-        if self.unit == "%":
-            number = f"{100 * self.value:.{digits}f}"
-            number += "" if self.std is None else f" ± {100 * self.std:.{digits}f}"
-        else:
-            number = f"{self.value:g} {self.unit}"
-        return {"=": "", "<": "< ", "~": "~"}[self.relation] + number + " (unverified)" * (not self.verified)
+        form, note = ".1f" if self.unit == "%" else "g", "" if self.verified else "unverified"
+        return Quantity(self.value, self.std, self.unit, form, relation=self.relation, note=note)
+
+
+SETTINGS = ("backbone", "hierarchies", "neighbourhood_size", "stride", "dimension", "coreset_fraction", "crop", "shots")
 
 
 def published_numbers(
@@ -69,15 +81,12 @@ def published_numbers(
     method: str | None = None,
     category: str = "mean",
     dataset: str | None = None,
-    backbone: str | None = None,
-    hierarchies: tuple[int, ...] | None = None,
-    neighbourhood_size: int | None = None,
-    stride: int | None = None,
-    coreset_fraction: float | None = None,
-    crop: int | None = None,
-    shots: int | None = None,
+    setting: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Published, ...]:
     """The numbers of a table of the paper, in its order; None leaves a choice open.
+
+    Args:
+        setting: what else must agree, by `SETTINGS`.
 
     Returns:
         every number that fits; empty where the table has no such combination.
@@ -85,18 +94,16 @@ def published_numbers(
     Raises:
         InputError: the table is unknown, or it has no such metric, method or category; the nearest is named.
     """
-    chosen = [
-        row for row in _read() if row.table == _known("table", table, (row.table for row in _read()), "the paper")
-    ]
-    for name, wanted in (("metric", metric), ("method", method), ("category", category)):
+    for name in setting:
+        _known("setting", name, SETTINGS, "a published number")
+    _known("table", table, (row.table for row in _read()), "the paper")
+    chosen = [row for row in _read() if row.table == table]
+    named = {"metric": metric, "method": method, "category": category}
+    for name, wanted in named.items():
         if wanted is not None:
             _known(name, wanted, (getattr(row, name) for row in chosen), table)
-    names = ("hierarchies", "neighbourhood_size", "stride", "coreset_fraction", "crop", "shots")
-    values = (hierarchies, neighbourhood_size, stride, coreset_fraction, crop, shots)
-    wanted = {"metric": metric, "method": method, "category": category, "dataset": dataset, "backbone": backbone}
-    wanted |= dict(zip(names, values, strict=True))
-    wanted = {name: value for name, value in wanted.items() if value is not None}
-    return tuple(row for row in chosen if all(getattr(row, name) == value for name, value in wanted.items()))
+    fixed = {name: value for name, value in (named | {"dataset": dataset}).items() if value is not None}
+    return tuple(row for row in chosen if row.has(fixed | dict(setting)))
 
 
 @cache
@@ -120,10 +127,11 @@ def _parse(row: dict[str, str]) -> Published:
     return Published(**values)
 
 
-def _known(name: str, value: str, known: Iterable[str], where: str) -> str:
+def _known(name: str, value: str, known: Iterable[str], where: str) -> None:
+    """Refuse a value that is not known, and name the nearest."""
     known = list(dict.fromkeys(known))
     if value in known:
-        return value
+        return
     close = get_close_matches(str(value), known, n=3, cutoff=0.5)
     raise InputError(
         f"{where} has no {name} {value!r}" + (f" (did you mean {', '.join(close)}?)" if close else ""),

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper import published
-from patchcore_suite.paper.beside import SYSTEMS, beside_paper
-from patchcore_suite.results import formats, study_metrics
-from patchcore_suite.results.formats import HEADINGS, INTERVAL, NOT_SHOWN
+from patchcore_suite.paper.beside import SYSTEMS, Printed, beside_paper
+from patchcore_suite.paper.rows import Row, empty
+from patchcore_suite.results import study_metrics
+from patchcore_suite.results.formats import HEADINGS, INTERVAL, NOT_SHOWN, NOTHING
+from patchcore_suite.results.quantities import SHARES, Quantity, Said, known, share, short_of_all
 from patchcore_suite.results.sources import dataset_title, images_of, index_of, paper_name
+from patchcore_suite.results.table import as_text
 from patchcore_suite.run.controls import CEILING, is_control
 from patchcore_suite.settings.project import Project, ProjectDataset
 
@@ -27,22 +31,20 @@ def with_errors(frame: pd.DataFrame, dataset: ProjectDataset, *, table: str = "T
     """
     name = paper_name(dataset)
     theirs = _numbers(table, "image_auroc_error", name, "mean") + _numbers(table, "misclassified", name, "all")
-    printed = {(number.metric, number.method): number.text() for number in theirs}
+    printed = {(number.metric, number.method): _unnamed(number.quantity) for number in theirs}
     shown = study_metrics.misclassified(study_metrics.read_metrics(dataset))
     systems = [SYSTEMS.get(variant, variant) for variant in frame["variant"]]
     columns = {
-        "error": frame["ours"].map(_error),
-        "error: paper": [printed.get(("image_auroc_error", system), formats.NOTHING) for system in systems],
-        "misclassified": frame["variant"].map(shown).astype(object).fillna(formats.NOTHING),
-        "misclassified: paper": [
-            printed.get(("misclassified", system), formats.NOTHING).removesuffix(" images") for system in systems
-        ],
+        "error": [short_of_all(cell) if known(cell) else NOTHING for cell in frame["ours"]],
+        "error: paper": [printed.get(("image_auroc_error", system), NOTHING) for system in systems],
+        "misclassified": frame["variant"].map(shown).astype(object).fillna(NOTHING),
+        "misclassified: paper": [printed.get(("misclassified", system), NOTHING) for system in systems],
     }
     place = frame.columns.get_loc("verdict")
     return pd.concat([frame.iloc[:, :place], pd.DataFrame(columns), frame.iloc[:, place:]], axis=1)
 
 
-def by_category(table: str, metric: str, dataset: ProjectDataset, *, paper_metric: str | None = None) -> pd.DataFrame:
+def by_category(printed: Printed, metric: str, dataset: ProjectDataset) -> pd.DataFrame:
     """A metric of the main study by category and, for real images, the paper's beside ours.
 
     Returns:
@@ -55,47 +57,48 @@ def by_category(table: str, metric: str, dataset: ProjectDataset, *, paper_metri
     categories = list(rows["category"].unique())
     if not index_of(dataset).synthetic:
         name = paper_name(dataset)
-        known = [*categories, "mean"] if images_of(dataset) == "complete" else categories
-        theirs = _numbers(table, paper_metric or metric, name, *known)
-        printed = {(number.method, number.category): number.text() for number in theirs}
-        for variant, system in SYSTEMS.items():
-            if variant in frame and any(method == system for method, _ in printed):
-                shown = [printed.get((system, category), formats.NOTHING) for category in frame["category"]]
+        complete = [*categories, "mean"] if images_of(dataset) == "complete" else categories
+        numbers = _numbers(printed.table, printed.metric or metric, name, *complete)
+        theirs = {(number.method, number.category): number.quantity for number in numbers}
+        for variant, system in printed.systems.items():
+            if variant in frame and any(method == system for method, _ in theirs):
+                shown = [theirs.get((system, category), NOTHING) for category in frame["category"]]
                 frame.insert(frame.columns.get_loc(variant) + 1, f"{variant}: paper", shown)
     ceilings = [study_metrics.read_ceiling(dataset, metric, [category]) for category in categories]
     if any(value is not None for value in ceilings):
         ceilings.append(study_metrics.read_ceiling(dataset, metric, categories))
-        frame[CEILING] = [formats.NOT_AVAILABLE if value is None else f"{100 * value:.1f}" for value in ceilings]
+        frame[CEILING] = [share(value) for value in ceilings]
     return frame
 
 
-def other_datasets(sources: Mapping[str, str], project: Project, *, table: str = "T6") -> tuple[pd.DataFrame, bool]:
+def other_datasets(sources: Mapping[str, str], project: Project) -> tuple[pd.DataFrame, tuple[str, ...], bool]:
     """One metric a dataset beside the paper's, datasets below one another; real and synthetic numbers never mix.
 
     Args:
         sources: the metric of each dataset.
 
     Returns:
-        the columns of `beside_paper` after those of dataset and metric, and whether the numbers are of generated
-        images. Where some images are real, the numbers of generated ones are left out.
+        the columns of `beside_paper` after those of dataset and metric; the dataset of each row; whether the numbers
+        are of generated images. Where some images are real, the numbers of generated ones are left out.
     """
     generated = {dataset: index_of(project.dataset(dataset)).synthetic for dataset in sources}
     synthetic = all(generated.values())
-    frames = []
+    frames = {}
     for dataset, metric in sources.items():
-        frame = beside_paper(table, metric, project.dataset(dataset))
+        frame = beside_paper(Printed("T6"), metric, project.dataset(dataset))
         if generated[dataset] and not synthetic:
-            frame["ours"] = frame["ours"].where(frame["ours"] == formats.NOTHING, NOT_SHOWN)
-            frame[INTERVAL] = formats.NOTHING
+            frame["ours"] = frame["ours"].where(frame["ours"] == NOTHING, NOT_SHOWN)
+            frame[INTERVAL] = NOTHING
         frame.insert(0, "dataset", dataset_title(project.dataset(dataset)))
         frame.insert(1, "metric", HEADINGS[metric])
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True), synthetic
+        frames[dataset] = frame
+    datasets = tuple(dataset for dataset, frame in frames.items() for _ in range(len(frame)))
+    return pd.concat(frames, ignore_index=True), datasets, synthetic
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """A table without the columns that say nothing in any row."""
-    return frame.loc[:, [column for column in frame if not frame[column].isin([formats.NOTHING, ""]).all()]]
+    return frame.loc[:, [column for column in frame if not as_text(frame)[column].isin([NOTHING, ""]).all()]]
 
 
 def bars(rows: pd.DataFrame, dataset: ProjectDataset) -> pd.DataFrame:
@@ -104,13 +107,10 @@ def bars(rows: pd.DataFrame, dataset: ProjectDataset) -> pd.DataFrame:
     return rows[~rows["variant"].isin(controls)]
 
 
-def ceiling_row(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> dict[str, str]:
+def ceiling_row(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> Row:
     """A row of `beside_paper` for the blurred ground truth: the highest value that a patch grid allows."""
-    value = study_metrics.read_ceiling(dataset, metric, categories)
-    shown = formats.NOT_AVAILABLE if value is None else f"{100 * value:.1f}"
-    return {"variant": CEILING, "ours": shown, "reason": "ceiling of pixel metrics"} | dict.fromkeys(
-        ("paper", "difference", "interval (95 %)", "verdict"), formats.NOTHING
-    )
+    ceiling = share(study_metrics.read_ceiling(dataset, metric, categories))
+    return empty(CEILING) | {"ours": ceiling, "reason": Said.of_one("ceiling of pixel metrics")}
 
 
 def _numbers(table: str, metric: str, dataset: str | None, *categories: str) -> list[published.Published]:
@@ -122,10 +122,6 @@ def _numbers(table: str, metric: str, dataset: str | None, *categories: str) -> 
     return found
 
 
-def _error(shown: str) -> str:
-    """What a mean in percent is short of 100, in the same digits; its spread is the same."""
-    mean, plus_minus, spread = shown.partition(" ± ")
-    try:
-        return f"{100 - float(mean):.1f}{plus_minus}{spread}"
-    except ValueError:
-        return formats.NOTHING
+def _unnamed(quantity: Quantity) -> Quantity:
+    """A quantity whose heading says what is counted."""
+    return quantity if quantity.unit in SHARES else replace(quantity, unit="")

@@ -19,6 +19,7 @@ from patchcore_suite.paper.published import Published
 from patchcore_suite.results.formats import NOT_AVAILABLE
 
 REPRODUCED, NEAR, NOT_REPRODUCED, NO_VERDICT = "reproduced", "near", "not reproduced", "no verdict"
+NO_NUMBER = "no published number"  # a reason
 REPRODUCED_WITHIN, NEAR_WITHIN = 0.005, 0.015  # of a difference between fractions
 NOISE_FACTOR = 2  # on both limits, and on the spread
 
@@ -60,7 +61,7 @@ def verdict(
         if ruled_out in reasons:
             return Verdict(NO_VERDICT, None, (ruled_out,))
     if published is None:
-        return Verdict(NO_VERDICT, None, ("no published number",))
+        return Verdict(NO_VERDICT, None, (NO_NUMBER,))
     if math.isnan(ours):
         return Verdict(NO_VERDICT, None, (NOT_AVAILABLE,))
     if published.unit != "%":

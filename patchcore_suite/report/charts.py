@@ -1,28 +1,23 @@
 """The figures of the report that can be explored: their points, from tables, and the library that draws them."""
 
 import gzip
-import re
 from base64 import b64encode
 from functools import cache
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from patchcore_suite.results.quantities import Cell, known
+from patchcore_suite.results.section import Chart
 from patchcore_suite.results.table import Table
 
-METRICS = ("image AUROC", "pixel AUROC", "PRO")  # columns of a table whose rows are series
-VALUE = re.compile(r"(\d[\d.]*)(?: ± (\d[\d.]*))?")
 POINT_COLUMNS = ["metric", "series", "x", "value", "spread"]
+DIGITS = 1  # of a percentage, as tables show it
 
 
-def chart(table: Table, x: str, series: str | None) -> dict[str, object] | None:
-    """What the page needs to draw a table: metrics with their series of points; None where there is no point.
-
-    Args:
-        x: the column along the axis.
-        series: the column that names a point's series; None where each further column is one.
-    """
-    found = points(table, x, series)
+def drawn(table: Table, chart: Chart) -> dict[str, object] | None:
+    """What the page needs to draw a table: metrics with their series of points; None where there is no point."""
+    found = points(table, chart)
     if found.empty:
         return None
     metrics = [
@@ -35,30 +30,34 @@ def chart(table: Table, x: str, series: str | None) -> dict[str, object] | None:
         }
         for metric, of_metric in found.groupby("metric", sort=False)
     ]
-    return {"title": table.title, "x": x, "numbers": series is not None, "metrics": metrics}
+    return {"title": table.title, "x": chart.x, "numbers": bool(chart.series), "metrics": metrics}
 
 
-def points(table: Table, x: str, series: str | None) -> pd.DataFrame:
-    """The numbers of a table in long form, in percent; what is no number, such as "not available", is left out.
+def points(table: Table, chart: Chart) -> pd.DataFrame:
+    """The shares of a table in long form, in percent; what is not available, and bounds, are left out.
 
     Returns:
         columns `POINT_COLUMNS`; x is a number where a column names the series. Of several rows of one series at one x,
         which differ in something that the chart does not show, the first counts.
     """
     frame = table.frame
-    if x not in frame or (series is not None and series not in frame):
-        return pd.DataFrame(columns=POINT_COLUMNS)
-    of_table = table.title.rpartition(": ")[2].removesuffix(f" by {x}")  # the metric, where columns are series
-    columns = frame.columns.drop(x) if series is None else [name for name in METRICS if name in frame]
     rows = []
-    for row in frame.to_dict("records"):
-        place = row[x] if series is None else pd.to_numeric(row[x], errors="coerce")
-        for column in columns:
-            number = VALUE.fullmatch(row[column])
-            if number and not pd.isna(place):
-                metric, name = (of_table, column) if series is None else (column, row[series])
-                rows.append([metric, name, place, float(number[1]), float(number[2] or 0)])
+    if chart.x in frame and (not chart.series or chart.series in frame):
+        columns = [name for name in chart.metrics if name in frame] if chart.series else frame.columns.drop(chart.x)
+        for row in frame.to_dict("records"):
+            place = _number(row[chart.x]) if chart.series else row[chart.x]
+            for column in columns:
+                value = _number(row[column])
+                if place is not None and value is not None:
+                    named = [column, row[chart.series]] if chart.series else [chart.metrics[0], column]
+                    spread = row[column].spread or 0.0
+                    rows.append([*named, place, round(100 * value, DIGITS), round(100 * spread, DIGITS)])
     return pd.DataFrame(rows, columns=POINT_COLUMNS).drop_duplicates(["metric", "series", "x"], ignore_index=True)
+
+
+def _number(cell: Cell) -> float | None:
+    """The value of a cell that is an exact number, else None."""
+    return cell.value if known(cell) and cell.relation == "=" and not cell.note else None
 
 
 @cache

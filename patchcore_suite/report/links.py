@@ -26,19 +26,10 @@ class Links:
     """Where the cells of a table lead: a variant to its row among the raw results, a number to its files."""
 
     def __init__(self, project: Project) -> None:
-        self._datasets = project.params.datasets
-        self._tables = project.params.tables
         indices = {name: ScoreIndex.read(dataset.scores) for name, dataset in project.datasets.items()}
         self.results = {name: list(_by_variant(index)) for name, index in indices.items()}
         self._known = {(name, row.variant): row for name, rows in self.results.items() for row in rows}
         self._missing = {(name, entry["variant"]) for name, index in indices.items() for entry in index.weights_missing}
-
-    def dataset(self, key: str, row: Mapping[str, str]) -> str | None:
-        """The dataset that a row of a section's table is about."""
-        if key.startswith("results_"):
-            return key.removeprefix("results_")
-        given = self._tables.get(key, {})
-        return given.get("dataset") or given.get(row.get("dataset", "").lower())  # Table 6 names one in each row
 
     def variant(self, dataset: str | None, variant: str) -> str:
         """The row of a variant among the raw results, or what to do for its weights; empty where it has neither."""

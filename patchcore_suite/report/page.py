@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.paper import verdicts
-from patchcore_suite.report.charts import chart, packed_library, points
+from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.links import Links, describe_dataset
 from patchcore_suite.report.pictures import Figure, read_figure
-from patchcore_suite.report.sections import CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
-from patchcore_suite.results.table import Table
+from patchcore_suite.results.section import Section
+from patchcore_suite.results.table import Heading
 from patchcore_suite.run.environment import commit, machine, versions
 from patchcore_suite.settings.project import Project, load_project
 
@@ -21,20 +22,19 @@ TEMPLATE = "report.html"
 
 
 @dataclass(frozen=True)
-class Section:
+class ShownSection:
     """What one notebook made."""
 
     key: str
-    heading: str
-    notebook: str  # relative to reports/
+    heading: Heading
     tables: tuple[Shown, ...]
     figures: tuple[Figure, ...]
     note: str = ""
 
     @property
-    def short(self) -> str:
-        """The heading up to its colon."""
-        return self.heading.partition(":")[0]
+    def notebook(self) -> str:
+        """The executed notebook, relative to reports/."""
+        return f"executed/{self.key}.html"
 
     @property
     def synthetic(self) -> bool:
@@ -54,8 +54,12 @@ def build_report(project: Project) -> str:
         )
     links = Links(project)
     sections = list(_sections(project, links))
-    shown = {item.name: item.table for section in sections for item in section.tables}
-    counts, synthetic = count_verdicts([table.frame for table in shown.values()])
+    if not sections:
+        raise InputError(
+            f"no notebook has handed anything to the report: {project.sections} is empty",
+            remedy="run the notebooks again, by `dvc repro --force`",
+        )
+    counts, synthetic = count_verdicts([shown.table.frame for section in sections for shown in section.tables])
     charted = any(figure.chart for section in sections for figure in section.figures)
     environment = Environment(
         loader=PackageLoader("patchcore_suite.report"),
@@ -66,12 +70,12 @@ def build_report(project: Project) -> str:
     )
     return environment.get_template(TEMPLATE).render(
         sections=sections,
-        contents=list(_contents(sections, shown)),
+        contents=list(_contents(sections)),
         verdicts=[(name, kind, counts[name]) for name, kind in VERDICT_KINDS.items()],
         synthetic_verdicts=synthetic,
         other_verdicts=counts[verdicts.NO_VERDICT] - synthetic,
-        synthetic=[section.short for section in sections if section.synthetic],
-        real=[section.short for section in sections if not section.synthetic],
+        synthetic=[section.heading.name for section in sections if section.synthetic],
+        real=[section.heading.name for section in sections if not section.synthetic],
         datasets=[describe_dataset(dataset) for dataset in project.datasets.values()],
         raw_results=links.results,
         library=packed_library() if charted else "",
@@ -81,73 +85,70 @@ def build_report(project: Project) -> str:
 
 def write_plots(project: Project) -> None:
     """Write the points of the charts to reports/plots, for `dvc plots show` and `dvc plots diff`."""
-    for name, (table, x, series) in CHARTS.items():
-        found = points(Table.read(project.tables, table), x, series)
-        write_text(project.plots / f"{name}.csv", found.to_csv(index=False, lineterminator="\n"))
+    for section in _read_sections(project):
+        for name, picture in section.pictures.items():
+            if picture.chart:
+                found = points(section.tables[picture.chart.table], picture.chart)
+                write_text(project.plots / f"{name}.csv", found.to_csv(index=False, lineterminator="\n"))
 
 
-def _sections(project: Project, links: Links) -> Iterator[Section]:
-    for key, heading, names, figures in PAPER_SECTIONS:
-        yield _section(project, links, key, heading, key, names, figures)
-    for name in project.datasets:
-        pictures = (f"score_histograms_{name}", f"anomaly_maps_{name}")
-        key = f"results_{name}"
-        yield _section(project, links, key, f"Dataset {name}", f"dataset_results@{name}", (key,), pictures)
+def _read_sections(project: Project) -> list[Section]:
+    """What the notebooks made, in the order of the report; without what is of datasets that params.yaml dropped."""
+    sections = [Section.read(path) for path in project.sections.glob("*.json")]
+    kept = [
+        section
+        for section in sections
+        if all(name in project.params.datasets for table in section.tables.values() for name in table.datasets)
+    ]
+    return sorted(kept, key=lambda section: (section.order, section.notebook, not section.measured))
 
 
-def _section(
-    project: Project,
-    links: Links,
-    key: str,
-    heading: str,
-    executed: str,
-    tables: tuple[str, ...],
-    figures: tuple[str, ...],
-) -> Section:
-    reports = project.reports
-    timed = TIMED.get(key)
-    measured = bool(timed) and all((reports / f"timings/{timed}.{kind}").is_file() for kind in ("csv", "json", "png"))
-    names = [*(("timings", timed),) * measured, *(("tables", name) for name in tables)]
-    pictures = [*(("timings", timed),) * measured, *(("figures", name) for name in figures)]
-    shown = {name: Shown(folder, name, key, Table.read(reports / folder, name), links) for folder, name in names}
-    return Section(
-        key=key,
-        heading=heading,
-        notebook=f"executed/{executed}.html",
-        tables=tuple(shown.values()),
-        figures=tuple(read_figure(reports, folder, name, _chart(name, shown)) for folder, name in pictures),
-        note=f"The times were not measured here: run notebooks/{key}.ipynb." if timed and not measured else "",
-    )
+def _sections(project: Project, links: Links) -> Iterator[ShownSection]:
+    for key, of_notebook in groupby(_read_sections(project), key=lambda section: section.notebook):
+        parts = list(of_notebook)
+        measured = any(part.measured for part in parts)
+        yield ShownSection(
+            key=key,
+            heading=parts[0].heading,
+            tables=tuple(table for part in parts for table in _tables(project, links, part)),
+            figures=tuple(figure for part in parts for figure in _figures(project, part)),
+            note="" if measured else parts[0].unmeasured,
+        )
 
 
-def _chart(figure: str, shown: Mapping[str, Shown]) -> dict[str, object] | None:
-    """What a figure that can be explored is drawn from; None for the others."""
-    if figure not in CHARTS:
-        return None
-    table, x, series = CHARTS[figure]
-    return chart(shown[table].table, x, series)
+def _tables(project: Project, links: Links, section: Section) -> Iterator[Shown]:
+    folder = section.folder("tables")
+    for name, table in section.tables.items():
+        path = project.reports / folder / f"{name}.csv"
+        if not path.is_file():
+            raise InputError(f"there is no table {path}", remedy=f"run `dvc repro {section.notebook}`")
+        yield Shown(folder, name, table, links)
 
 
-def _contents(sections: Sequence[Section], shown: Mapping[str, Table]) -> Iterator[Mapping[str, object]]:
-    """One row a table or figure of the paper, then one a section that belongs to none of them."""
-    listed: set[str] = set()
-    for number, subject, names in CONTENTS:
-        section = next(s for s in sections if names[0] in [item.name for item in s.tables])
-        listed.add(section.key)
-        counts, _ = count_verdicts([shown[name].frame for name in names])
-        yield {
-            "number": number,
-            "subject": subject,
-            "anchor": f"table-{names[0]}",
-            "verdicts": [(name, kind, counts[name]) for name, kind in VERDICT_KINDS.items() if counts[name]],
-            "synthetic": any(shown[name].synthetic for name in names),
-        }
+def _figures(project: Project, section: Section) -> Iterator[Figure]:
+    for name, picture in section.pictures.items():
+        chart = picture.chart and drawn(section.tables[picture.chart.table], picture.chart)
+        yield read_figure(project.reports / section.folder("figures") / f"{name}.png", picture.shows, chart)
+
+
+def _contents(sections: Sequence[ShownSection]) -> Iterator[Mapping[str, object]]:
+    """One row a table or figure of the paper, and one a section that belongs to none of them."""
     for section in sections:
-        if section.key not in listed:
-            _, _, subject = section.heading.partition(": ")
+        ours = [shown for shown in section.tables if shown.table.paper]
+        for number, of_number in groupby(ours, key=lambda shown: shown.table.paper.name):
+            tables = list(of_number)  # the first one is linked
+            counts, _ = count_verdicts([shown.table.frame for shown in tables])
             yield {
-                "number": section.short,
-                "subject": subject or "all metrics, scores, anomaly maps",
+                "number": number,
+                "subject": tables[0].table.paper.subject,
+                "anchor": f"table-{tables[0].name}",
+                "verdicts": [(name, kind, counts[name]) for name, kind in VERDICT_KINDS.items() if counts[name]],
+                "synthetic": any(shown.table.synthetic for shown in tables),
+            }
+        if not ours:
+            yield {
+                "number": section.heading.name,
+                "subject": section.heading.subject,
                 "anchor": section.key,
                 "verdicts": [],
                 "synthetic": section.synthetic,
@@ -160,7 +161,11 @@ def main() -> None:
     write_text(project.page, build_report(project))
     write_plots(project)
     # What DVC knows the page by: the page itself names the machine, and so is another on each.
-    contents = [{"section": key, "tables": tables, "figures": figures} for key, _, tables, figures in PAPER_SECTIONS]
+    contents = [
+        {"section": section.notebook, "tables": list(section.tables), "figures": list(section.pictures)}
+        for section in _read_sections(project)
+        if not section.measured
+    ]
     write_json(project.reports / "contents.json", contents)
     print(f"report: {project.page}")
 

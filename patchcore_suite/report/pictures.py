@@ -8,7 +8,6 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.report.sections import ALTERNATIVE_TEXTS
 
 WIDEST = 1600  # pixels of a copy: the page's column on a screen of twice its density shows no more
 QUALITY = 80  # of copies of photographs; drawings are copied without loss
@@ -27,14 +26,17 @@ class Figure:
     chart: dict[str, object] | None = None
 
 
-def read_figure(reports: Path, folder: str, name: str, chart: dict[str, object] | None = None) -> Figure:
+def read_figure(path: Path, shows: str, chart: dict[str, object] | None = None) -> Figure:
     """A figure that a notebook saved.
+
+    Args:
+        path: the PNG, in a folder of reports/.
+        shows: what it shows, for readers who cannot see it.
+        chart: what it is drawn from, if it can be explored.
 
     Raises:
         InputError: there is none, or it is no picture.
     """
-    path = reports / folder / f"{name}.png"
-    described = max((prefix for prefix in ALTERNATIVE_TEXTS if name.startswith(prefix)), key=len)
     if not path.is_file():
         raise InputError(f"there is no figure {path}", remedy="run `dvc repro`")
     drawing = path.with_suffix(".svg").is_file()
@@ -43,7 +45,7 @@ def read_figure(reports: Path, folder: str, name: str, chart: dict[str, object] 
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"the figure {path} cannot be read: {error}", remedy="run `dvc repro`") from None
     formats = ("png", "svg") if drawing else ("png",)
-    return Figure(folder, name, ALTERNATIVE_TEXTS[described], size, data, formats, chart)
+    return Figure(path.parent.name, path.stem, shows, size, data, formats, chart)
 
 
 def _copy(path: Path, *, lossless: bool) -> tuple[tuple[int, int], str]:

@@ -21,10 +21,13 @@ from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import MVTEC
-from patchcore_suite.paper import beside
-from patchcore_suite.results import formats, study_metrics
+from patchcore_suite.paper.beside import Printed, beside_paper
+from patchcore_suite.results import study_metrics
+from patchcore_suite.results.formats import HEADINGS, NOT_AVAILABLE, NOTHING
+from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
 from patchcore_suite.results.sources import dataset_title, index_of
+from patchcore_suite.results.summaries import percent, plain
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
 from patchcore_suite.run.score import collect, score_dataset
@@ -32,12 +35,7 @@ from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 
 TEMPLATE = "results.md"
-METRICS = {
-    "image_auroc": "image AUROC",
-    "image_auroc_reweighted": "image AUROC, Eq. 7",
-    "pixel_auroc": "pixel AUROC",
-    "pro": "PRO",
-}
+METRICS = ("image_auroc", "image_auroc_reweighted", "pixel_auroc", "pro")
 # Tables of the paper by its dataset: number, that of its categories, metric.
 PAPER_TABLES = {
     "mvtec-ad": (("T1", "S1", "image_auroc"), ("T2", "S2", "pixel_auroc"), ("T3", "S3", "pro")),
@@ -132,10 +130,10 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
     for whole, by_category, metric in PAPER_TABLES.get(dataset.manifest().paper, ()):
         for category in categories if by_category and single else ["mean"]:
             table = by_category if category != "mean" else whole
-            frame = beside.beside_paper(table, metric, dataset, category=category)
+            frame = beside_paper(Printed(table), metric, dataset, category=category)
             note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
             of = "" if category == "mean" else f", {category}"
-            yield Block(f"{_number(whole, by_category, category)}: {METRICS[metric]}{of}", note, frame)
+            yield Block(f"{_number(whole, by_category, category)}: {HEADINGS[metric]}{of}", note, frame)
     yield Block("All metrics of these variants", study_metrics.describe_seeds(rows), _metrics_frame(rows))
 
 
@@ -154,7 +152,7 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
                 claims = ()
                 if metric == "image_auroc":
                     claims = tuple(low_shot_claims(_means(few, metric), dataset))
-                yield Block(f"{heading}: {METRICS[metric]}", note, _shots_frame(few, metric), claims)
+                yield Block(f"{heading}: {HEADINGS[metric]}", note, _shots_frame(few, metric), claims)
             continue
         claims = ()
         if study in ("subsampling", "centroids"):
@@ -163,22 +161,24 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
 
 
 def _metrics_frame(rows: pd.DataFrame, *, radius: bool = False) -> pd.DataFrame:
-    """One row a variant, one column a metric, as text."""
+    """One row a variant, one column a metric."""
     frame = pd.DataFrame({"variant": rows["variant"].unique()}).set_index("variant")
-    for metric, title in METRICS.items():
-        frame[title] = study_metrics.by_variant(rows, metric)
+    for metric in METRICS:
+        frame[HEADINGS[metric]] = study_metrics.by_variant(rows, metric)
     frame["misclassified"] = study_metrics.misclassified(rows)
     banks = rows[rows["metric"] == "memory_bank"].groupby("variant")["value"].max()
-    frame["rows of the bank"] = [f"{banks[v]:,.0f}" if pd.notna(banks.get(v)) else "-" for v in frame.index]
+    frame["rows of the bank"] = [
+        Quantity(banks[name], form=",.0f") if pd.notna(banks.get(name)) else NOTHING for name in frame.index
+    ]
     if radius:
         frame["covering radius"] = _plain(rows, "covering_radius")
-    return frame.fillna(formats.NOT_AVAILABLE).reset_index()
+    return frame.fillna(NOT_AVAILABLE).reset_index()
 
 
 def _plain(rows: pd.DataFrame, metric: str) -> pd.Series:
     """A metric that is no share, mean and spread over seeds, by variant."""
     means = study_metrics.mean_over_categories(rows, metric).groupby("variant", sort=False)["value"]
-    return means.agg(lambda v: f"{v.mean():.3f}" + (f" ± {v.std(ddof=1):.3f}" if len(v) > 1 else ""))
+    return means.agg(lambda values: plain(values, digits=3))
 
 
 def _means(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -189,8 +189,8 @@ def _means(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row a variant, one column a number of nominal images, as text."""
-    cells = _means(rows, metric).groupby(["variant", "shots"], sort=False)["value"].agg(formats.percent)
+    """One row a variant, one column a number of nominal images."""
+    cells = _means(rows, metric).groupby(["variant", "shots"], sort=False)["value"].agg(percent)
     frame = cells.unstack("shots").loc[list(rows["variant"].unique())]
     return frame[sorted(frame.columns)].rename_axis(columns=None).reset_index()
 
@@ -198,16 +198,16 @@ def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _times(dataset: ProjectDataset) -> Block:
     """How long each variant of the main study took, and the largest memory of the process until then."""
     of_variant: dict[str, list[Mapping[str, float]]] = {}
-    for file, timing in _timings(dataset).items():
-        variant = file.split("/")[1]
-        if variant in dataset.variants and "/shots-" not in file:
-            of_variant.setdefault(variant, []).append(timing)
+    timings = _timings(dataset)
+    for cell in index_of(dataset).cells:
+        if cell["shots"] is None and cell["file"] in timings:
+            of_variant.setdefault(cell["variant"], []).append(timings[cell["file"]])
     rows = [
         {
             "variant": variant,
-            "fit (s)": f"{_mean(found, 'coreset_s'):.1f}",
-            "score all test images (s)": f"{_mean(found, 'scoring_s'):.1f}",
-            "cells": len(found),
+            "fit (s)": Quantity(_mean(found, "coreset_s")),
+            "score all test images (s)": Quantity(_mean(found, "scoring_s")),
+            "cells": Quantity(len(found), form="d"),
         }
         for variant in dataset.variants
         if (found := of_variant.get(variant))

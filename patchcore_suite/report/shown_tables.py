@@ -9,10 +9,18 @@ import pandas as pd
 from patchcore_suite.paper import verdicts
 from patchcore_suite.paper.conditions import SYNTHETIC
 from patchcore_suite.report.links import Links
+from patchcore_suite.results import quantities
+from patchcore_suite.results.quantities import Said
 from patchcore_suite.results.table import Table, column_kind
 
 NAMING = ("variant", "system")  # columns whose cells are names of variants
 SUMMARY = "mean"  # the last row of a table by category
+VERDICT_KINDS = {
+    verdicts.REPRODUCED: "reproduced",
+    verdicts.NEAR: "near",
+    verdicts.NOT_REPRODUCED: "missed",
+    verdicts.NO_VERDICT: "none",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,6 @@ class Shown:
 
     folder: str  # in reports/
     name: str
-    section: str  # the key of the section that shows it
     table: Table
     links: Links
 
@@ -57,74 +64,46 @@ class Shown:
 
     @property
     def rows(self) -> list[Row]:
-        columns = self.columns
+        columns, rows = self.columns, self.table.frame.to_dict("records")
         return [
             Row(
                 [
-                    Cell(
-                        column,
-                        row[column.name],
-                        badges(row[column.name]) if column.name == "verdict" else [],
-                        self._link(row, column.name),
-                    )
+                    Cell(column, str(row[column.name]), badges(row[column.name]), self._link(number, row, column.name))
                     for column in columns
                 ],
                 summary=row.get("category") == SUMMARY,
             )
-            for row in self.table.frame.to_dict("records")
+            for number, row in enumerate(rows)
         ]
 
-    def _link(self, row: Mapping[str, str], column: str) -> str:
-        dataset = self.links.dataset(self.section, row)
+    def _link(self, number: int, row: Mapping[str, quantities.Cell], column: str) -> str:
+        """Where a cell of a row leads; empty where it leads nowhere."""
+        datasets = self.table.datasets
+        dataset = datasets[number if len(datasets) > 1 else 0] if datasets else None
         if column in NAMING:
             return self.links.variant(dataset, row[column])
         return self.links.files(dataset, column, row["category"]) if "category" in row else ""
 
 
-NO_NUMBER = "no published number"  # the reason that `paper.verdict` gives
-VERDICT_KINDS = {
-    verdicts.REPRODUCED: "reproduced",
-    verdicts.NEAR: "near",
-    verdicts.NOT_REPRODUCED: "missed",
-    verdicts.NO_VERDICT: "none",
-}
-
-
 def count_verdicts(frames: Sequence[pd.DataFrame]) -> tuple[Counter, int]:
     """How many comparisons with a number of the paper came to which verdict, and how many rest on synthetic images.
 
-    A row may compare several metrics; each counts. Rows without a published number do not.
+    A row may compare several metrics; each counts. Those without a published number do not.
     """
     counts: Counter = Counter()
     synthetic = 0
     for frame in frames:
-        if "verdict" not in frame:
-            continue
-        several = [name.removesuffix(": paper") for name in frame if name.endswith(": paper")]
-        for row in frame.to_dict("records"):
-            for metric in [""] if "paper" in frame else several:
-                (verdict,) = _said(row["verdict"], metric, several) or [""]
-                reasons = _said(row.get("reason", ""), metric, several)
-                if verdict in VERDICT_KINDS and NO_NUMBER not in reasons:
-                    counts[verdict] += 1
-                    synthetic += SYNTHETIC in reasons
+        for row in frame.to_dict("records") if "verdict" in frame else ():
+            reasons = dict(row["reason"].metrics) if "reason" in row else {}
+            for metric, said in row["verdict"].metrics:
+                because = reasons.get(metric, ())
+                if verdicts.NO_NUMBER not in because:
+                    counts.update(said)
+                    synthetic += SYNTHETIC in because
     return counts, synthetic
 
 
-def badges(cell: str) -> list[tuple[str, str]]:
-    """A verdict's parts with their kinds, which colour them: ("PRO: near", "near")."""
-    parts = [(part, VERDICT_KINDS.get(part.rpartition(": ")[2], "")) for part in cell.split("; ")]
-    return [(part, kind) for part, kind in parts if kind]
-
-
-def _said(cell: str, metric: str, metrics: Sequence[str]) -> list[str]:
-    """What a cell says of one metric: "PRO: near; image AUROC, pixel AUROC: reproduced", or the same of all of them."""
-    found = []
-    for part in cell.split("; "):
-        heads, separator, text = part.partition(": ")
-        named = heads.split(", ")
-        if not separator or not set(named) <= set(metrics):
-            found.append(part)
-        elif metric in named:
-            found.append(text)
-    return found
+def badges(cell: quantities.Cell) -> list[tuple[str, str]]:
+    """A verdict's parts with their kinds, which colour them: ("PRO: near", "near"); none of any other cell."""
+    phrases = cell.phrases if isinstance(cell, Said) else ()
+    return [(text, VERDICT_KINDS[word]) for text, word in phrases if word in VERDICT_KINDS]

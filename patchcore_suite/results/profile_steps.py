@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.results import formats, study_tables
+from patchcore_suite.results import study_tables
+from patchcore_suite.results.quantities import step
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -29,7 +30,7 @@ def profile_steps(dataset: ProjectDataset, study: str, start: str, end: str, *, 
     dimension = next((c.dimension for c in configs.values() if getattr(c, "dimension", None)), None)
     switches = profiles.steps(start, end, backbone=backbone, dimension=dimension)
     found = []
-    for count, (step, changes) in enumerate([(start, ""), *((switch.name, switch.changes) for switch in switches)]):
+    for count, (name, changes) in enumerate([(start, ""), *((switch.name, switch.changes) for switch in switches)]):
         wanted, images = profiles.switched(start, end, count, backbone=backbone, dimension=dimension)
         fitting = [
             name
@@ -41,7 +42,7 @@ def profile_steps(dataset: ProjectDataset, study: str, start: str, end: str, *, 
             raise InputError(
                 f"study {study!r} of {dataset.name!r} has no variant for {count} switches from {start} to {end}"
             )
-        found.append({"step": step, "changes": changes, "variant": fitting[0]})
+        found.append({"step": name, "changes": changes, "variant": fitting[0]})
     values = study_tables.study_values(dataset, study, metrics=metrics)
     return pd.DataFrame(found).merge(values[["variant", "seed", *metrics]], on="variant", how="left")
 
@@ -60,10 +61,10 @@ def to_waterfall(steps: pd.DataFrame, metric: str, end: str) -> pd.DataFrame:
 
 
 def costs(steps: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """What each switch of `profile_steps` changes, in words and in percentage points (means over seeds), as text."""
+    """What each switch of `profile_steps` changes, in words and in percentage points (means over seeds)."""
     means = steps.groupby(["step", "changes", "variant"], sort=False)[list(metrics)].mean()
     table = means.reset_index()[["step", "changes"]]
     for metric in metrics:
-        shown = [formats.points(*pair) for pair in zip(means[metric].shift(), means[metric], strict=True)]
-        table[f"{study_tables.HEADINGS[metric]}, points"] = shown
+        changes = [step(*pair) for pair in zip(means[metric].shift(), means[metric], strict=True)]
+        table[f"{study_tables.HEADINGS[metric]}, points"] = changes
     return table.iloc[1:].reset_index(drop=True)

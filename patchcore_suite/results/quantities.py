@@ -6,14 +6,12 @@ A cell is a text, a `Quantity`, an `Interval` or a `Said`; `str` gives what a re
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 
-import pandas as pd
+from patchcore_suite.results.formats import NOT_AVAILABLE, NOTHING, label
 
-NOT_AVAILABLE, NOTHING = "not available", "-"
 SHARES = ("%", "points")  # units whose values are fractions
 RELATIONS = {"=": "", "<": "< ", "~": "~"}
-LONG_TEXT = 40  # characters from which a column is read as prose
 
 
 @dataclass(frozen=True)
@@ -99,25 +97,9 @@ class Said:
 Cell = str | Quantity | Interval | Said
 
 
-# From measured values to quantities
-
-
-def percent(values: pd.Series, digits: int = 1) -> Quantity:
-    """A share over seeds, as mean and standard deviation: "97.3 ± 0.4"; one seed has no deviation."""
-    if values.isna().any() or values.empty:
-        return Quantity(math.nan, unit="%")
-    return Quantity(values.mean(), _spread(values), unit="%", form=f".{digits}f")
-
-
-def count(values: pd.Series) -> Quantity:
-    """A count over seeds: "12.3 ± 1.2"; a whole number where all seeds have the same: "5 ± 0.0"."""
-    form = ".0f" if values.nunique() == 1 else ".1f"
-    return Quantity(values.mean(), _spread(values), form=form, spread_form=".1f")
-
-
-def plain(values: pd.Series, digits: int) -> Quantity:
-    """A measure over seeds that is no share, such as a radius: "22.337 ± 0.012"."""
-    return Quantity(values.mean(), _spread(values), form=f".{digits}f")
+def known(cell: Cell) -> bool:
+    """Whether a cell is a number that is available."""
+    return isinstance(cell, Quantity) and not math.isnan(cell.value)
 
 
 def share(fraction: float | None) -> Quantity:
@@ -125,9 +107,9 @@ def share(fraction: float | None) -> Quantity:
     return Quantity(math.nan if fraction is None else fraction, unit="%")
 
 
-def difference(fraction: float, digits: int = 1) -> Quantity:
+def difference(fraction: float) -> Quantity:
     """A difference of two shares in points: "-0.3", "0.0"."""
-    return Quantity(fraction, unit="points", form=f"+.{digits}f")
+    return Quantity(fraction, unit="points", form="+.1f")
 
 
 def step(before: float, after: float) -> Quantity:
@@ -135,30 +117,21 @@ def step(before: float, after: float) -> Quantity:
     return Quantity(after - before, unit="points", form="+z.1f")
 
 
+def of_setting(value: object, name: str) -> Cell:
+    """A setting: a number as such, anything else in words."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    return Quantity(value, form="g") if number else label(value, name)
+
+
+def nominal_images(shots: float | None) -> Cell:
+    """How many nominal images a number comes from; None or NaN: all of them."""
+    return "all" if shots is None or math.isnan(shots) else Quantity(int(shots), form="d")
+
+
 def short_of_all(quantity: Quantity) -> Quantity:
     """What a share in percent lacks to 100, so that both add up as they are shown; the spread is the same."""
-    missing = 100 - round(100 * quantity.value, 1)
+    missing = 100 - round(100 * float(quantity.value), 1)
     return Quantity(missing / 100, quantity.spread, unit="%")
-
-
-def _spread(values: pd.Series) -> float | None:
-    return values.std(ddof=1) if len(values) > 1 else None
-
-
-# Columns
-
-
-def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table as it is read."""
-    return frame.map(str)
-
-
-def column_kind(cells: pd.Series) -> str:
-    """How a column is set: a "number" to the right, a "word" to the left, "prose" in lines of its own."""
-    verdicts = cells.name == "verdict"
-    if not verdicts and any(len(str(cell)) >= LONG_TEXT for cell in cells):
-        return "prose"
-    return "number" if any(isinstance(cell, Quantity | Interval) for cell in cells) else "word"
 
 
 # Files

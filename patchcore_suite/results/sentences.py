@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from patchcore_core.config import UNTRAINED, PatchCoreConfig
-from patchcore_suite.results import formats, study_tables
+from patchcore_suite.results import quantities, study_tables, summaries
 from patchcore_suite.settings.project import ProjectDataset
 
 NOTHING_MEASURED = "Nothing was measured here: the table says for which networks weights are missing."
@@ -25,7 +25,7 @@ def best(values: pd.DataFrame, setting: str, metrics: Sequence[str], *, form: st
     low, high = means.iloc[:, 0].min(), means.iloc[:, 0].max()
     return (
         f"The best are {', '.join(named)}. Between the worst and the best value lie "
-        f"{formats.points(low, high)} points of {study_tables.HEADINGS[means.columns[0]]}."
+        f"{quantities.step(low, high)} points of {study_tables.HEADINGS[means.columns[0]]}."
     )
 
 
@@ -41,7 +41,7 @@ def place(values: pd.DataFrame, setting: str, chosen: object, metrics: Sequence[
 
 def ranges(groups: Mapping[str, pd.DataFrame], metric: str) -> str:
     """Say how far the worst and the best row of each group lie apart."""
-    gaps = {name: formats.points(rows[metric].min(), rows[metric].max()) for name, rows in groups.items()}
+    gaps = {name: quantities.step(rows[metric].min(), rows[metric].max()) for name, rows in groups.items()}
     named = ", ".join(f"{gap} points for {name}" for name, gap in gaps.items())
     return f"Between the worst and the best value lie {named} of {study_tables.HEADINGS[metric]}."
 
@@ -76,8 +76,8 @@ def largest_step(steps: pd.DataFrame, metric: str, end: str) -> str:
     step = changes.abs().idxmax()
     return (
         f"On the way to {end} the largest step in {study_tables.HEADINGS[metric]} is **{step}** "
-        f"({formats.points(0, changes[step])} points), and all together change it by "
-        f"{formats.points(means.iloc[0], means.iloc[-1])} points."
+        f"({quantities.step(0, changes[step])} points), and all together change it by "
+        f"{quantities.step(means.iloc[0], means.iloc[-1])} points."
     )
 
 
@@ -121,14 +121,14 @@ def subsampling_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[st
             greedy, other = by["greedy"][fraction], by[sampler][fraction]
             claims.append(
                 f"At {_share(fraction)}, the greedy coreset is better than {_NAMES[sampler]}: "
-                f"{compare(greedy, other)} ({formats.percent(greedy)} against {formats.percent(other)})."
+                f"{compare(greedy, other)} ({summaries.percent(greedy)} against {summaries.percent(other)})."
             )
     if {0.01, 0.1} <= set(by["greedy"]):
         small, large = by["greedy"][0.01], by["greedy"][0.1]
         held = HOLDS if large.mean() - small.mean() <= SAME_WITHIN else FAILS
         claims.append(
             f"The greedy coreset of 1 % loses at most 0.5 points to that of 10 %: {held} "
-            f"({formats.percent(small)} against {formats.percent(large)})."
+            f"({summaries.percent(small)} against {summaries.percent(large)})."
         )
     return claims
 

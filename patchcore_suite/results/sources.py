@@ -9,6 +9,8 @@ from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
 
+FEW = 3  # categories that a caption names
+
 
 def paper_name(dataset: ProjectDataset) -> str | None:
     """What the paper calls a dataset that is, or stands in for, one of its own; None for any other."""
@@ -38,9 +40,15 @@ def remedies(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> str:
     return "\n".join(items) or "No weights are missing."
 
 
-def scope(dataset: ProjectDataset, rows: pd.DataFrame) -> str:
-    """What a table's numbers come from: the images, how many categories, how many seeds."""
+def scope(dataset: ProjectDataset, rows: pd.DataFrame, *, naming: bool = False) -> str:
+    """What a table's numbers come from: the images, how many categories, how many seeds.
+
+    Args:
+        naming: name the categories as well, where they are few.
+    """
     origin = dataset_title(dataset)
     if index_of(dataset).synthetic:
         origin = f"SYNTHETIC stand-ins for {origin}" if paper_name(dataset) else f"SYNTHETIC images ({origin})"
-    return f"{origin}, categories: {rows['category'].nunique()}, {study_metrics.describe_seeds(rows)}"
+    names = rows["category"].unique()
+    named = f" ({', '.join(names)})" if naming and len(names) <= FEW else ""
+    return f"{origin}, categories: {len(names)}{named}, {study_metrics.describe_seeds(rows)}"

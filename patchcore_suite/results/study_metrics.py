@@ -6,14 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING, percent
+from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING
+from patchcore_suite.results.quantities import Interval
+from patchcore_suite.results.summaries import count, percent
 from patchcore_suite.run.controls import CEILING, is_control
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
 
 
-def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = "mean") -> dict[str, tuple[float, float]]:
+def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = "mean") -> dict[str, Interval]:
     """The 95 % bootstrap interval of a metric by variant of the main study; of metrics that have none, nothing."""
     path: Path = dataset.intervals
     if not path.is_file():
@@ -21,7 +23,7 @@ def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = "mea
     empty = {"low": [""], "high": [""]}
     rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values=empty)
     chosen = rows[(rows["metric"] == metric) & (rows["category"] == category)]
-    return {row.variant: (row.low, row.high) for row in chosen.itertuples()}
+    return {row.variant: Interval(row.low, row.high) for row in chosen.itertuples()}
 
 
 def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.DataFrame:
@@ -85,26 +87,25 @@ def mean_over_categories(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return chosen.groupby(["variant", "seed"], sort=False)["value"].agg(_mean_of_all).reset_index()
 
 
-def by_variant(rows: pd.DataFrame, metric: str, *, digits: int = 1) -> pd.Series:
-    """The mean over categories of a metric as text, by variant."""
-    means = mean_over_categories(rows, metric)
-    return means.groupby("variant", sort=False)["value"].agg(lambda values: percent(values, digits))
+def by_variant(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """The mean over categories of a share, by variant."""
+    return mean_over_categories(rows, metric).groupby("variant", sort=False)["value"].agg(percent)
 
 
-def by_category(rows: pd.DataFrame, metric: str, *, digits: int = 1) -> pd.DataFrame:
-    """A metric as text: one row a category, one column a variant, and a last row with the means."""
+def by_category(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A share: one row a category, one column a variant, and a last row with the means."""
     chosen = rows[rows["metric"] == metric]
-    cells = chosen.groupby(["category", "variant"], sort=False)["value"].agg(lambda values: percent(values, digits))
+    cells = chosen.groupby(["category", "variant"], sort=False)["value"].agg(percent)
     table = cells.unstack("variant")[list(chosen["variant"].unique())]
-    table.loc["mean"] = by_variant(rows, metric, digits=digits)
+    table.loc["mean"] = by_variant(rows, metric)
     return table.rename_axis(columns=None).reset_index()
 
 
 def misclassified(rows: pd.DataFrame) -> pd.Series:
-    """Images of all categories on the wrong side of their category's F1-optimal threshold, by variant, as text."""
+    """Images of all categories on the wrong side of their category's F1-optimal threshold, by variant."""
     errors = rows[rows["metric"].isin(["false_positives", "false_negatives"])]
     totals = errors.groupby(["variant", "seed"], sort=False)["value"].sum().reset_index()
-    return totals.groupby("variant", sort=False)["value"].agg(_count)
+    return totals.groupby("variant", sort=False)["value"].agg(count)
 
 
 def describe_seeds(rows: pd.DataFrame) -> str:
@@ -137,8 +138,3 @@ def with_missing_weights(
 
 def _mean_of_all(values: pd.Series) -> float:
     return values.mean(skipna=False)
-
-
-def _count(values: pd.Series) -> str:
-    mean = f"{values.mean():.0f}" if values.nunique() == 1 else f"{values.mean():.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):.1f}"

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from patchcore_suite.results import formats, study_metrics
-from patchcore_suite.results.formats import label
+from patchcore_suite.results import study_metrics, summaries
+from patchcore_suite.results.formats import NOTHING, label
+from patchcore_suite.results.quantities import Quantity, nominal_images, of_setting
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.settings.project import ProjectDataset
@@ -20,7 +21,6 @@ HEADINGS = {
     "f1": "F1",
     "bank_utilisation": "bank utilisation",
 }  # of shares, which a table shows in percent; other metrics are shown as they are
-FEW = 3  # categories that a caption names
 
 
 def setting(dataset: ProjectDataset, variant: str, name: str) -> object:
@@ -72,14 +72,14 @@ def study_values(
 def study_table(
     dataset: ProjectDataset, study: str, *, metrics: Sequence[str], fields: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """`study_values` as text: one row a variant and number of shots, controls and variants without weights included."""
+    """`study_values` for readers: a row a variant and number of shots, with controls and variants without weights."""
     values = study_values(dataset, study, metrics=metrics, fields=fields)
     rows = []
     for (variant, shots), part in values.groupby(["variant", "shots"], sort=False, dropna=False):
-        row = {"variant": variant, "nominal images": "all" if pd.isna(shots) else f"{shots:.0f}"}
+        row = {"variant": variant, "nominal images": nominal_images(shots)}
         control = bool(part["control"].iloc[0])
-        row |= {_words(name): "-" if control else label(part[name].iloc[0], name) for name in fields}
-        rows.append(row | {HEADINGS.get(metric, _words(metric)): _text(part[metric], metric) for metric in metrics})
+        row |= {_words(name): NOTHING if control else of_setting(part[name].iloc[0], name) for name in fields}
+        rows.append(row | {HEADINGS.get(metric, _words(metric)): _quantity(part[metric], metric) for metric in metrics})
     table = pd.DataFrame(rows)
     if values["shots"].isna().all():
         table = table.drop(columns="nominal images")
@@ -115,9 +115,7 @@ def describe(dataset: ProjectDataset, study: str) -> str:
     """What a study's numbers come from: the images, the categories, how many seeds."""
     rows = study_metrics.read_metrics(dataset, study=study)
     own = rows[rows["variant"].isin(dataset.studies[study].variants)]
-    names = own["category"].unique()
-    counted, named = f"categories: {len(names)},", f"categories: {len(names)} ({', '.join(names)}),"
-    return scope(dataset, own).replace(counted, named if len(names) <= FEW else counted)
+    return scope(dataset, own, naming=True)
 
 
 def seed_note(dataset: ProjectDataset, study: str, *, metric: str = "image_auroc") -> str:
@@ -161,12 +159,11 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _text(values: pd.Series, metric: str) -> str:
+def _quantity(values: pd.Series, metric: str) -> Quantity:
     if metric in HEADINGS:
-        return formats.percent(values)
-    if values.isna().any():
-        return formats.NOT_AVAILABLE
-    return f"{values.mean():.0f}" if values.mean() >= 100 else f"{values.mean():.3g}"  # a count, or a radius
+        return summaries.percent(values)
+    mean = values.mean(skipna=False)
+    return Quantity(mean, form=".0f" if mean >= 100 else ".3g")  # a count, or a radius
 
 
 def _machine(machine: Mapping[str, object]) -> str:

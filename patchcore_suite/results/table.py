@@ -1,6 +1,5 @@
-"""From metrics in long form to the tables that people read; the only place that multiplies by 100."""
+"""Tables that people read: in the report, in spreadsheets and in papers."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,28 +7,42 @@ from pathlib import Path
 
 import pandas as pd
 
-from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_json, write_text
+from patchcore_suite.results.quantities import Interval, Quantity
 
-NUMBER = r"[+<~-]? ?\d[\d.]*(?:[ %]|$)"  # "97.3 ± 0.4", "< 30.0"; not "1-nn"
 LONG_TEXT = 40  # characters from which a column is read as prose
 
 
 @dataclass(frozen=True)
+class Heading:
+    """A name and what stands under it: "Table 1", "image AUROC on MVTec AD"."""
+
+    name: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.subject}" if self.subject else self.name
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table as it appears in the report.
+    """A table with its values; it becomes text where it is written.
 
     Attributes:
         title: its heading.
         caption: what is measured, on what, over how many seeds; a caption of generated images begins with SYNTHETIC.
         synthetic: whether its numbers come from generated images.
-        frame: the cells, as text.
+        frame: the cells (see `quantities`).
+        paper: the table or figure of the paper that it stands for, if any.
+        datasets: of `params.yaml`, to whose results its rows lead: one a row, or one for all of them.
     """
 
     title: str
     caption: str
     synthetic: bool
     frame: pd.DataFrame
+    paper: Heading | None = None
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.synthetic and "SYNTHETIC" not in self.caption:
@@ -38,34 +51,25 @@ class Table:
     def write(self, folder: Path, name: str) -> None:
         """Write NAME.csv, NAME.json with what is said about it, and NAME.tex for a paper."""
         described = {"title": self.title, "caption": self.caption, "synthetic": self.synthetic}
-        write_text(folder / f"{name}.csv", self.frame.to_csv(index=False, lineterminator="\n"))
+        text = as_text(self.frame)
+        write_text(folder / f"{name}.csv", text.to_csv(index=False, lineterminator="\n"))
         write_json(folder / f"{name}.json", described)
-        caption, kinds = f"{self.title}. {self.caption}", [column_kind(self.frame[column]) for column in self.frame]
-        text = latex_table(self.frame, kinds=kinds, caption=caption, label=f"tab:{name}")
-        write_text(folder / f"{name}.tex", text)
-
-    @classmethod
-    def read(cls, folder: Path, name: str) -> "Table":
-        """Read a table that `write` wrote.
-
-        Raises:
-            InputError: there is none.
-        """
-        try:
-            described = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-            frame = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"there is no table {name} in {folder}: {error}", remedy=f"run `dvc repro {name}`"
-            ) from None
-        return cls(**described, frame=frame)
+        kinds = [column_kind(self.frame[column]) for column in self.frame]
+        latex = latex_table(text, kinds=kinds, caption=f"{self.title}. {self.caption}", label=f"tab:{name}")
+        write_text(folder / f"{name}.tex", latex)
 
 
-def column_kind(values: pd.Series) -> str:
-    """How a column of text is set: a "number" to the right, a "word" to the left, "prose" in lines of its own."""
-    if values.str.len().max() >= LONG_TEXT and values.name != "verdict":
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table as it is read."""
+    return frame.map(str)
+
+
+def column_kind(cells: pd.Series) -> str:
+    """How a column is set: a "number" to the right, a "word" to the left, "prose" in lines of its own."""
+    verdicts = cells.name == "verdict"
+    if not verdicts and any(len(str(cell)) >= LONG_TEXT for cell in cells):
         return "prose"
-    return "number" if values.str.match(NUMBER).any() else "word"
+    return "number" if any(isinstance(cell, Quantity | Interval) for cell in cells) else "word"
 
 
 ALIGNMENT = {"number": "r", "word": "l", "prose": "p{6cm}"}  # by kind of column

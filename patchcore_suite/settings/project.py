@@ -55,6 +55,11 @@ class Project:
         return self.reports / "figures"
 
     @property
+    def sections(self) -> Path:
+        """What notebooks hand to the report, a file a section."""
+        return self.reports / "sections"
+
+    @property
     def plots(self) -> Path:
         """Points of charts, for DVC."""
         return self.reports / "plots"

@@ -24,6 +24,7 @@ from whole_project import (
 
 from patchcore_core.common.progress import RUNNER_VARIABLE
 from patchcore_suite.datasets.spec import PAPER_NAMES
+from patchcore_suite.results.section import Section
 from patchcore_suite.run.notebook import run_notebook
 from patchcore_suite.settings.params import load_params
 
@@ -221,8 +222,22 @@ def test_a_notebook_runs_on_toy_images_and_leaves_what_its_stage_declares(path, 
 
     assert [path for path in declared if not (project / path).exists()] == []
     others = {file for file in files(project) - before if not file.startswith(declared)}
-    beside = ("reports/figures/", "reports/timings/", f"reports/executed/{name}.", "reports/scores/")
+    beside = (
+        "reports/figures/",
+        "reports/timings/",
+        "reports/sections/",
+        f"reports/executed/{name}.",
+        "reports/scores/",
+    )
     assert [file for file in sorted(others) if not file.startswith(beside)] == []
+    if path.stem != "score":
+        section = Section.read(project / f"reports/sections/{name}.json")
+        assert section.notebook == name
+        assert {f"reports/tables/{table}.csv" for table in section.tables} == {
+            file for file in declared if file.endswith(".csv")
+        }
+        drawn = [file for file in others if file.startswith("reports/figures/") and file.endswith(".png")]
+        assert {f"reports/figures/{picture}.png" for picture in section.pictures} == set(drawn)
 
 
 @pytest.mark.slow

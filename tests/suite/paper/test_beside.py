@@ -10,16 +10,19 @@ from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.paper_counts import MSTC_SCENES, PAPER_COUNTS
 from patchcore_suite.datasets.spec import PAPER_NAMES, DatasetSpec
 from patchcore_suite.paper import published, studies, tables, verdicts
-from patchcore_suite.paper.beside import beside_paper, metrics_beside_paper, same_setting
+from patchcore_suite.paper.beside import Printed, beside_paper, metrics_beside_paper, same_setting
 from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, conditions_of, differences
 from patchcore_suite.results import formats, study_metrics
+from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.sources import dataset_title, images_of, paper_name, scope
 from patchcore_suite.results.study_metrics import read_intervals
+from patchcore_suite.results.table import as_text
 from patchcore_suite.run import controls
 from patchcore_suite.run.evaluate import COLUMNS
 from patchcore_suite.run.intervals import INTERVAL_COLUMNS
 from patchcore_suite.run.raw_results import ScoreIndex
 
+T1 = Printed("T1")
 WIDE = {"backbone": "wide_resnet50_2", "dimension": 1024}
 
 
@@ -86,8 +89,9 @@ def call_synthetic(project):
         (project.root / path).write_text(json.dumps(value | {"source": "synthetic", "synthetic": True}))
 
 
-def table(project, **options):
-    return beside_paper("T1", "image_auroc", project.toy, **options).set_index("variant")
+def table(project, printed=T1, **options):
+    """The table as it is read, by variant."""
+    return as_text(beside_paper(printed, "image_auroc", project.toy, **options)).set_index("variant")
 
 
 # Ours beside theirs
@@ -146,7 +150,7 @@ def test_systems_that_are_not_run_are_quoted_and_those_that_are_run_are_not(comp
 
 
 def test_variants_come_first_then_controls_then_quoted_systems(compared):
-    found = beside_paper("T1", "image_auroc", compared.toy)
+    found = as_text(beside_paper(T1, "image_auroc", compared.toy))
     assert list(found.columns) == ["variant", "ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
     names = list(found["variant"])
     assert set(names[:5]) == set(compared.dataset["variants"])
@@ -176,7 +180,7 @@ def test_a_study_has_its_own_variants_categories_and_no_intervals(compared):
 
 
 def test_the_papers_name_of_a_variant_may_be_given(compared):
-    found = table(compared, systems={"mine": "PatchCore-25%"})
+    found = table(compared, Printed("T1", systems={"mine": "PatchCore-25%"}))
     assert found.loc["mine", "paper"] == "99.1"
     assert found.loc["patchcore-10", "paper"] == formats.NOTHING
     assert "PatchCore-10%" in found.index  # only quoted then
@@ -187,28 +191,24 @@ def test_a_choice_picks_one_of_several_numbers_of_a_system(compared):
         "S5", metric="image_auroc", method="PatchCore-10%"
     ) or published.published_numbers("S5", metric="image_auroc")
     number = printed[-1]
-    found = beside_paper(
-        "S5",
-        "image_auroc",
-        compared.toy,
-        systems={"mine": number.method},
-        choices={"mine": {"shots": number.shots}},
-    ).set_index("variant")
-    assert found.loc["mine", "paper"] == number.text()
+    choices = {"mine": {"shots": number.shots}}
+    found = table(compared, Printed("S5", systems={"mine": number.method}, choices=choices))
+    assert found.loc["mine", "paper"] == str(number.quantity)
 
 
 def test_a_table_or_metric_that_the_paper_lacks_is_refused(compared):
     with pytest.raises(InputError, match="T9"):
-        beside_paper("T9", "image_auroc", compared.toy)
+        beside_paper(Printed("T9"), "image_auroc", compared.toy)
     with pytest.raises(InputError, match="pro_per_image"):
-        beside_paper("T1", "pro_per_image", compared.toy)
+        beside_paper(T1, "pro_per_image", compared.toy)
 
 
 def test_a_metric_may_have_another_name_in_the_paper(compared):
     path = compared.root / "reports/metrics/toy.csv"
     text = path.read_text().replace(",image_auroc,", ",image_auroc_reweighted,")
     path.write_text(text)
-    found = beside_paper("T1", "image_auroc_reweighted", compared.toy, paper_metric="image_auroc").set_index("variant")
+    frame = beside_paper(Printed("T1", "image_auroc"), "image_auroc_reweighted", compared.toy)
+    found = as_text(frame).set_index("variant")
     assert (found.loc["patchcore-10", "ours"], found.loc["patchcore-10", "paper"]) == ("98.5 ± 0.7", "99.0")
     assert found.loc["patchcore-10", "interval (95 %)"] == formats.NOTHING
 
@@ -312,7 +312,8 @@ def own(compared):
     return compared.call(None)
 
 
-def assert_alone(frame):
+def assert_alone(cells):
+    frame = as_text(cells)
     for column in frame:
         if column == "verdict":
             assert set(frame[column]) <= {verdicts.NO_VERDICT, formats.NOTHING}
@@ -343,16 +344,16 @@ def test_no_table_of_own_parts_holds_a_number_of_the_paper(own):
     rows = pd.read_csv(path)
     rows = [rows, *(rows.assign(metric=metric) for metric in ("pixel_auroc", "pro", "misclassified"))]
     pd.concat(rows).to_csv(path, index=False)
-    frame = beside_paper("T1", "image_auroc", own.toy)
+    frame = beside_paper(T1, "image_auroc", own.toy)
     assert_alone(tables.with_errors(frame, own.toy))
-    assert_alone(metrics_beside_paper({"image_auroc": "T4", "pixel_auroc": "T4", "pro": "T4"}, own.toy))
-    by_category = tables.by_category("S1", "image_auroc", own.toy)
+    assert_alone(metrics_beside_paper(dict.fromkeys(("image_auroc", "pixel_auroc", "pro"), Printed("T4")), own.toy))
+    by_category = tables.by_category(Printed("S1"), "image_auroc", own.toy)
     assert not [column for column in by_category if "paper" in column]
-    both_datasets, _ = tables.other_datasets({"toy": "image_auroc"}, own.toy.project)
+    both_datasets, _, _ = tables.other_datasets({"toy": "image_auroc"}, own.toy.project)
     assert set(both_datasets["dataset"]) == {"toy"}
     assert_alone(both_datasets)
     choices = same_setting(own.toy, study="main", fields=["backbone", "dimension"])
-    assert_alone(metrics_beside_paper({"image_auroc": "S6"}, own.toy, choices=choices))
+    assert_alone(metrics_beside_paper({"image_auroc": Printed("S6", choices=choices)}, own.toy))
     methods = {"patchcore-10": "PatchCore, coreset"}
     assert_alone(studies.settings_beside_paper("Fig. 5", own.toy, "main", methods=methods, fields=["coreset_fraction"]))
 
@@ -361,7 +362,7 @@ def test_few_nominal_images_of_own_parts_stand_beside_no_number_of_the_paper(own
     own.dataset["studies"] = {"few": {"variants": ["patchcore-10"], "seeds": [0, 1], "shots": [2]}}
     for paper, quoted in ((None, False), ("mvtec-ad", True)):
         own.call(paper)
-        frame = studies.low_shot_beside_paper(own.toy, "few", metric="image_auroc")
+        frame = as_text(studies.low_shot_beside_paper(own.toy, "few", metric="image_auroc"))
         assert ("quoted" in set(frame["reason"])) == quoted
     own.call(None)
     assert_alone(studies.low_shot_beside_paper(own.toy, "few", metric="image_auroc"))
@@ -383,7 +384,7 @@ def test_a_folder_with_all_images_of_the_papers_dataset_is_titled_compared_and_j
     row = table(own).loc["patchcore-10"]
     assert (row["paper"], row["difference"], row["verdict"]) == ("99.0", "-0.5", verdicts.REPRODUCED)
     assert "data" not in row["reason"]
-    by_category = tables.by_category("T1", "image_auroc", own.toy)
+    by_category = as_text(tables.by_category(T1, "image_auroc", own.toy))
     assert list(by_category["patchcore-10: paper"]) == [formats.NOTHING, formats.NOTHING, "99.0"]  # which has no bolts
 
 
@@ -391,14 +392,14 @@ def test_a_folder_with_all_images_of_the_papers_dataset_is_titled_compared_and_j
 
 
 def test_intervals_are_read_by_metric_and_category(compared):
-    assert read_intervals(compared.toy, metric="image_auroc", category="nut") == {"patchcore-10": (0.96, 0.99)}
+    assert read_intervals(compared.toy, metric="image_auroc", category="nut") == {"patchcore-10": Interval(0.96, 0.99)}
     assert read_intervals(compared.toy, metric="pro") == {}
 
 
 def test_an_interval_that_is_not_available_leaves_the_others_numbers(compared):
     found = read_intervals(compared.toy, metric="image_auroc")
-    assert found["patchcore-10"] == (0.97, 0.995)
-    assert all(isinstance(end, float) for ends in found.values() for end in ends)
+    assert found["patchcore-10"] == Interval(0.97, 0.995)
+    assert all(isinstance(end, float) for ends in found.values() for end in (ends.low, ends.high))
     assert table(compared).loc["mine", "interval (95 %)"] == formats.NOT_AVAILABLE
 
 
@@ -407,9 +408,9 @@ def test_a_ceiling_has_a_row_of_its_own(compared):
     rows = metrics({controls.CEILING: {("bolt", 0): 0.9, ("nut", 0): 0.8}}, "pixel_auroc")
     pd.concat([pd.read_csv(path), rows]).to_csv(path, index=False)
     row = tables.ceiling_row(compared.toy, "pixel_auroc", ["bolt", "nut"])
-    assert (row["variant"], row["ours"], row["verdict"]) == (controls.CEILING, "85.0", formats.NOTHING)
-    assert set(row) == set(beside_paper("T1", "image_auroc", compared.toy).columns)
-    assert tables.ceiling_row(compared.toy, "pro", ["bolt"])["ours"] == formats.NOT_AVAILABLE
+    assert [str(row[name]) for name in ("variant", "ours", "verdict")] == [controls.CEILING, "85.0", formats.NOTHING]
+    assert set(row) == set(beside_paper(T1, "image_auroc", compared.toy).columns)
+    assert str(tables.ceiling_row(compared.toy, "pro", ["bolt"])["ours"]) == formats.NOT_AVAILABLE
 
 
 def test_the_scope_of_a_table_tells_generated_images_apart(compared):

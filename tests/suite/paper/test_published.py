@@ -3,19 +3,24 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper import published, verdicts
-from patchcore_suite.paper.beside import beside
 from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, differences
 from patchcore_suite.paper.published import Published, published_numbers
+from patchcore_suite.paper.rows import COLUMNS, Compared, quoted
 from patchcore_suite.paper.verdicts import NEAR, NO_VERDICT, NOT_REPRODUCED, REPRODUCED, verdict
+from patchcore_suite.results.quantities import Interval, Quantity
+
+
+def numbers(table, **choices):
+    setting = {name: choices.pop(name) for name in published.SETTINGS if name in choices}
+    return published_numbers(table, **choices, setting=setting)
 
 
 def one(table, **choices):
-    (row,) = published_numbers(table, **choices)
+    (row,) = numbers(table, **choices)
     return row
 
 
@@ -25,6 +30,7 @@ def number(value, *, method="m", **more):
     )
 
 
+OURS = Quantity(0.99, 0.0, "%")
 PAPERS = Conditions(
     images="complete",
     categories=15,
@@ -133,7 +139,7 @@ def test_spread_is_read_beside_the_value():
 
 
 def test_a_combination_that_a_table_lacks_is_empty():
-    assert published_numbers("S5", metric="image_auroc", method="PatchCore-10%", shots=50) == ()
+    assert numbers("S5", metric="image_auroc", method="PatchCore-10%", shots=50) == ()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +150,7 @@ def test_a_combination_that_a_table_lacks_is_empty():
         ({"table": "T1", "metric": "image_auroc", "method": "patchcore-10"}, "did you mean PatchCore-10%"),
         ({"table": "S1", "metric": "image_auroc", "category": "bottel"}, "did you mean bottle"),
         ({"table": "T2", "metric": "pro"}, "known here: pixel_auroc"),
+        ({"table": "T2", "metric": "pixel_auroc", "setting": {"shot": 1}}, "no setting 'shot' .did you mean shots"),
     ],
 )
 def test_an_unknown_name_is_an_error_that_names_the_nearest(choices, message):
@@ -163,7 +170,7 @@ def test_an_unknown_name_is_an_error_that_names_the_nearest(choices, message):
     ],
 )
 def test_a_number_as_text(row, text):
-    assert row.text() == text
+    assert str(row.quantity) == text
 
 
 # Conditions
@@ -312,25 +319,20 @@ def test_an_upper_bound_is_kept_from_below():
     assert verdict(0.32, bound).name == NOT_REPRODUCED
 
 
-# Tables
-
-TWO_VARIANTS = pd.DataFrame(
-    {"variant": ["b", "b", "a", "a"], "seed": [0, 1, 0, 1], "value": [0.970, 0.976, 0.990, 0.990]}
-)
+# Rows
 
 
-def test_a_table_beside_the_papers():
-    shaky = number(0.87, method="AE-SSIM", verified=False)
-    frame = beside(
-        TWO_VARIANTS,
-        {"b": number(0.990, crop=224), "a": number(0.990, crop=224)},
-        conditions={"b": replace(PAPERS, crop=None), "a": PAPERS},
-        intervals={"b": (0.9612, 0.985)},
-        quoted=[shaky],
-    ).set_index("variant")
-    assert list(frame.index) == ["b", "a", "AE-SSIM"]
-    assert list(frame.columns) == ["ours", "paper", "difference", "interval (95 %)", "verdict", "reason"]
-    assert list(frame.loc["b"]) == [
+def shown(one):
+    """The cells of a row as they are read."""
+    return {name: str(cell) for name, cell in one.row.items()}
+
+
+def test_a_row_beside_the_papers():
+    theirs, ours = number(0.990, crop=224), Quantity(0.973, 0.0042, "%")
+    row = shown(Compared("b", ours, theirs, replace(PAPERS, crop=None), Interval(0.9612, 0.985)))
+    assert tuple(row) == COLUMNS
+    assert list(row.values()) == [
+        "b",
         "97.3 ± 0.4",
         "99.0",
         "-1.7",
@@ -338,37 +340,37 @@ def test_a_table_beside_the_papers():
         NOT_REPRODUCED,
         "crop differs: none, not 224",
     ]
-    assert list(frame.loc["a"]) == ["99.0 ± 0.0", "99.0", "0.0", "-", REPRODUCED, "-"]
-    assert list(frame.loc["AE-SSIM"]) == ["-", "87.0 (unverified)", "-", "-", "-", "quoted"]
+    row = shown(Compared("a", Quantity(0.99, 0.0, "%"), theirs, PAPERS))
+    assert list(row.values()) == ["a", "99.0 ± 0.0", "99.0", "0.0", "-", REPRODUCED, "-"]
 
 
-def test_reasons_stand_in_the_table():
+def test_a_system_that_is_only_quoted_has_no_verdict():
+    row = quoted("AE-SSIM", number(0.87, verified=False))
+    assert [str(row[name]) for name in COLUMNS] == ["AE-SSIM", "-", "87.0 (unverified)", "-", "-", "-", "quoted"]
+
+
+def test_reasons_stand_in_the_row_and_remarks_after_them():
     theirs = one("T1", metric="image_auroc", method="PatchCore-10%")
     ours = replace(PAPERS, categories=2, backbone="tf_efficientnet_lite0")
-    frame = beside(TWO_VARIANTS, {"a": theirs}, conditions={"a": ours})
+    row = shown(Compared("a", OURS, theirs, ours, remarks=("quoted elsewhere",)))
     reason = "categories differ: 2 of 15; backbone differs: tf_efficientnet_lite0, not wide_resnet50_2"
-    assert frame.set_index("variant")["reason"].to_dict() == {"b": "no published number", "a": reason}
-    assert frame.set_index("variant")["verdict"].to_dict() == {"b": NO_VERDICT, "a": REPRODUCED}
+    assert (row["verdict"], row["reason"]) == (REPRODUCED, f"{reason}; quoted elsewhere")
+    row = shown(Compared("b", OURS))
+    assert (row["verdict"], row["reason"]) == (NO_VERDICT, "no published number")
 
 
-def test_a_synthetic_table_has_no_verdict_and_no_difference():
+def test_a_synthetic_number_has_no_verdict_and_no_difference():
     theirs = one("T1", metric="image_auroc", method="PatchCore-10%")
-    frame = beside(TWO_VARIANTS, {"a": theirs}, conditions={"a": replace(PAPERS, images="synthetic")})
-    row = frame.set_index("variant").loc["a"]
+    row = shown(Compared("a", OURS, theirs, replace(PAPERS, images="synthetic"), remarks=("quoted elsewhere",)))
     assert (row["difference"], row["verdict"], row["reason"]) == ("-", NO_VERDICT, SYNTHETIC)
 
 
 def test_a_metric_that_is_not_available_has_no_verdict():
-    frame = beside(
-        TWO_VARIANTS.assign(value=np.nan),
-        {"a": number(0.99)},
-        conditions={"a": PAPERS},
-        intervals={"a": (np.nan, np.nan)},
-    )
-    row = frame.set_index("variant").loc["a"]
+    absent = Quantity(np.nan, unit="%")
+    row = shown(Compared("a", absent, number(0.99), PAPERS, Interval(np.nan, np.nan)))
     assert (row["ours"], row["interval (95 %)"], row["verdict"]) == ("not available", "not available", NO_VERDICT)
 
 
 def test_a_variant_is_not_compared_without_its_conditions():
     with pytest.raises(InputError, match="variant 'a' has no conditions"):
-        beside(TWO_VARIANTS, {"a": number(0.99)}, conditions={})
+        _ = Compared("a", OURS, number(0.99)).row

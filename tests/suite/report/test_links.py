@@ -40,16 +40,6 @@ def test_a_variant_without_weights_leads_to_what_to_do_about_it(scored):
     assert Links(Project(scored.params)).variant("toy", "wide") == "#missing-toy-wide"
 
 
-def test_the_dataset_of_a_row_is_that_of_its_section_or_its_own(scored):
-    scored.tables = {"t1_image_auroc": {"dataset": "toy"}, "t6_other_datasets": {"mtd": "toy"}}
-    links = Links(Project(scored.params))
-    assert links.dataset("t1_image_auroc", {}) == "toy"
-    assert links.dataset("results_toy", {}) == "toy"
-    assert links.dataset("t6_other_datasets", {"dataset": "MTD"}) == "toy"
-    assert links.dataset("t6_other_datasets", {"dataset": "mSTC"}) is None
-    assert links.dataset("f3_coreset_vs_random", {}) is None
-
-
 def test_versions_that_differ_are_named_once():
     here = environment.versions()
     same, other = {"versions": here}, {"versions": here | {"torch": "0.1", "gone": "2.0"}}

@@ -1,20 +1,24 @@
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 from conftest import ToyProject
-from toy_report import TOY_FIGURES, make_everything
+from toy_report import BY_VARIANT, drawing, make_everything, percent, sections
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.page import build_report, write_plots
-from patchcore_suite.report.sections import ALTERNATIVE_TEXTS, CHARTS, CONTENTS, PAPER_SECTIONS, TIMED
-from patchcore_suite.report.shown_tables import NO_NUMBER, count_verdicts
-from patchcore_suite.results.table import Table
+from patchcore_suite.report.shown_tables import count_verdicts
+from patchcore_suite.results.quantities import Said
+from patchcore_suite.results.section import FOLDER, Section
 from patchcore_suite.run import environment
 from patchcore_suite.settings.project import Project
+
+SECTIONS = list(sections())
+CHARTS = {name: p.chart for section in SECTIONS for name, p in section.pictures.items() if p.chart}
 
 
 class Page(HTMLParser):
@@ -56,21 +60,38 @@ def reported(reported_once, tmp_path):
     return project
 
 
-def rewrite(reported, name, frame=None, folder="tables", **described):
+def rewrite(reported, name, **changes):
     """Change a table that is there."""
-    table = Table.read(reported.root / "reports" / folder, name)
-    values = {"title": table.title, "caption": table.caption, "synthetic": table.synthetic} | described
-    Table(**values, frame=table.frame if frame is None else frame).write(reported.root / "reports" / folder, name)
+    reports = reported.root / "reports"
+    for path in (reports / FOLDER).iterdir():
+        section = Section.read(path)
+        if name in section.tables:
+            tables = section.tables | {name: replace(section.tables[name], **changes)}
+            pictures = {key: replace(picture, figure=drawing()) for key, picture in section.pictures.items()}
+            replace(section, tables=tables, pictures=pictures).write(reports)
 
 
 def test_every_table_and_figure_is_shown(reported):
     page = Page(build_report(Project(reported.params)))
-    for _, heading, tables, _ in PAPER_SECTIONS:
-        assert heading in page.text
-        assert all(f"title of {name}" in page.text for name in tables)
-    assert "Dataset toy" in page.text
-    drawn = sum(len(pictures) for *_, pictures in PAPER_SECTIONS) + len(TIMED) + len(TOY_FIGURES)
-    assert len(page.images) == drawn
+    for section in SECTIONS:
+        assert str(section.heading) in page.text
+        assert all(f"title of {name}" in page.text for name in section.tables)
+    assert len(page.images) == sum(len(section.pictures) for section in SECTIONS)
+
+
+def test_sections_stand_in_their_order_and_measured_times_first(reported):
+    html = build_report(Project(reported.params))
+    places = [html.index(f'<section id="{section.notebook}"') for section in SECTIONS]
+    assert places == sorted(places)
+    assert html.count('<section id="t5_inference_time"') == 1
+    assert html.index('id="table-t5_inference_time"') < html.index('id="table-t5_accuracy"')
+
+
+def test_what_is_of_a_dataset_that_was_dropped_is_not_shown(reported):
+    rewrite(reported, "s_profiles", datasets=("gone",))
+    html = build_report(Project(reported.params))
+    assert "title of s_profiles" not in html
+    assert "title of t1_image_auroc" in html
 
 
 def test_every_link_leads_somewhere(reported):
@@ -96,17 +117,15 @@ def test_cells_are_text_not_markup(reported):
 
 def test_synthetic_sections_are_announced_and_real_ones_are_not(reported):
     assert "SYNTHETIC" not in Page(build_report(Project(reported.params))).text
-    path = reported.root / "reports/tables/t1_image_auroc.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"synthetic": True}))
+    rewrite(reported, "t1_image_auroc", synthetic=True)
     text = Page(build_report(Project(reported.params))).text
     assert "SYNTHETIC. Table 1: made from images that are drawn by this suite" in " ".join(text.split())
 
 
 def test_where_most_is_synthetic_what_is_not_is_named(reported):
-    for key, _, names, _ in PAPER_SECTIONS:
-        if key != "f3_coreset_vs_random":
-            rewrite(reported, names[0], synthetic=True)
-    rewrite(reported, "results_toy", synthetic=True)
+    for section in SECTIONS:
+        if section.notebook != "f3_coreset_vs_random":
+            rewrite(reported, next(iter(section.tables)), synthetic=True)
     text = " ".join(Page(build_report(Project(reported.params))).text.split())
     assert "SYNTHETIC. All sections except Figure 3: made from images that are drawn by this suite" in text
 
@@ -141,6 +160,12 @@ def test_a_report_without_its_figures_says_what_to_run(reported):
 def test_a_report_before_any_result_says_what_to_run(project):
     with pytest.raises(InputError, match=r"nothing to report yet.*\nRemedy: run `make repro`"):
         build_report(Project(project.params))
+
+
+def test_a_report_to_which_no_notebook_handed_anything_says_so(reported):
+    shutil.rmtree(reported.root / "reports/sections")
+    with pytest.raises(InputError, match="no notebook has handed anything to the report"):
+        build_report(Project(reported.params))
 
 
 def test_a_broken_figure_is_named(reported):
@@ -185,12 +210,21 @@ def test_a_dataset_table_leads_to_the_results_of_its_own_dataset(reported):
 
 
 def test_every_table_and_figure_can_be_had_for_a_paper(reported):
-    links = Page(build_report(Project(reported.params))).links
-    for _, _, tables, pictures in PAPER_SECTIONS:
-        assert {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "tex")} <= set(links)
-        assert {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg")} <= set(links)
-    assert "figures/anomaly_maps_toy.png" in links
+    links = set(Page(build_report(Project(reported.params))).links)
+    for section in SECTIONS:
+        tables, pictures = section.folder("tables"), section.folder("figures")
+        assert {f"{tables}/{name}.{kind}" for name in section.tables for kind in ("csv", "tex")} <= links
+        assert {f"{pictures}/{name}.png" for name in section.pictures} <= links
+    assert {"figures/t1_image_auroc.svg", "timings/t5_inference_time.svg"} <= links
     assert "figures/anomaly_maps_toy.svg" not in links  # a sheet of images
+
+
+def test_rows_of_several_datasets_lead_to_their_own(reported):
+    frame = BY_VARIANT.assign(variant=["tenth", "all", "tenth", "all"])
+    rewrite(reported, "t1_image_auroc", frame=frame, datasets=("toy", "toy", "toy", "toy"))
+    html = build_report(Project(reported.params))
+    table = html[html.index('id="rows-t1_image_auroc"') :]
+    assert table[: table.index("</table>")].count('href="#raw-toy-') == 4
 
 
 # What can be explored
@@ -200,8 +234,8 @@ def test_the_library_of_charts_is_there_once_and_only_with_charts(reported):
     html = build_report(Project(reported.params))
     assert html.count('id="plotly"') == 1
     assert html.count("data-chart") - html.count("[data-chart]") == len(CHARTS)
-    for table, *_ in CHARTS.values():
-        rewrite(reported, table, pd.DataFrame({"variant": ["a"]}))
+    for chart in CHARTS.values():
+        rewrite(reported, chart.table, frame=pd.DataFrame({"variant": ["a"]}))
     html = build_report(Project(reported.params))
     assert 'id="plotly"' not in html
     assert len(html) < 1_000_000
@@ -212,17 +246,17 @@ def test_the_plots_of_dvc_are_the_points_of_the_charts(reported):
     written = {path.stem: pd.read_csv(path) for path in (reported.root / "reports/plots").iterdir()}
     assert set(written) == set(CHARTS)
     first = written["t1_image_auroc"].iloc[0].to_dict()
-    assert first == {"metric": "title of s1_image_auroc", "series": "tenth", "x": "bolt", "value": 99.0, "spread": 0.5}
+    assert first == {"metric": "image AUROC", "series": "tenth", "x": "bolt", "value": 99.0, "spread": 0.5}
 
 
 def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(reported):
+    assert "The times were not measured here" not in Page(build_report(Project(reported.params))).text
     (reported.root / "reports/timings/toy.json").unlink()
-    for name in TIMED.values():
-        (reported.root / f"reports/timings/{name}.csv").unlink()
+    (reported.root / "reports/sections/t5_inference_time_measured.json").unlink()
     page = Page(build_report(Project(reported.params)))
     assert "What made this" in page.text
     assert "title of t5_inference_time" not in page.text
-    assert "The times were not measured here: run notebooks/t5_inference_time.ipynb" in page.text
+    assert "The times were not measured here" in page.text
     assert "timings/toy.json" not in page.links
 
 
@@ -231,38 +265,42 @@ def test_times_are_shown_where_they_are_and_not_missed_where_they_are_not(report
 
 def test_every_table_and_figure_of_the_paper_is_one_link_away(reported):
     page = Page(build_report(Project(reported.params)))
-    for number, _, names in CONTENTS:
-        assert number in page.text
-        assert f"#table-{names[0]}" in page.links
-    assert [number for number, *_ in CONTENTS] == [
-        *(f"Table {number}" for number in (1, 2, 3, 4, 5, 6, "S1", "S2", "S3", "S5", "S6")),
-        *(f"Figure {number}" for number in (3, 4, 5)),
-    ]
+    for section in SECTIONS:
+        for name, table in section.tables.items():
+            assert (f"#table-{name}" in page.links) == (table.paper is not None)
 
 
 def test_the_contents_lead_to_every_section(reported):
     page = Page(build_report(Project(reported.params)))
-    listed = {key for key, _, tables, _ in PAPER_SECTIONS for _, _, names in CONTENTS if names[0] in tables}
-    for key in {"results_toy", *(key for key, *_ in PAPER_SECTIONS)} - listed:
-        assert page.links.count(f"#{key}") == 2  # in the navigation and in the contents
-    assert all(page.links.count(f"#{key}") == 1 for key in listed)  # in the navigation; the contents name its tables
+    for section in SECTIONS:
+        of_paper = any(table.paper for table in section.tables.values()) or section.measured
+        # In the navigation; in the contents as well where these name no table of it.
+        assert page.links.count(f"#{section.notebook}") == (1 if of_paper else 2)
 
 
-def test_every_figure_is_described_and_no_description_is_left_over():
-    names = [name for *_, pictures in PAPER_SECTIONS for name in pictures] + [*TIMED.values(), *TOY_FIGURES]
-    described = {max((p for p in ALTERNATIVE_TEXTS if name.startswith(p)), key=len) for name in names}
-    assert described == set(ALTERNATIVE_TEXTS)
+def test_tables_that_stand_for_one_of_the_paper_share_a_line(reported):
+    s1 = next(section.tables["s1_image_auroc"] for section in SECTIONS if "s1_image_auroc" in section.tables)
+    rewrite(reported, "s1_image_auroc", paper=replace(s1.paper, name="Table 1"))
+    page = Page(build_report(Project(reported.params)))
+    assert "#table-t1_image_auroc" in page.links
+    assert "#table-s1_image_auroc" not in page.links
 
 
 # Verdicts
 
 
+def said(*cells):
+    """Verdicts or reasons of rows with one metric."""
+    return [Said.of_one(*cell) for cell in cells]
+
+
 def test_verdicts_are_counted_by_hand():
     one = pd.DataFrame(
         {
-            "paper": ["99.0", "98.0", "97.0", "-", "96.0", "95.0"],
-            "verdict": ["reproduced", "near", "not reproduced", "-", "no verdict", "no verdict"],
-            "reason": ["-", "resize 64, not 256", "-", "quoted", NO_NUMBER, "data synthetic; resize 64, not 256"],
+            "verdict": said(["reproduced"], ["near"], ["not reproduced"], [], ["no verdict"], ["no verdict"]),
+            "reason": said(
+                [], ["resize 64, not 256"], [], ["quoted"], [verdicts.NO_NUMBER], ["data synthetic", "resize 64"]
+            ),
         }
     )
     counts, synthetic = count_verdicts([one, pd.DataFrame({"variant": ["a"]})])
@@ -271,12 +309,19 @@ def test_verdicts_are_counted_by_hand():
 
 
 def test_each_metric_of_a_row_counts():
+    images, regions = "image AUROC", "PRO"
     several = pd.DataFrame(
         {
-            "image AUROC: paper": ["99.0"] * 3,
-            "PRO: paper": ["93.0", "93.0", "-"],
-            "verdict": ["PRO: near; image AUROC: reproduced", "no verdict", "PRO: no verdict; image AUROC: near"],
-            "reason": ["-", "data synthetic", f"PRO: {NO_NUMBER}; image AUROC: backbone x, not y"],
+            "verdict": [
+                Said(((images, ("reproduced",)), (regions, ("near",)))),
+                Said(((images, ("no verdict",)), (regions, ("no verdict",)))),
+                Said(((images, ("near",)), (regions, ("no verdict",)))),
+            ],
+            "reason": [
+                Said(((images, ()), (regions, ()))),
+                Said(((images, ("data synthetic",)), (regions, ("data synthetic",)))),
+                Said(((images, ("backbone x, not y",)), (regions, (verdicts.NO_NUMBER,)))),
+            ],
         }
     )
     counts, synthetic = count_verdicts([several])
@@ -284,13 +329,10 @@ def test_each_metric_of_a_row_counts():
     assert synthetic == 2
 
 
-def test_the_reason_of_a_missing_number_is_the_one_that_verdicts_give():
-    assert verdicts.verdict(0.9, None).reasons == (NO_NUMBER,)
-
-
 def test_the_page_opens_with_the_verdicts(reported):
-    frame = pd.DataFrame({"variant": ["a", "b"], "paper": ["99.0"] * 2, "verdict": ["near", "no verdict"]})
-    rewrite(reported, "t1_image_auroc", frame.assign(reason=["-", "data synthetic"]))
+    frame = pd.DataFrame({"variant": ["a", "b"], "paper": [percent(99)] * 2})
+    reasons = said([], ["data synthetic"])
+    rewrite(reported, "t1_image_auroc", frame=frame.assign(verdict=said(["near"], ["no verdict"]), reason=reasons))
     page = Page(build_report(Project(reported.params)))
     text = " ".join(page.text.split())
     assert "0 reproduced 1 near 0 not reproduced 1 no verdict" in text
@@ -299,8 +341,8 @@ def test_the_page_opens_with_the_verdicts(reported):
 
 
 def test_a_verdict_has_a_colour_and_a_name(reported):
-    frame = pd.DataFrame({"variant": ["a"], "verdict": ["PRO: not reproduced; image AUROC: near"]})
-    rewrite(reported, "t4_larger_setups", frame)
+    verdict = Said((("PRO", ("not reproduced",)), ("image AUROC", ("near",))))
+    rewrite(reported, "s_profiles", frame=pd.DataFrame({"variant": ["a"], "verdict": [verdict]}))
     classes = Page(build_report(Project(reported.params))).classes
     assert "PRO: not reproduced" in classes["badge missed"]
     assert "image AUROC: near" in classes["badge near"]

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patchcore_suite.results import quantities
-from patchcore_suite.results.quantities import Interval, Quantity, Said, column_kind, from_json, to_json
+from patchcore_suite.results import quantities, summaries
+from patchcore_suite.results.quantities import Interval, Quantity, Said, from_json, to_json
+from patchcore_suite.results.table import column_kind
 
 
 def series(values):
@@ -25,14 +26,14 @@ def series(values):
     ],
 )
 def test_a_share_has_mean_and_deviation(values, text):
-    assert str(quantities.percent(series(values))) == text
+    assert str(summaries.percent(series(values))) == text
 
 
 @pytest.mark.parametrize(
     ("values", "text"), [([5, 5], "5 ± 0.0"), ([5, 6], "5.5 ± 0.7"), ([14], "14"), ([45.0, 45.0, 46.0], "45.3 ± 0.6")]
 )
 def test_a_count_is_whole_where_all_seeds_agree(values, text):
-    assert str(quantities.count(series(values))) == text
+    assert str(summaries.count(series(values))) == text
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_difference_of_nothing_has_no_sign(fraction, text):
         (Quantity(31360, form=",.0f"), "31,360"),
         (Interval(0.9612, 0.985), "96.1 to 98.5"),
         (Interval(math.nan, 0.985), "not available"),
-        (quantities.plain(series([1.0, 2.0]), 3), "1.500 ± 0.707"),
+        (summaries.plain(series([1.0, 2.0]), 3), "1.500 ± 0.707"),
         (quantities.share(None), "not available"),
     ],
 )

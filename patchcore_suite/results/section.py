@@ -1,0 +1,142 @@
+"""What a notebook hands to the report: its tables and figures, under which heading, in which order and words."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import write_json
+from patchcore_suite import figures
+from patchcore_suite.results.quantities import from_json, to_json
+from patchcore_suite.results.table import Heading, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "sections"  # in reports/
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What a figure that is worth exploring is drawn from: many series that hide each other, or values between lines.
+
+    Attributes:
+        table: the table of the same section that holds the points.
+        x: its column along the axis.
+        series: its column that names a point's series; empty where each further column is a series of its own.
+        metrics: its columns that can be shown; without `series`, the one metric of all columns.
+    """
+
+    table: str
+    x: str
+    series: str = ""
+    metrics: tuple[str, ...] = ("image AUROC", "pixel AUROC", "PRO")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report.
+
+    Attributes:
+        figure: the drawing; None where a section was read from its file, beside which the picture lies.
+        shows: what it shows, for readers who cannot see it.
+        chart: what it is drawn from, where it can be explored.
+    """
+
+    figure: "Figure | None"
+    shows: str
+    chart: Chart | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one notebook shows in the report.
+
+    Attributes:
+        notebook: the name of its executed page.
+        heading: of the section.
+        order: sections stand in the order of these numbers.
+        tables, pictures: by the names of their files.
+        measured: whether they show times, which differ from run to run: their files lie in reports/timings.
+        unmeasured: what to say where there is no such part.
+    """
+
+    notebook: str
+    heading: Heading
+    order: int
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    measured: bool = False
+    unmeasured: str = ""
+
+    @property
+    def file(self) -> str:
+        return f"{self.notebook}_measured.json" if self.measured else f"{self.notebook}.json"
+
+    def folder(self, kind: str) -> str:
+        """Where files of a kind, "tables" or "figures", lie in reports/."""
+        return "timings" if self.measured else kind
+
+    def write(self, reports: Path) -> None:
+        """Write the files of tables and pictures, and what the report needs to know of them."""
+        for name, picture in self.pictures.items():
+            figures.save(picture.figure, reports / self.folder("figures") / f"{name}.png")
+        for name, table in self.tables.items():
+            table.write(reports / self.folder("tables"), name)
+        described = {name: getattr(self, name) for name in ("notebook", "order", "measured", "unmeasured")}
+        described["heading"] = asdict(self.heading)
+        described["tables"] = [_described_table(name, table) for name, table in self.tables.items()]
+        described["pictures"] = [
+            {"name": name, "shows": picture.shows, "chart": picture.chart and asdict(picture.chart)}
+            for name, picture in self.pictures.items()
+        ]
+        write_json(reports / FOLDER / self.file, described)
+
+    @classmethod
+    def read(cls, path: Path) -> "Section":
+        """Read a section that `write` described.
+
+        Raises:
+            InputError: the file holds none, or one of another version.
+        """
+        try:
+            described = json.loads(path.read_text(encoding="utf-8"))
+            tables = {table.pop("name"): _read_table(table) for table in described.pop("tables")}
+            pictures = {picture.pop("name"): _read_picture(picture) for picture in described.pop("pictures")}
+            heading = Heading(**described.pop("heading"))
+            return cls(heading=heading, tables=tables, pictures=pictures, **described)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} describes no section of the report: {error}", remedy=f"run `dvc repro {path.stem}`"
+            ) from None
+
+
+def _described_table(name: str, table: Table) -> dict[str, object]:
+    paper = table.paper and asdict(table.paper)
+    said = {"title": table.title, "caption": table.caption, "synthetic": table.synthetic}
+    cells = [[to_json(cell) for cell in row] for row in table.frame.itertuples(index=False, name=None)]
+    return said | {
+        "name": name,
+        "columns": list(table.frame),
+        "cells": cells,
+        "paper": paper,
+        "datasets": list(table.datasets),
+    }
+
+
+def _read_table(described: dict[str, object]) -> Table:
+    columns, rows = described.pop("columns"), described.pop("cells")
+    paper, datasets = described.pop("paper"), tuple(described.pop("datasets"))
+    frame = pd.DataFrame([[from_json(cell) for cell in row] for row in rows], columns=columns, dtype=object)
+    return Table(frame=frame, paper=paper and Heading(**paper), datasets=datasets, **described)
+
+
+def _read_picture(described: Mapping[str, object]) -> Picture:
+    chart = described["chart"]
+    if chart is None:
+        return Picture(None, described["shows"])
+    return Picture(None, described["shows"], Chart(**chart | {"metrics": tuple(chart["metrics"])}))
