@@ -39,6 +39,13 @@ BY_FRACTION = pd.DataFrame(
 BY_SHOTS = pd.DataFrame({"variant": ["tenth", "tenth", "all"], "nominal images": [plain(1), "all", plain(5)]} | NUMBERS)
 
 
+CHARTS = {
+    "t1_image_auroc": Chart("s1_image_auroc", "category", metrics=("image AUROC",)),
+    "f5_subsampling": Chart("f5_subsampling", "coreset fraction", "sampler"),
+    "s5_low_shot": Chart("s5_low_shot", "nominal images", "variant"),
+}
+
+
 def drawing():
     figure, _ = plt.subplots(figsize=(1, 1))
     plt.close(figure)
@@ -63,25 +70,16 @@ def picture(name, chart=None, figure=None):
 
 def sections():
     """One section of each kind: with categories, curves, images, measured times, and without a table of the paper."""
-    places = {"t1_image_auroc": "category", "f5_subsampling": "coreset fraction", "s5_low_shot": "nominal images"}
-    charts = {
-        "t1_image_auroc": Chart("s1_image_auroc", places["t1_image_auroc"], metrics=("image AUROC",)),
-        "f5_subsampling": Chart("f5_subsampling", places["f5_subsampling"], "sampler"),
-        "s5_low_shot": Chart("s5_low_shot", places["s5_low_shot"], "variant"),
-    }
     tables = {
         "t1_image_auroc": table("t1_image_auroc", BY_VARIANT, ("Table 1", "image AUROC")),
         "s1_image_auroc": table("s1_image_auroc", BY_CATEGORY, ("Table S1", "image AUROC by category")),
     }
-    yield _section("t1_image_auroc", ("Table 1", "image AUROC on MVTec AD"), 1, tables, charts)
-    times = Section(
-        "t5_inference_time", Heading("Table 5", "inference time"), 5, unmeasured="The times were not measured here."
-    )
+    yield _section("t1_image_auroc", ("Table 1", "image AUROC on MVTec AD"), 1, tables)
     accuracy = {"t5_accuracy": table("t5_accuracy", BY_VARIANT, ("Table 5", "inference time and accuracy"))}
-    yield Section(times.notebook, times.heading, times.order, accuracy, unmeasured=times.unmeasured)
-    timed = {"t5_inference_time": table("t5_inference_time", BY_VARIANT)}
+    times, heading = {"t5_inference_time": table("t5_inference_time", BY_VARIANT)}, Heading("Table 5", "inference time")
     pictures = {"t5_inference_time": picture("t5_inference_time")}
-    yield Section(times.notebook, times.heading, times.order, timed, pictures, measured=True)
+    yield Section("t5_inference_time", heading, 5, accuracy, unmeasured="The times were not measured here.")
+    yield Section("t5_inference_time", heading, 5, times, pictures, measured=True)
     for order, (name, frame, number) in enumerate(
         [
             ("s5_low_shot", BY_SHOTS, "Table S5"),
@@ -90,8 +88,8 @@ def sections():
             ("f5_subsampling", BY_FRACTION, "Figure 5"),
         ]
     ):
-        yield _section(name, (number, f"what {name} is"), 7 + order, {name: table(name, frame, (number, "x"))}, charts)
-    yield _section("s_profiles", ("Profiles", "why"), 20, {"s_profiles": table("s_profiles", BY_VARIANT)}, charts)
+        yield _section(name, (number, f"what {name} is"), 7 + order, {name: table(name, frame, (number, "x"))})
+    yield _section("s_profiles", ("Profiles", "why"), 20, {"s_profiles": table("s_profiles", BY_VARIANT)})
     pictures = {
         "score_histograms_toy": picture("score_histograms_toy"),
         "anomaly_maps_toy": picture("anomaly_maps_toy", figure=sheet()),
@@ -100,8 +98,8 @@ def sections():
     yield Section("dataset_results@toy", Heading("Dataset toy", "all metrics"), 100, results, pictures)
 
 
-def _section(name, heading, order, tables, charts):
-    return Section(name, Heading(*heading), order, tables, {name: picture(name, charts.get(name))})
+def _section(name, heading, order, tables):
+    return Section(name, Heading(*heading), order, tables, {name: picture(name, CHARTS.get(name))})
 
 
 def make_everything(project):

@@ -77,7 +77,6 @@ def beside_paper(
 
     Args:
         metric: one of `evaluation`.
-        dataset: its name in `params.yaml`.
         category: one of the dataset's, or "mean" over all of the study.
 
     Returns:

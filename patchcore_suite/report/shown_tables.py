@@ -1,5 +1,6 @@
 """Tables inside the report: how each cell is set, and where it leads."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from patchcore_suite.paper import verdicts
 from patchcore_suite.paper.conditions import SYNTHETIC
 from patchcore_suite.report.links import Links
 from patchcore_suite.results import quantities
-from patchcore_suite.results.quantities import Said
+from patchcore_suite.results.quantities import Interval, Quantity, Said
 from patchcore_suite.results.table import Table, column_kind
 
 NAMING = ("variant", "system")  # columns whose cells are names of variants
@@ -33,10 +34,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, the parts of a verdict with their kinds, and the link to what it was computed from."""
+    """A cell: its text, by which number it is sorted, a verdict's parts with their kinds, and where it leads."""
 
     column: Column
     text: str
+    value: float | None
     badges: list[tuple[str, str]]
     link: str
 
@@ -67,14 +69,15 @@ class Shown:
         columns, rows = self.columns, self.table.frame.to_dict("records")
         return [
             Row(
-                [
-                    Cell(column, str(row[column.name]), badges(row[column.name]), self._link(number, row, column.name))
-                    for column in columns
-                ],
+                [self._cell(number, row, column) for column in columns],
                 summary=row.get("category") == SUMMARY,
             )
             for number, row in enumerate(rows)
         ]
+
+    def _cell(self, number: int, row: Mapping[str, quantities.Cell], column: Column) -> Cell:
+        cell = row[column.name]
+        return Cell(column, str(cell), number_of(cell), badges(cell), self._link(number, row, column.name))
 
     def _link(self, number: int, row: Mapping[str, quantities.Cell], column: str) -> str:
         """Where a cell of a row leads; empty where it leads nowhere."""
@@ -101,6 +104,12 @@ def count_verdicts(frames: Sequence[pd.DataFrame]) -> tuple[Counter, int]:
                     counts.update(said)
                     synthetic += SYNTHETIC in because
     return counts, synthetic
+
+
+def number_of(cell: quantities.Cell) -> float | None:
+    """By which number a cell is sorted: an interval by its lower end; None for what has none."""
+    value = cell.low if isinstance(cell, Interval) else cell.value if isinstance(cell, Quantity) else math.nan
+    return None if math.isnan(value) else value
 
 
 def badges(cell: quantities.Cell) -> list[tuple[str, str]]:

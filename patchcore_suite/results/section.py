@@ -87,13 +87,18 @@ class Section:
             figures.save(picture.figure, reports / self.folder("figures") / f"{name}.png")
         for name, table in self.tables.items():
             table.write(reports / self.folder("tables"), name)
-        described = {name: getattr(self, name) for name in ("notebook", "order", "measured", "unmeasured")}
-        described["heading"] = asdict(self.heading)
-        described["tables"] = [_described_table(name, table) for name, table in self.tables.items()]
-        described["pictures"] = [
-            {"name": name, "shows": picture.shows, "chart": picture.chart and asdict(picture.chart)}
-            for name, picture in self.pictures.items()
-        ]
+        described = {
+            "notebook": self.notebook,
+            "heading": asdict(self.heading),
+            "order": self.order,
+            "measured": self.measured,
+            "unmeasured": self.unmeasured,
+            "tables": [_described_table(name, table) for name, table in self.tables.items()],
+            "pictures": [
+                {"name": name, "shows": picture.shows, "chart": picture.chart and asdict(picture.chart)}
+                for name, picture in self.pictures.items()
+            ],
+        }
         write_json(reports / FOLDER / self.file, described)
 
     @classmethod
@@ -116,14 +121,14 @@ class Section:
 
 
 def _described_table(name: str, table: Table) -> dict[str, object]:
-    paper = table.paper and asdict(table.paper)
-    said = {"title": table.title, "caption": table.caption, "synthetic": table.synthetic}
-    cells = [[to_json(cell) for cell in row] for row in table.frame.itertuples(index=False, name=None)]
-    return said | {
+    return {
         "name": name,
+        "title": table.title,
+        "caption": table.caption,
+        "synthetic": table.synthetic,
         "columns": list(table.frame),
-        "cells": cells,
-        "paper": paper,
+        "cells": [[to_json(cell) for cell in row] for row in table.frame.itertuples(index=False, name=None)],
+        "paper": table.paper and asdict(table.paper),
         "datasets": list(table.datasets),
     }
 

@@ -34,17 +34,17 @@
 
   const BY_WORD = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-  // "97.3 ± 0.4" is 97.3 and "~95.4 (unverified)" is 95.4; "-" and "not available" are no numbers.
-  function numberOf(text) {
-    const found = text.match(/^[<>~]?\s*([+-]?\d[\d.]*)/);
-    return found ? Number(found[1]) : NaN;
+  // A cell's number, where its column is one of numbers, or else its text; null where it has none.
+  function valueOf(cell, isNumber) {
+    if (isNumber) return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+    const text = cell.textContent.trim();
+    return ["", "-", "not available"].includes(text) ? null : text;
   }
 
   // Ascending order; what has no value comes last in either direction.
-  function compare(first, second, isNumber, direction) {
-    const empty = (text) => (isNumber ? Number.isNaN(numberOf(text)) : ["", "-", "not available"].includes(text));
-    if (empty(first) || empty(second)) return empty(first) - empty(second);
-    return direction * (isNumber ? numberOf(first) - numberOf(second) : BY_WORD.compare(first, second));
+  function compare(first, second, direction) {
+    if (first === null || second === null) return (first === null) - (second === null);
+    return direction * (typeof first === "number" ? first - second : BY_WORD.compare(first, second));
   }
 
   function equip(table) {
@@ -85,8 +85,8 @@
           heading.setAttribute("aria-sort", order);
           const direction = order === "ascending" ? 1 : -1;
           const isNumber = heading.classList.contains("number");
-          const text = (row) => row.cells[column].textContent.trim();
-          sorted = [...others].sort((one, two) => compare(text(one), text(two), isNumber, direction));
+          const value = (row) => valueOf(row.cells[column], isNumber);
+          sorted = [...others].sort((one, two) => compare(value(one), value(two), direction));
         }
         body.append(...sorted, ...summaries);
         said = order === "none" ? "" : `, ${order} by ${button.textContent.trim().replace(/\s+/g, " ")}`;
