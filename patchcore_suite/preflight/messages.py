@@ -53,23 +53,20 @@ def report(checked: Sequence[Checked], project: Project, rates: Work) -> str:
 def _missing_weights(checked: Sequence[Checked]) -> list[str]:
     """Which weights are not on this machine, where each is had, and what is left out without them."""
     variants: dict[str, dict[str, None]] = defaultdict(dict)
-    messages = {}
+    errors = {}
     for found in checked:
-        for backbone, (message, without) in found.weights.items():
-            messages[backbone] = message
+        for backbone, (error, without) in found.weights.items():
+            errors[backbone] = error
             variants[backbone] |= dict.fromkeys(without)
-    if not messages:
+    if not errors:
         return []
     lines = ["", "Weights that are not on this machine (the run tries to download them, or leaves their variants out):"]
-    remedies: list[str] = []
-    for backbone, message in messages.items():
-        own = [line for line in message.splitlines() if line.startswith("  - ")]
-        where = [line for line in own if "published file" in line]
+    for backbone, error in errors.items():
         left_out = list(variants[backbone])
         more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
-        lines += [f"- {backbone}, for {', '.join(left_out[:MOST_NAMED])}{more}", *where]
-        remedies += [line.replace(backbone.removeprefix("timm/"), "NAME") for line in own if line not in where]
-    return [*lines, "Or, for any of them:", *dict.fromkeys(line for line in remedies if "no package" not in line)]
+        lines += [f"- {backbone}, for {', '.join(left_out[:MOST_NAMED])}{more}", *(f"  - {text}" for text in error.own)]
+    general = dict.fromkeys(text for error in errors.values() for text in error.general)
+    return [*lines, "Or, for any of them:", *(f"  - {text}" for text in general)]
 
 
 def _table(found: Checked, rates: Work) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from patchcore_core.backbones import WeightsMissing
 from patchcore_suite.preflight.operations import Work
 
 Wanted = tuple[str, str, int | None, int]  # category, variant, shots, seed
@@ -34,5 +35,5 @@ class Checked:
     needs: list[Needs] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # each would end the run
     warnings: list[str] = field(default_factory=list)
-    # By backbone whose weights are missing: the message with its remedies, and the variants that need it.
-    weights: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    # By backbone whose weights are missing: the error with its remedies, and the variants that need it.
+    weights: dict[str, tuple[WeightsMissing, list[str]]] = field(default_factory=dict)

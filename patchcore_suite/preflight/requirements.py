@@ -115,24 +115,24 @@ def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: b
             members = dataset.config(variant).members
             for member in members:
                 check_hierarchies(member.backbone, member.map_hierarchies)
-            absent = {m.backbone: text for m in members if (text := _missing_weights(m.backbone, dataset.project))}
+            absent = {m.backbone: why for m in members if (why := _missing_weights(m.backbone, dataset.project))}
         except InputError as error:
             checked.problems.append(f"variants.{variant}: {error}")
             continue
-        for backbone, text in absent.items():
-            checked.weights.setdefault(backbone, (text, []))[1].append(variant)
+        for backbone, why in absent.items():
+            checked.weights.setdefault(backbone, (why, []))[1].append(variant)
         if all_weights or not absent:
             usable.append(variant)
     return usable
 
 
-def _missing_weights(backbone: str, project: Project) -> str:
-    """Why a backbone's weights cannot be had on this machine, with the remedies; an empty text if they can."""
+def _missing_weights(backbone: str, project: Project) -> WeightsMissing | None:
+    """Why a backbone's weights cannot be had on this machine, with the remedies; None if they can."""
     try:
         backbone_weights(backbone, weights=project.execution.weights, download=False)
     except WeightsMissing as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def _done(dataset: ProjectDataset) -> set[Wanted]:
