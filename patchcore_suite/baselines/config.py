@@ -254,15 +254,24 @@ def configuration(method: object, *, where: str = "method") -> type[MethodConfig
     """
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]
-    files = [module.name for module in iter_modules(baselines.__path__)]
-    if method in files and (found := _own(method)):
+    if method in _files() and (found := _own(method)):
         return found
-    known = [*METHODS, *(name for name in files if _own(name)), EnsembleConfig.method]
+    known = [*methods(), EnsembleConfig.method]
     close = get_close_matches(str(method), known, n=1)
     raise InputError(
         f"{where}={method!r} is no method" + (f" (did you mean {close[0]}?)" if close else ""),
         remedy=f"known: {', '.join(known)}",
     )
+
+
+def methods() -> dict[str, type[MethodConfig]]:
+    """The configuration class of every method but the ensemble: `METHODS`, then those of files of their own."""
+    own = {name: _own(name) for name in _files() if name not in METHODS}
+    return METHODS | {name: found for name, found in own.items() if found}
+
+
+def _files() -> list[str]:
+    return [module.name for module in iter_modules(baselines.__path__)]
 
 
 def _own(name: str) -> type[MethodConfig] | None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_core.config import CHOICES, PatchCoreConfig
-from patchcore_suite.baselines.config import METHODS, EnsembleConfig
+from patchcore_suite.baselines.config import EnsembleConfig, methods
 from patchcore_suite.datasets.preprocessing import MASK_RULES, Preprocessing
 from patchcore_suite.settings.dataset_params import DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
 from patchcore_suite.settings.execution import Execution
@@ -42,7 +42,7 @@ def schema() -> Schema:
     }
     sections = {
         "datasets": _named(_block(dataset, required=[*NEEDED, *MAIN_KEYS]), DATASET_NAME),
-        "defaults": _block({method: _block(_fields(config)) for method, config in METHODS.items()}),
+        "defaults": _block({method: _block(_fields(config)) for method, config in methods().items()}),
         "variants": _named({"$ref": "#/definitions/variant"}, VARIANT_NAME),
         "tables": _named({"type": ["object", "null"]}),
         "execution": _block(_fields(Execution)),
@@ -57,7 +57,7 @@ def schema() -> Schema:
 
 def _variant() -> Schema:
     """A variant: its method says which other keys there are."""
-    kinds = {method: {**_fields(config), **_fields(Preprocessing)} for method, config in METHODS.items()}
+    kinds = {method: {**_fields(config), **_fields(Preprocessing)} for method, config in methods().items()}
     kinds[PatchCoreConfig.method] |= _fields(Profile)
     kinds[EnsembleConfig.method] = _fields(Ensemble)
     return {
