@@ -19,6 +19,7 @@ LONG_FUNCTIONS = {
 CLOCKS = re.compile(r"\b(perf_counter|monotonic|process_time|thread_time)(_ns)?\b|\btime\.time(_ns)?\(|\btimeit\b")
 CLOCKS_OF_PAGES = re.compile(r"performance\.(now|timing|getEntries)|domInteractive|loadEventEnd|Date\.now")
 ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *(ROOT / "docs").glob("*.md")]
 TOLD_SECONDS = re.compile(r"\b(seconds|elapsed|duration|wall_s)\b")
 
 
@@ -38,7 +39,7 @@ def test_readme_names_the_two_commands():
 
 def test_every_make_target_that_a_document_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    for document in [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for document in DOCUMENTS:
         named = re.findall(r"(?:`|^)make ([a-z-]+)", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert set(named) <= targets, document
 
@@ -50,7 +51,7 @@ def test_every_make_target_has_a_line_of_help():
 
 
 def test_every_local_link_of_a_document_leads_somewhere():
-    for document in [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             assert "://" in target or (document.parent / target).exists(), f"{document}: {target}"
 
