@@ -86,7 +86,7 @@ class ToyProject:
 
     @property
     def params(self) -> Params:
-        toy = {"layout": "mvtec", "source": "images", "variants": list(self.variants)} | self.dataset
+        toy = {"layout": "mvtec", "paper": None, "source": "images", "variants": list(self.variants)} | self.dataset
         values = {"datasets": {"toy": toy}, "variants": self.variants, "execution": self.execution}
         values |= {"tables": self.tables} if self.tables else {}
         (self.root / "params.yaml").write_text(yaml.safe_dump(values))

@@ -122,7 +122,7 @@ class Manifest:
         Raises:
             InputError: there is none, or it was written by another version.
         """
-        remedy = "run `dvc repro` on the data stage of this dataset"
+        remedy = f"run `dvc repro data@{Path(path).parent.name}`"
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.datasets.spec import PAPER_NAMES, DatasetSpec
 from patchcore_suite.settings.problems import Problems
 from patchcore_suite.settings.studies import STUDY_NAME, Study, read_study
 from patchcore_suite.settings.variants import IMAGE_KEYS, method_keys
@@ -23,6 +23,7 @@ DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of names of file
 # place.
 NEEDED = {
     "layout": (f"one of {', '.join(LAYOUTS)}", next(iter(LAYOUTS))),
+    "paper": (f"{', '.join(PAPER_NAMES)}, or null for parts of your own", None),
     "source": ("synthetic, download, or the path of a folder", "synthetic"),
     "resize": ("a whole number, or [height, width]", 1),
 }

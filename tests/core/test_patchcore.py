@@ -1,8 +1,10 @@
+import hashlib
 import json
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -445,6 +447,48 @@ def test_a_model_of_a_named_backbone_is_loaded_without_naming_it(tmp_path):
     assert loaded.config == original.config
     test = pictures(2, (64, 64), seed=1)
     assert equal(loaded.predict(test), original.predict(test))
+
+
+# What `save` wrote before there were two packages, letter by letter.
+MODEL_OF_BEFORE = """{
+ "config": {
+  "backbone": "tf_efficientnet_lite0",
+  "border": "zeros",
+  "coreset_fraction": 0.2,
+  "dimension": null,
+  "first_pick": "drawn",
+  "hierarchies": [2, 3],
+  "neighbourhood_size": 3,
+  "projection_dimension": 128,
+  "reweight_neighbours": 3,
+  "sampler": "greedy",
+  "score": "max",
+  "search": "torch",
+  "smoothing_sigma": 1.5,
+  "squared_distances": false,
+  "storage": "float32",
+  "stride": 1,
+  "upsampling": "bilinear"
+ },
+ "format": 1,
+ "seed": 5,
+ "tensors_sha256": "%s",
+ "weights_sha256": null
+}
+"""
+
+
+def test_a_model_that_was_saved_before_there_were_two_packages_is_loaded(tmp_path):
+    fitted = PatchCore(config(), network=Pyramid(), seed=5).fit(pictures(3))
+    tensors = {"memory_bank": fitted.memory_bank, "coreset_indices": fitted.coreset_indices}
+    safetensors.torch.save_file(tensors, tmp_path / "memory_bank.safetensors")
+    digest = hashlib.sha256((tmp_path / "memory_bank.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "model.json").write_text(MODEL_OF_BEFORE % digest)
+
+    loaded = PatchCore.load(tmp_path, network=Pyramid())
+
+    assert (loaded.config, loaded.seed) == (config(), 5)
+    assert equal(loaded.predict(pictures(2, seed=1)), fitted.predict(pictures(2, seed=1)))
 
 
 def test_saving_again_replaces_the_model_and_equal_models_have_equal_bytes(saved):

@@ -155,12 +155,22 @@ def test_frames_that_a_video_promises_but_does_not_have_are_named(tmp_path):
 
 def test_no_manifest_or_one_of_another_version_is_refused(tmp_path):
     path = tmp_path / "manifest.json"
-    with pytest.raises(InputError, match=r"there is no manifest .*manifest\.json\nRemedy: run `dvc repro`"):
+    with pytest.raises(InputError, match=r"there is no manifest .*manifest\.json\nRemedy: run `dvc repro data@"):
         Manifest.read(path)
     for text in ("{", "[]", '{"schema": 0}'):
         path.write_text(text)
         with pytest.raises(InputError, match=r"the manifest .* (is damaged|was not written by this version)"):
             Manifest.read(path)
+
+
+def test_a_manifest_from_before_datasets_said_what_they_are_says_what_to_run(tmp_path):
+    path = tmp_path / "data/toy/manifest.json"
+    build(mvtec_folder(tmp_path)).write(path)
+    value = json.loads(path.read_text()) | {"schema": 1}
+    del value["paper"]
+    path.write_text(json.dumps(value))
+    with pytest.raises(InputError, match=r"was not written by this version[^\n]*\nRemedy: run `dvc repro data@toy`"):
+        Manifest.read(path)
 
 
 def test_files_that_changed_since_are_all_listed(tmp_path):

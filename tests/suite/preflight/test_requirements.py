@@ -30,7 +30,14 @@ UNIT = Work(*[1e9] * 7)
 
 def params_of(root, layout, source, *, variants=None, defaults=None, execution=None, **dataset):
     variants = variants or {"small": {"coreset_fraction": 0.5}}
-    block = {"layout": layout, "source": str(source), "resize": [64, 64], "seeds": [0, 1], "variants": list(variants)}
+    block = {
+        "layout": layout,
+        "paper": None,
+        "source": str(source),
+        "resize": [64, 64],
+        "seeds": [0, 1],
+        "variants": list(variants),
+    }
     values = {
         "datasets": {"toy": block | dataset},
         "defaults": defaults or {"patchcore": {"backbone": "pixels", "hierarchies": [1, 2]}},

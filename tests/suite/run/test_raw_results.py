@@ -209,5 +209,21 @@ def test_an_index_of_another_version_is_refused(indexed, content):
         ScoreIndex.read(indexed)
 
 
+def test_results_from_before_an_index_held_keys_say_what_to_run(tmp_path):
+    cell = {"category": "bolt", "variant": "one", "shots": None, "seed": 0, "file": "bolt/one/seed-0.safetensors"}
+    before = {
+        "schema": 2,
+        "dataset": "toy",
+        "synthetic": False,
+        "source": "folder",
+        "cells": [cell | {"sha256": "0" * 64}],
+        "weights_missing": [],
+    }
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy/index.json").write_text(json.dumps(before))
+    with pytest.raises(InputError, match=r"written by another version\nRemedy: run `dvc repro score@toy`"):
+        ScoreIndex.read(tmp_path / "toy")
+
+
 def test_an_index_says_its_schema(indexed):
     assert json.loads((indexed / "index.json").read_text())["schema"] == 3

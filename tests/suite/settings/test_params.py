@@ -20,6 +20,7 @@ SMALL = """
 datasets:
   toy:
     layout: mvtec
+    paper: null
     source: images
     resize: 64
     crop: 56
@@ -199,7 +200,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         (
             "coreset_fraction: 0.5",
             "coreset_fraction: 5",
-            ["line 15: variants.two.coreset_fraction=5 must lie in (0, 1]"],
+            ["line 16: variants.two.coreset_fraction=5 must lie in (0, 1]"],
         ),
         ("      hierarchies: [3]", "      hierarchies: [3, 3]", ["datasets.toy.overrides.hierarchies=[3, 3]"]),
         ("      hierarchies: [3]", "      stride: 0", ["datasets.toy.overrides.stride=0"]),
@@ -208,7 +209,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("datasets:", "defaults: [padim]\ndatasets:", ["defaults=['padim'] must be a mapping"]),
         ("layout: mvtec", "layout: mvtek", ["datasets.toy.layout='mvtek' must be one of mstc, mtd, mvtec"]),
         ("resize: 64", "resize: 64.5", ["datasets.toy.resize=64.5 is not a size"]),
-        ("seeds: [0, 1]", "seeds: [0, -1]", ["line 9: datasets.toy.seeds[1]=-1 must be a whole number of 0 or more"]),
+        ("seeds: [0, 1]", "seeds: [0, -1]", ["line 10: datasets.toy.seeds[1]=-1 must be a whole number of 0 or more"]),
         ("seeds: [0, 1]", "seeds: [0, 1.5]", ["datasets.toy.seeds[1]=1.5 must be a whole number"]),
         ("seeds: [0, 1]", "seeds: [0, true]", ["datasets.toy.seeds[1]=true must be a whole number"]),
         ("seeds: [0, 1]", "seeds: 3", ["datasets.toy.seeds=3 must be a list"]),
@@ -258,7 +259,7 @@ def test_a_value_out_of_range_is_named_with_its_path(tmp_path, old, new, expecte
 
 def test_all_values_of_execution_out_of_range_are_listed_at_once(tmp_path):
     text = message(tmp_path, changed("batch_size: 4", "{batch_size: 0, workers: 0, device: tpu, cache_size_gb: -1}"))
-    assert text.count("  - line 21: execution.") == 4
+    assert text.count("  - line 22: execution.") == 4
 
 
 def test_unknown_variants_of_a_dataset_are_all_listed_with_the_known_ones(tmp_path):
@@ -273,11 +274,17 @@ def test_missing_keys_of_a_dataset_are_all_listed(tmp_path):
     assert "line 3: datasets.toy.seeds is missing" in text
 
 
+def test_a_file_from_before_datasets_said_what_they_are_is_told_what_to_add(tmp_path):
+    text = message(tmp_path, changed("    paper: null\n", ""))
+    assert text.count("  - ") == 1
+    assert "line 3: datasets.toy.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own" in text
+
+
 def test_a_variant_that_a_datasets_protocol_makes_impossible_is_refused_at_once(tmp_path):
     text = message(
         tmp_path, changed("      hierarchies: [3]", "      border: cut").replace("one: null", "one: {dimension: 8}")
     )
-    assert "line 10: datasets.toy.overrides and variants.one do not go together: border='cut' is" in text
+    assert "line 11: datasets.toy.overrides and variants.one do not go together: border='cut' is" in text
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path):
@@ -335,6 +342,7 @@ execution: {device: gpu, workers: 0}
 batch_size: 4
 """
 SAID = """\
+line 2: datasets.toy.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 3: datasets.toy.layout='mvtek' must be one of mstc, mtd, mvtec
 line 5: datasets.toy.resize=[64] is not a size: give a whole number, or [height, width]
 line 6: datasets.toy.crop=0 is not a size: give a whole number, or [height, width]
@@ -349,9 +357,11 @@ line 15: unknown key datasets.toy.studies.a b.colour; known here: variants, seed
 line 17: datasets.toy.overrides.stride=0 must be at least 1
 line 18: datasets.to.y is no usable name: use letters, digits, - and _; to DVC, a dot is a level of keys
 line 18: datasets.to.y.layout is missing: one of mstc, mtd, mvtec
+line 18: datasets.to.y.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 18: datasets.to.y.resize is missing: a whole number, or [height, width]
 line 20: datasets.to.y.variants[0]='four' is no variant; known here: one, two, tree-, padim
 line 22: datasets.to.y.seeds is there twice: in line 21 too
+line 23: datasets.other.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 28: 010 is read differently by DVC and by the notebooks: write 0.001 instead of 1e-3, true or false, and quote \
 what is not a number
 line 29: datasets.other.overrides and variants.one do not go together: border='cut' is defined for dimension=None \
