@@ -449,7 +449,7 @@ def test_a_model_of_a_named_backbone_is_loaded_without_naming_it(tmp_path):
     assert equal(loaded.predict(test), original.predict(test))
 
 
-# What `save` wrote before there were two packages, letter by letter.
+# What `save` wrote before there were two packages.
 MODEL_OF_BEFORE = """{
  "config": {
   "backbone": "tf_efficientnet_lite0",
