@@ -44,7 +44,7 @@ class Detector(ABC):
 
     Images are (n, 3, H, W) with values in [0, 1] and in RGB; a named backbone normalises them as it was trained.
     A method is three functions: `describe` (feature maps to what is kept of each image), `fit_described` and
-    `predict_described`. The benchmark calls these, so that variants share what they can.
+    `predict_described`. The suite calls these, so that variants share what they can.
 
     Args:
         config: the variant.

@@ -27,7 +27,7 @@ def check_controls(rows: pd.DataFrame, labels: dict[str, np.ndarray], dataset: P
     """Refuse metrics whose controls are out of range: something between images and metrics is wrong then.
 
     Args:
-        rows: metrics of one dataset in long form (see `evaluation`).
+        rows: metrics of one dataset in long form (see `evaluate`).
         labels: (n,) of the test images, by category.
 
     Raises:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import yaml
@@ -54,6 +55,25 @@ def test_every_local_link_of_a_document_leads_somewhere():
     for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             assert "://" in target or (document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_the_design_names_every_room_and_only_modules_that_exist():
+    design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    rooms = [path.parent for path in ROOT.glob("patchcore_*/*/__init__.py")]
+    assert [room.name for room in rooms if not re.search(rf"`{room.name}/?`", design)] == []
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", design + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    homes = [ROOT, ROOT / "patchcore_core", ROOT / "patchcore_suite"]
+    absent = {name for name in named if not any((home / name).is_file() for home in homes)}
+    assert {name for name in absent if not name.endswith("/NAME.py")} == set()
+
+
+def test_documents_and_notebooks_name_only_what_can_be_imported():
+    settings = [ROOT / "Makefile", ROOT / "params.yaml", *ROOT.glob("grids/*.yaml")]
+    examples = ROOT / "CONTRIBUTING.md"  # which names modules that one adds
+    written = {*DOCUMENTS, *settings, *ROOT.glob("notebooks/*.ipynb")} - {examples}
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in written)
+    for name in sorted(set(re.findall(r"\bpatchcore_(?:core|suite)(?:\.\w+)+", texts))):
+        resolve_name(name)
 
 
 def test_no_file_is_larger_than_2_mb():

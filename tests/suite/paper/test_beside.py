@@ -43,7 +43,7 @@ def both(first, second):
 
 @pytest.fixture
 def compared(project):
-    """Real images, said to be MVTec AD's; metrics and an index as `evaluation` and `benchmark` write them."""
+    """Real images, said to be MVTec AD's; metrics and an index as `evaluate` and `score` write them."""
     project.call("mvtec-ad")
     project.variants = {
         "patchcore-10": WIDE | {"coreset_fraction": 0.1},

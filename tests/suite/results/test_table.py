@@ -106,7 +106,7 @@ def test_missing_metrics_are_an_error_that_says_what_to_run(project):
 
 @pytest.fixture
 def studied(project):
-    """A project with studies, and metrics as `evaluation` writes them."""
+    """A project with studies, and metrics as `evaluate` writes them."""
     project.variants |= {
         "other": {"stride": 2},
         "noise": {"method": "random_scores"},
