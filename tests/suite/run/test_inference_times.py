@@ -274,7 +274,7 @@ def test_systems_are_timed_with_each_number_of_images(patchcore, brightness, rec
         for count in (1, 2)
     }
 
-    table = times_beside_paper(times, systems, {"c": "an ensemble"})
+    table = times_beside_paper(times, systems, {"c": "an ensemble"}).map(str)
     assert table["system"].tolist() == ["a", "a", "b", "b", "c"]
     assert table["rows of the bank"].tolist() == [str(len(patchcore.memory_bank))] * 2 + ["-", "-", "an ensemble"]
     assert (table == "").sum().sum() == 0
@@ -284,7 +284,7 @@ def test_systems_are_timed_with_each_number_of_images(patchcore, brightness, rec
 def test_the_papers_seconds_stand_beside_the_system_of_the_same_name(patchcore, records):
     systems = {"patchcore-10": System(patchcore, PREPROCESSING), "other": System(patchcore, PREPROCESSING)}
     times = time_systems(systems, records[:1], batch_sizes=[1], repeats=1, warm_up=0)
-    assert times_beside_paper(times, systems, {})["paper, on its GPU"].tolist() == ["0.22 s", "-"]
+    assert times_beside_paper(times, systems, {})["paper, on its GPU"].map(str).tolist() == ["0.22 s", "-"]
 
 
 def write_results(project, variant, indices, distances):
@@ -315,7 +315,7 @@ def test_losses_of_approximate_search_by_hand(studied):
     (studied.root / "reports/metrics").mkdir(parents=True)
     (studied.root / "reports/metrics/toy.csv").write_text(text)
 
-    assert search_losses(studied.toy, study="search").to_dict("records") == [
+    assert search_losses(studied.toy, study="search").map(str).to_dict("records") == [
         {
             "variant": "approximate",
             "compared with": "all",
