@@ -76,7 +76,7 @@ def beside_paper(
     """Our numbers of a study beside those of a table of the paper.
 
     Args:
-        metric: one of `evaluation`.
+        metric: one of `run.evaluate`.
         category: one of the dataset's, or "mean" over all of the study.
 
     Returns:

@@ -10,7 +10,9 @@ HEADINGS = {
     "pixel_auroc": "pixel AUROC",
     "pro": "PRO",
     "pro_per_image": "PRO per image",
-}
+    "f1": "F1",
+    "bank_utilisation": "bank utilisation",
+}  # of shares, which a table shows in percent; other metrics are shown as they are
 
 
 def label(value: object, name: str) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.results import study_tables
+from patchcore_suite.results.formats import HEADINGS
 from patchcore_suite.results.quantities import step
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.project import ProjectDataset
@@ -66,5 +67,5 @@ def costs(steps: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     table = means.reset_index()[["step", "changes"]]
     for metric in metrics:
         changes = [step(*pair) for pair in zip(means[metric].shift(), means[metric], strict=True)]
-        table[f"{study_tables.HEADINGS[metric]}, points"] = changes
+        table[f"{HEADINGS[metric]}, points"] = changes
     return table.iloc[1:].reset_index(drop=True)

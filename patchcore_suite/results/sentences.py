@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from patchcore_core.config import UNTRAINED, PatchCoreConfig
-from patchcore_suite.results import quantities, study_tables, summaries
+from patchcore_suite.results import quantities, summaries
+from patchcore_suite.results.formats import HEADINGS
 from patchcore_suite.settings.project import ProjectDataset
 
 NOTHING_MEASURED = "Nothing was measured here: the table says for which networks weights are missing."
@@ -21,11 +22,11 @@ def best(values: pd.DataFrame, setting: str, metrics: Sequence[str], *, form: st
     means = _means(values, setting, metrics)
     if means.empty:
         return NOTHING_MEASURED
-    named = [f"{form.format(value)} for {study_tables.HEADINGS[metric]}" for metric, value in means.idxmax().items()]
+    named = [f"{form.format(value)} for {HEADINGS[metric]}" for metric, value in means.idxmax().items()]
     low, high = means.iloc[:, 0].min(), means.iloc[:, 0].max()
     return (
         f"The best are {', '.join(named)}. Between the worst and the best value lie "
-        f"{quantities.step(low, high)} points of {study_tables.HEADINGS[means.columns[0]]}."
+        f"{quantities.step(low, high)} points of {HEADINGS[means.columns[0]]}."
     )
 
 
@@ -35,7 +36,7 @@ def place(values: pd.DataFrame, setting: str, chosen: object, metrics: Sequence[
     if chosen not in means.index or means.empty:
         return ""
     places = means.rank(ascending=False, method="min").loc[chosen]
-    ranks = ", ".join(f"{rank:.0f} in {study_tables.HEADINGS[metric]}" for metric, rank in places.items())
+    ranks = ", ".join(f"{rank:.0f} in {HEADINGS[metric]}" for metric, rank in places.items())
     return f"The paper's choice, {chosen}, comes in place {ranks} of {len(means)}."
 
 
@@ -43,7 +44,7 @@ def ranges(groups: Mapping[str, pd.DataFrame], metric: str) -> str:
     """Say how far the worst and the best row of each group lie apart."""
     gaps = {name: quantities.step(rows[metric].min(), rows[metric].max()) for name, rows in groups.items()}
     named = ", ".join(f"{gap} points for {name}" for name, gap in gaps.items())
-    return f"Between the worst and the best value lie {named} of {study_tables.HEADINGS[metric]}."
+    return f"Between the worst and the best value lie {named} of {HEADINGS[metric]}."
 
 
 def leaders(values: pd.DataFrame, metrics: Sequence[str]) -> str:
@@ -60,7 +61,7 @@ def leaders(values: pd.DataFrame, metrics: Sequence[str]) -> str:
     for metric in means:
         of = means[metric].unstack().idxmax(axis=1)
         texts.append(
-            f"{study_tables.HEADINGS[metric]}: **{of.iloc[0]}** with {of.index[0]:g} nominal image(s), "
+            f"{HEADINGS[metric]}: **{of.iloc[0]}** with {of.index[0]:g} nominal image(s), "
             f"**{of.iloc[-1]}** with {of.index[-1]:g}, PatchCore at {int(of.str.startswith('patchcore').sum())} of "
             f"{len(of)} numbers of images"
         )
@@ -75,7 +76,7 @@ def largest_step(steps: pd.DataFrame, metric: str, end: str) -> str:
         return f"The way to {end} was not measured."
     step = changes.abs().idxmax()
     return (
-        f"On the way to {end} the largest step in {study_tables.HEADINGS[metric]} is **{step}** "
+        f"On the way to {end} the largest step in {HEADINGS[metric]} is **{step}** "
         f"({quantities.step(0, changes[step])} points), and all together change it by "
         f"{quantities.step(means.iloc[0], means.iloc[-1])} points."
     )

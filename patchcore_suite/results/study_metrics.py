@@ -78,7 +78,7 @@ def mean_over_categories(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One value a variant and seed: the mean over categories, empty if one category has none.
 
     Args:
-        rows: metrics in long form (see `evaluation`).
+        rows: metrics in long form (see `run.evaluate`).
 
     Returns:
         columns variant, seed, value.

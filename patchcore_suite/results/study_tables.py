@@ -6,21 +6,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from patchcore_suite.results import study_metrics, summaries
-from patchcore_suite.results.formats import NOTHING, label
+from patchcore_suite.results.formats import HEADINGS, NOTHING, label
 from patchcore_suite.results.quantities import Quantity, nominal_images, of_setting
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.variants import IMAGE_KEYS
-
-HEADINGS = {
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "pro": "PRO",
-    "pro_per_image": "PRO per image",
-    "f1": "F1",
-    "bank_utilisation": "bank utilisation",
-}  # of shares, which a table shows in percent; other metrics are shown as they are
 
 
 def setting(dataset: ProjectDataset, variant: str, name: str) -> object:
@@ -44,7 +35,7 @@ def study_values(
     """Metrics of a study and the settings that they were obtained with.
 
     Args:
-        metrics: of `evaluation`.
+        metrics: of `run.evaluate`.
         fields: see `setting`.
 
     Returns:
