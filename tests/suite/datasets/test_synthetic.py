@@ -78,8 +78,8 @@ def test_mvtec_has_the_layout_of_mvtec_ad(drawn):
         for defect in made.defects:
             expected += [f"{category}/test/{defect}/000.png", f"{category}/ground_truth/{defect}/000_mask.png"]
     assert files(drawn / "mvtec") == sorted(expected)
-    assert (mvtec.TRAIN, mvtec.TEST_GOOD, mvtec.TEST_DEFECT) == (40, 12, 8)
-    assert len(list(mvtec.jobs(0))) == 6 * (40 + 12) + 8 * len(DEFECTS)
+    assert (mvtec.TRAIN, mvtec.TEST_GOOD, mvtec.TEST_DEFECT) == (30, 10, 6)
+    assert len(list(mvtec.jobs(0))) == 6 * (30 + 10) + 6 * len(DEFECTS)
     assert all(len(made.defects) >= 3 for made in mvtec.CATEGORIES.values())
 
 
