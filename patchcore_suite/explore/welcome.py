@@ -22,6 +22,6 @@ def state(project: Project) -> str:
     if not problems:
         return f"{table}\n\nAll results are there. The report is in `reports/index.html`."
     everything = (
-        "Run `make repro` in a terminal: it computes what is missing, with the default images in about 7 minutes."
+        "Run `make repro` in a terminal: it computes what is missing, with the default images in about 10 minutes."
     )
     return "\n\n".join([table, everything, *problems])
