@@ -12,6 +12,15 @@ from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hie
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig, PatchCoreConfig
+from patchcore_suite.baselines.work import (
+    Shape,
+    cell_work,
+    described_shape,
+    describing_work,
+    memory_bank,
+    peak_bytes,
+    result_bytes,
+)
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.manifest import Manifest
@@ -21,15 +30,6 @@ from patchcore_suite.preflight import operations
 from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.room import check_machine
-from patchcore_suite.preflight.work import (
-    Shape,
-    cell_work,
-    described_shape,
-    describing_work,
-    memory_bank,
-    peak_bytes,
-    result_bytes,
-)
 from patchcore_suite.run.cells import plan, wanted_cells
 from patchcore_suite.settings.project import Project, ProjectDataset
 

@@ -21,7 +21,7 @@ from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.settings.project import ProjectDataset
 
-SCORING = "patchcore_suite.run.score"  # the module that computes raw results, whatever the method
+SCORING = "patchcore_suite.run.groups"  # the module that computes raw results, whatever the method
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 

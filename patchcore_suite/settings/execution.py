@@ -9,6 +9,8 @@ from patchcore_suite.settings.checked import BLOCK, Wanted, one_of
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = get_args(Precision)
+Engine = Literal["local", "processes"]
+ENGINES = get_args(Engine)
 
 AtLeastOne = Annotated[int, Field(ge=1), Wanted("a whole number of at least 1")]
 
@@ -20,6 +22,8 @@ class Execution:
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$"), Wanted("cpu, cuda or cuda:N")] = "cpu"
     precision: Annotated[Precision, one_of(*PRECISIONS)] = "float32"  # of the networks; bfloat16 rounds to some percent
     compile: Annotated[bool, Wanted("true or false")] = False  # half a minute a network; pays from thousands of images
+    engine: Annotated[Engine, one_of(*ENGINES)] = "processes"  # who computes cells: this process, or several at once
+    processes: Annotated[int | None, Field(ge=1), Wanted("a whole number of at least 1, or null")] = None
     batch_size: AtLeastOne = 16  # images
     workers: AtLeastOne = 2  # threads that decode images
     weights: Annotated[str | None, Wanted("a path, or null")] = None  # a file, or a folder, looked at first

@@ -11,7 +11,7 @@ from patchcore_suite.baselines.config import METHODS, BaselineConfig, EnsembleCo
 from patchcore_suite.baselines.costs import Work
 from patchcore_suite.baselines.ensemble import Ensemble
 from patchcore_suite.baselines.registry import detector, implementation
-from patchcore_suite.preflight.work import cell_work, costs, described_shape, describing_work
+from patchcore_suite.baselines.work import cell_work, costs, described_shape, describing_work
 
 BRIGHTNESS = '''
 """How bright an image is, beside the nominal ones."""

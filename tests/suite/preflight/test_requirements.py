@@ -12,15 +12,15 @@ from whole_project import run_main
 
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
+from patchcore_suite.baselines.patchcore_work import coreset_work, search_work
+from patchcore_suite.baselines.work import cell_work, peak_bytes, result_bytes
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.preflight import machine_speed, messages, room
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.operations import FLOAT, Work, backbone_work
-from patchcore_suite.preflight.patchcore_work import coreset_work, search_work
 from patchcore_suite.preflight.requirements import check
-from patchcore_suite.preflight.work import cell_work, peak_bytes, result_bytes
 from patchcore_suite.run import score
 from patchcore_suite.settings.params import load_params
 from patchcore_suite.settings.project import Project

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_suite.baselines.config import BaselineConfig
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
-from patchcore_suite.preflight.patchcore_work import PatchCoreCosts
+from patchcore_suite.baselines.patchcore_work import PatchCoreCosts
 
 BASE_BYTES = 1.25 * 2**30  # interpreter, libraries, a network and one batch of images
 BLOCK_BYTES = 128 * 2**20  # the largest temporary block of any method

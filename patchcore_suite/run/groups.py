@@ -1,0 +1,187 @@
+"""Groups of cells that describe the images of a category alike: what one process computes in one go."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from patchcore_core.common.files import sha256_json, write_json
+from patchcore_core.detector import Detector, generator, put_together
+from patchcore_core.neighbours import Index
+from patchcore_suite.baselines.registry import detector
+from patchcore_suite.run.cells import Cell, Plan
+from patchcore_suite.run.environment import commit, machine, peak_memory
+from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.raw_results import RawResult
+
+SEARCHED_AT_ONCE = 2**16  # patches, for the covering radius
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Cells of one category that share the descriptions of its images.
+
+    Attributes:
+        cells: these.
+        maps: of each member of their method, the feature maps that it describes.
+        hierarchies: of each of those maps, all hierarchies that cells of the category need: they are made in one run
+            through the network.
+    """
+
+    cells: tuple[Cell, ...]
+    maps: tuple[MapsOf, ...]
+    hierarchies: tuple[tuple[int, ...], ...]
+
+    @property
+    def category(self) -> str:
+        return self.cells[0].category
+
+
+def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> list[Group]:
+    """Cells in groups, category by category.
+
+    Args:
+        largest: cells a group; a larger one is divided into equal parts, each with some of every variant.
+    """
+    found = []
+    for category, of_category in groupby(cells, key=lambda cell: cell.category):
+        pending = list(of_category)
+        needed: dict[MapsOf, set[int]] = defaultdict(set)
+        for cell in pending:
+            for maps, member in zip(_maps(cell, work.manifest.digest(category)), cell.config.members, strict=True):
+                needed[maps].update(member.map_hierarchies)
+        alike = [list(cells) for _, cells in groupby(sorted(pending, key=_description), key=_description)]
+        for together in sorted(alike, key=len, reverse=True):  # the longest first: the last ones are short
+            maps = _maps(together[0], work.manifest.digest(category))
+            hierarchies = tuple(tuple(sorted(needed[of])) for of in maps)
+            parts = 1 if largest is None else -(-len(together) // largest)
+            found += [Group(tuple(together[part::parts]), maps, hierarchies) for part in range(parts)]
+    return found
+
+
+def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool = False) -> Iterator[Cell]:
+    """Compute the results of a group, and write each into the store as soon as it is there."""
+    execution = work.dataset.execution
+    records = work.manifest.records(group.category)
+    splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
+    started = time.perf_counter()
+    first = group.cells[0]
+    nominal: list[Tensor] = []
+    test: list[Tensor] = []
+    for member, of, together in zip(first.config.members, group.maps, group.hierarchies, strict=True):
+        maps = cache.maps(
+            of,
+            records,
+            member.map_hierarchies,
+            wanted_later=together,
+            description=f"{work.dataset.name}/{group.category}: {member.backbone}" if show_progress else None,
+        )
+        model = detector(member, seed=first.seed, device=execution.device)
+        for described, rows in zip((nominal, test), splits, strict=True):
+            described += put_together(
+                _describe(maps, rows, model, execution.batch_size),
+                count=len(rows),
+                device=model.device,
+                where=f" of {work.dataset.name}/{group.category}",
+            )
+    made = {
+        "features_s": round(time.perf_counter() - started, 3),  # shared by the cells of the group
+        "commit": commit(work.dataset.project.root),
+        "machine": machine(),
+    }
+    for cell in group.cells:
+        rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
+        chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
+        _run_cell(cell, chosen, test, work, made)
+        yield cell
+
+
+def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
+    """Rows of the nominal training images that a cell learns from, ascending; drawn with its seed.
+
+    The draws of one seed are nested: 5 shots are the 2 shots and three images more, so that curves over shots differ
+    by what was added.
+    """
+    if shots is None:
+        return torch.arange(nominal)
+    return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
+
+
+def _maps(cell: Cell, images_sha256: str) -> tuple[MapsOf, ...]:
+    """The feature maps that each member of a cell's method describes."""
+    return tuple(
+        MapsOf(
+            images_sha256=images_sha256,
+            preprocessing=cell.preprocessing,
+            backbone=member.backbone,
+            weights_sha256=weights["sha256"],
+        )
+        for member, weights in zip(cell.config.members, cell.stamp["weights"], strict=True)
+    )
+
+
+def _description(cell: Cell) -> str:
+    """What is kept of images within a category; cells that agree in it share it."""
+    return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
+
+
+def _describe(maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, step: int) -> Iterator[list[Tensor]]:
+    """What a method keeps of some images of a category, (n, ...) each, in batches of `step` images."""
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        yield model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
+
+
+def _run_cell(
+    cell: Cell, nominal: Sequence[Tensor], test: Sequence[Tensor], work: Plan, made: Mapping[str, object]
+) -> None:
+    started = time.perf_counter()
+    size = cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
+    model = detector(cell.config, seed=cell.seed, device=work.dataset.execution.device).fit_described(nominal)
+    fitted = time.perf_counter()
+    prediction = model.predict_described(test, size)
+    predicted = time.perf_counter()
+    measured = {"image_size": list(size), "nominal_images": len(nominal[0]), "key": cell.key}
+    bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
+    if bank is not None:
+        measured["memory_bank"] = list(bank.shape)
+    if bank is not None and cell.covering_radius:
+        measured["covering_radius"] = _covering_radius(nominal[0].flatten(0, 2), bank, kept)
+    result = RawResult(
+        scores=prediction.scores.cpu().numpy(),
+        distances=_array(prediction.distances, np.float32),
+        reweighted_scores=_array(prediction.reweighted_scores, np.float32),
+        indices=_array(prediction.indices, np.int32),
+        coreset_indices=_array(kept, np.int32),
+        stamp=cell.stamp | measured,
+    )
+    timing = {
+        **made,
+        "coreset_s": round(fitted - started, 3),
+        "scoring_s": round(predicted - fitted, 3),
+        "peak_memory_bytes": peak_memory(),  # of the process so far
+        "weights_origin": cell.weights_origin,
+    }
+    path = work.path(cell)
+    write_json(path.with_suffix(".json"), timing)
+    result.write(path)
+
+
+def _covering_radius(rows: Tensor, bank: Tensor, kept: Tensor | None) -> float:
+    """Largest distance from any row (n, d) to the bank; those that it keeps are at none, and need no search."""
+    apart = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    if kept is not None:
+        apart[kept] = False
+    if not apart.any():
+        return 0.0
+    index = Index(bank)
+    return max(float(index.nearest(rows[some])[0].max()) for some in apart.nonzero()[:, 0].split(SEARCHED_AT_ONCE))
+
+
+def _array(values: Tensor | None, kind: type) -> np.ndarray | None:
+    return None if values is None else values.cpu().numpy().astype(kind)
