@@ -52,9 +52,10 @@ def image_tensor(image: Image.Image, preprocessing: Preprocessing) -> "Tensor":
     Returns:
         (3, h, w) float32 in [0, 1].
     """
-    from torchvision.transforms.functional import to_tensor
+    import torch  # masks and manifests are read without it
 
-    return to_tensor(_fit(image, preprocessing, "bilinear"))
+    pixels = np.array(_fit(image, preprocessing, "bilinear"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format) / 255
 
 
 def read_mask(record: Record) -> np.ndarray:

@@ -50,7 +50,11 @@ def anomaly_sheet(
         return nothing_to_draw(title)
     columns = max(len(row) for row in examples.values())
     figure, axes = plt.subplots(
-        2 * len(examples), columns, figsize=(1.55 * columns, 3.3 * len(examples)), squeeze=False
+        2 * len(examples),
+        columns,
+        figsize=(1.55 * columns, 3.3 * len(examples)),
+        squeeze=False,
+        subplot_kw={"xticks": [], "yticks": []},  # none is shown, and to place hundreds of them takes seconds
     )
     for axis in axes.flat:
         axis.axis("off")
