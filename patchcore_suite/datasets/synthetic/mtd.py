@@ -14,7 +14,7 @@ from patchcore_suite.datasets.synthetic.shapes import Box, Stroke, blob, wander
 from patchcore_suite.datasets.synthetic.surface import Surface, changed, light, photograph
 from patchcore_suite.datasets.synthetic.writers import write_jpeg, write_png
 
-FREE, DEFECTIVE = 120, 9  # images without a defect, and of each kind of defect
+FREE, DEFECTIVE = 90, 9  # images without a defect, and of each kind of defect
 EXPOSURES = 6  # the public set photographed a tile up to six times, hence its file names
 
 DARK, PALE = (0.05, 0.05, 0.05), (0.80, 0.80, 0.80)

@@ -17,7 +17,7 @@ from patchcore_suite.datasets.synthetic.chance import Point, choose, generator, 
 from patchcore_suite.datasets.synthetic.surface import Surface, changed, light, photograph
 from patchcore_suite.datasets.synthetic.writers import write_png
 
-TRAIN, TEST_GOOD, TEST_DEFECT = 30, 10, 6  # images
+TRAIN, TEST_GOOD, TEST_DEFECT = 24, 10, 6  # images
 
 
 @dataclass(frozen=True)
