@@ -1,10 +1,12 @@
 """Whether memory and disk of this machine have room for a run."""
 
+import math
 import shutil
 
 import psutil
 import torch
 
+from patchcore_core.common.free_memory import control_groups, free_bytes
 from patchcore_suite.preflight.needs import Checked
 from patchcore_suite.settings.project import Project
 
@@ -13,7 +15,8 @@ def check_machine(project: Project, checked: Checked) -> None:
     """Compare what is needed with what is there."""
     execution = project.execution
     memory = max((needs.memory for needs in checked.needs), default=0)
-    there, unit = psutil.virtual_memory().total, "memory"
+    there = min(psutil.virtual_memory().total, *(limit for limit, _ in control_groups()), math.inf)
+    unit = "memory"
     if execution.device != "cpu":
         if not torch.cuda.is_available():
             checked.problems.append(f"execution.device={execution.device}, but no GPU can be used here; set it to cpu")
@@ -24,8 +27,7 @@ def check_machine(project: Project, checked: Checked) -> None:
             f"about {gigabytes(memory)} GB of {unit} are needed, this machine has {gigabytes(there)}; leave out the "
             "variants with the most patches (SPADE with hierarchy 1, stride 1 on large images), or use a larger machine"
         )
-    elif execution.device == "cpu" and memory > psutil.virtual_memory().available:
-        free = psutil.virtual_memory().available
+    elif execution.device == "cpu" and memory > (free := free_bytes()):
         checked.warnings.append(
             f"about {gigabytes(memory)} GB of memory are needed, {gigabytes(free)} are free now; end other programs"
         )

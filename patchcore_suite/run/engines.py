@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import cv2
 import faiss
-import psutil
 import torch
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.baselines.costs import Shape
 from patchcore_suite.baselines.work import BASE_BYTES, described_shape, peak_bytes
 from patchcore_suite.run.cells import Plan
@@ -41,7 +41,7 @@ def compute_in_processes(groups: Sequence[Group], work: Plan, count: int, *, loo
     Raises:
         InputError: groups failed; all that is wrong is listed, and what was finished is in the store.
     """
-    schedule = _Schedule(list(groups), work, free=psutil.virtual_memory().available)
+    schedule = _Schedule(list(groups), work, free=free_bytes())
     while schedule.waiting:
         with _pool(work, count) as pool:
             try:
