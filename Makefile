@@ -21,8 +21,11 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
 export MALLOC_TOP_PAD_ ?= 67108864
 # What `make paper` and `make results` are told: where the images lie, and on which device to compute.
-SOURCES = $(if $(MVTEC),--set 'datasets.mvtec.source=$(MVTEC)') $(if $(MTD),--set 'datasets.mtd.source=$(MTD)') \
-	$(if $(MSTC),--set 'datasets.mstc.source=$(MSTC)') $(if $(DEVICE),--set execution.device=$(DEVICE))
+# Each reaches the shell as it was typed, whatever is in it.
+quoted = '$(subst ','\'',$(value $(1)))'
+setting = $(if $(value $(1)),--set $(2)=$(quoted))
+SOURCES = $(call setting,MVTEC,datasets.mvtec.source) $(call setting,MTD,datasets.mtd.source) \
+	$(call setting,MSTC,datasets.mstc.source) $(call setting,DEVICE,execution.device)
 RESULTS := .cache/results
 
 .DEFAULT_GOAL := help
@@ -44,6 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 repro: setup ## run the whole pipeline (9 to 10 minutes on 2 cores with the default, synthetic images)
 	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 9 to 10 minutes by default, nothing if fresh"
+	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "repro: done; open reports/index.html"
@@ -54,6 +58,7 @@ preflight: setup ## what the run of params.yaml takes, and all that would fail
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
 	@$(BIN)/python -m patchcore_suite.preflight.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
 ifdef GO
+	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
 	@echo "paper: done; open reports/index.html. The way back: git checkout params.yaml dvc.lock"
@@ -68,7 +73,7 @@ results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
 
 bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
-	@$(BIN)/python -m benchmarks $(if $(MTD),--mtd '$(MTD)') $(if $(DEVICE),--device $(DEVICE)) $(if $(QUICK),--quick) \
+	@$(BIN)/python -m benchmarks $(if $(value MTD),--mtd $(call quoted,MTD)) $(if $(value DEVICE),--device $(call quoted,DEVICE)) $(if $(QUICK),--quick) \
 		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
 
 bench-peers: ## build an environment with anomalib in .venv-peers/, for `make bench` to compare with

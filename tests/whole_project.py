@@ -162,7 +162,8 @@ def _filled(value: object, values: Mapping[str, object]) -> object:
         return value
     if whole := re.fullmatch(r"\$\{([\w.-]+)\}", value):
         return _value(whole[1], values)
-    return re.sub(r"\$\{([\w.-]+)\}", lambda match: str(_value(match[1], values)), value)
+    filled = re.sub(r"\$\{([\w.-]+)\}", lambda match: str(_value(match[1], values)), value)
+    return filled.replace(r"\${", "${")  # as DVC hands it to the shell
 
 
 def _value(path: str, values: Mapping[str, object]) -> object:

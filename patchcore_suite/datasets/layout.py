@@ -1,10 +1,10 @@
 """What the suite has to know of a way in which the images of a dataset lie in a folder."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from patchcore_suite.datasets.listing import Scan
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan
 from patchcore_suite.datasets.spec import DatasetSpec
 
 
@@ -35,6 +35,8 @@ class Layout:
         categories: the categories in a folder, in order; none where it has another layout.
         scan: the records of the chosen categories of a folder, divided as a spec says; no image is opened.
         spec: a subclass of `DatasetSpec` where the dataset's block in params.yaml has keys of this layout's own.
+        reads: how the names of files end that it reads, in small letters.
+        unused: why such a file, by its path in the folder, belongs to no record; "" of one that is used all the same.
         division: what a manifest says of the division, from the spec.
         homepage: where its dataset is had.
         archive: what the source `download` fetches.
@@ -45,6 +47,8 @@ class Layout:
     categories: Callable[[Path], list[str]]
     scan: Callable[[Path, Collection[str], DatasetSpec], Scan]
     spec: type[DatasetSpec] = DatasetSpec
+    reads: Sequence[str] = IMAGE_SUFFIXES
+    unused: Callable[[PurePosixPath, DatasetSpec], str] = lambda inside, spec: "not where the layout has images"
     division: Callable[[DatasetSpec], dict[str, object]] = lambda spec: {}
     homepage: str = ""
     archive: Archive | None = None

@@ -1,13 +1,18 @@
 """What lies in a folder, in an order that does not depend on the machine."""
 
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_suite.datasets.records import Record
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".tga"),
+    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
 
 
 class Scan(NamedTuple):
@@ -21,7 +26,44 @@ def visible(folder: Path) -> list[Path]:
     """What a folder holds, by name, without hidden entries; nothing if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=lambda path: path.name)
+    return sorted((child for child in folder.iterdir() if not is_hidden(child)), key=lambda path: path.name)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is one that programs leave behind, such as .DS_Store."""
+    return path.name.startswith(".")
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """All that lies in a folder and in its folders, by name: what is no folder, and hidden folders, without a look in.
+
+    Links are followed, but not to a folder that one is in already.
+    """
+    waiting = [(root, frozenset({os.path.realpath(root)}))]
+    while waiting:
+        folder, around = waiting.pop()
+        below = []
+        for child in sorted(folder.iterdir(), key=lambda path: path.name):
+            real = os.path.realpath(child)
+            if child.is_dir() and not is_hidden(child) and real not in around:
+                below.append((child, around | {real}))
+            else:
+                yield child
+        waiting += reversed(below)
+
+
+def unusable(root: Path) -> list[str]:
+    """A line for each link in a folder that leads nowhere, and for each name that is not UTF-8."""
+    problems = []
+    for path in walk(root):
+        if path.is_symlink() and not path.exists():
+            problems.append(f"link that leads nowhere: {path} -> {path.readlink()}")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode(errors="backslashreplace")
+            problems.append(f"name that is not UTF-8 (rename it): {shown}")
+    return problems
 
 
 def folders(folder: Path) -> list[Path]:
@@ -38,16 +80,19 @@ def match_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Pat
     """Give each image the mask that is called STEM_mask or STEM, wherever it stands in the list.
 
     Returns:
-        the masks of the images that have one, and a line for each mask that belongs to no image.
+        the masks of the images that have one, and a line for each mask that belongs to no image or to several.
     """
     by_stem = {mask.stem: mask for mask in masks}
-    matched = {}
+    matched, of_mask = {}, defaultdict(list)
     for image in images:
         mask = by_stem.get(f"{image.stem}_mask") or by_stem.get(image.stem)
         if mask:
             matched[image] = mask
-    used = set(matched.values())
-    return matched, [f"mask matches no image: {mask}" for mask in masks if mask not in used]
+            of_mask[mask].append(image.name)
+    problems = [f"mask matches no image: {mask}" for mask in masks if mask not in of_mask]
+    return matched, problems + [
+        f"mask matches several images: {mask}: {', '.join(names)}" for mask, names in of_mask.items() if len(names) > 1
+    ]
 
 
 def content_checksum(folder: Path, pattern: str) -> str:

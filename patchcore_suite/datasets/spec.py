@@ -8,6 +8,8 @@ from patchcore_core.common.errors import InputError
 # A layout is a module of this folder.
 LAYOUTS = tuple(sorted(path.stem for path in (Path(__file__).parent / "layouts").glob("[!_]*.py")))
 
+SYNTHETIC, DOWNLOAD = "synthetic", "download"  # sources that are no folders
+
 # The datasets of Roth et al. (2022), by the value of `paper`; `identity` tells whether images are theirs.
 PAPER_NAMES = {"mvtec-ad": "MVTec AD", "mtd": "MTD", "mstc": "mSTC"}
 
@@ -48,12 +50,17 @@ class DatasetSpec:
         """For each attribute, whether its value fits and what would."""
         names = self.categories
         return {
-            "source": (isinstance(self.source, str) and self.source, "'synthetic', 'download', or a folder's path"),
+            "source": (is_path(self.source), "'synthetic', 'download', or a folder's path"),
             "layout": (self.layout in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
             "categories": (names is None or are_names(names), "null for all, or a list of (quoted) names"),
             "paper": (self.paper in (None, *PAPER_NAMES), f"null, or one of {', '.join(PAPER_NAMES)}"),
             "seed": (is_whole(self.seed) and self.seed >= 0, "a whole number of 0 or more"),
         }
+
+
+def is_path(value: object) -> bool:
+    """Whether a value can be the path of a file or folder: a text, and none that no file has."""
+    return isinstance(value, str) and bool(value) and "\0" not in value
 
 
 def is_whole(value: object) -> bool:

@@ -95,7 +95,9 @@ def with_settings(values: Mapping[str, object], settings: Sequence[str]) -> dict
             place = place.get(parent) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict):
             raise InputError(f"--set {setting} cannot be used", remedy="write KEY.KEY=VALUE, with keys that are there")
-        place[key] = read_value(text, f"--set {setting}")
+        value = read_value(text, f"--set {setting}")
+        plain = isinstance(value, str) and text[0] not in "'\"|>"
+        place[key] = text if plain else value  # of a path, YAML would leave out what follows " #"
     return changed
 
 

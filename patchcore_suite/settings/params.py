@@ -1,5 +1,6 @@
 """`params.yaml`: read once, checked as a whole, turned into typed values."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.spec import DOWNLOAD, SYNTHETIC
 from patchcore_suite.settings.dataset_params import DATASET_KEYS, MAIN_STUDY, DatasetParams, read_dataset
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.problems import Problems
@@ -110,6 +112,7 @@ def read_params(document: Document, root: Path) -> Params:
         execution=problems.built(Execution, execution, ("execution",)),
     )
     for name in params.datasets:
+        _check_source(name, params, problems)
         _check_configs(name, params, problems)
     problems.raise_any()  # what could not be read is None until here
     return params
@@ -122,6 +125,24 @@ def find_params() -> Path:
         if (folder / PARAMS_FILE).is_file():
             return folder / PARAMS_FILE
     raise InputError(f"there is no {PARAMS_FILE} in {here} or above it", remedy="run from the project's folder")
+
+
+def _check_source(dataset: str, params: Params, problems: Problems) -> None:
+    """Refuse sources that DVC, which watches the folder, takes for something else than the suite does."""
+    spec = params.datasets[dataset].spec
+    if spec is None or spec.source in (SYNTHETIC, DOWNLOAD):
+        return
+    path, source = ("datasets", str(dataset), "source"), spec.source
+    home, folder = (Path(os.path.realpath(params.path(given))) for given in (f"data/{dataset}", source))
+    if source.startswith("~"):
+        problems.add_value(path, source, f"must be written in full: {os.path.expanduser(source)}")
+    elif "://" in source:
+        problems.add_value(path, source, "must be the path of a folder, not an address: fetch the images first")
+    elif source != source.strip():
+        problems.add_value(path, source, "begins or ends with a space: take it away, or rename the folder")
+    elif folder in (home, *home.parents):
+        written = f"holds data/{dataset}, into which the suite writes: move the images to a folder of their own"
+        problems.add_value(path, source, written)
 
 
 def _check_configs(dataset: str, params: Params, problems: Problems) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import spec as specs
 from patchcore_suite.datasets.layout import Layout
-from patchcore_suite.datasets.listing import Scan
+from patchcore_suite.datasets.listing import Scan, unusable
 from patchcore_suite.datasets.spec import DatasetSpec
 
 LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in specs.LAYOUTS}
@@ -38,7 +38,9 @@ def recognise(root: Path) -> str:
     if not root.is_dir():
         raise InputError(
             f"the dataset folder {root} does not exist",
-            remedy="correct the path, or set the source to 'synthetic'; data/README.md says where each dataset is had",
+            remedy=f"write {Path(root).expanduser()}, the path in full"
+            if str(root).startswith("~")
+            else "correct the path, or set the source to 'synthetic'; data/README.md says where each dataset is had",
         )
     for name, layout in LAYOUTS.items():
         if layout.categories(root):
@@ -68,4 +70,4 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
     records, problems = LAYOUTS[spec.layout].scan(root, chosen, spec)
     trained = {record.category for record in records if record.split == "train"}
     untrained = [f"category without training images: {category}" for category in chosen if category not in trained]
-    return Scan(records, untrained + problems)
+    return Scan(records, [*untrained, *unusable(root), *problems])

@@ -68,6 +68,12 @@ def run_grid(project, *arguments):
         run_main(grid, *arguments)
 
 
+def test_a_path_is_taken_as_it_was_typed():
+    for path in ("/data/it's mine", "/data/my parts #1", "C:/x"):
+        assert with_settings(BASE, [f"datasets.mtd.source={path}"])["datasets"]["mtd"]["source"] == path
+    assert with_settings(BASE, ["datasets.mtd.source='quoted'"])["datasets"]["mtd"]["source"] == "quoted"
+
+
 def test_mappings_are_merged_and_lists_replaced():
     merged = merge({"a": {"x": 1, "y": [1, 2]}, "b": 1}, {"a": {"y": [3]}, "b": {"c": None}})
     assert merged == {"a": {"x": 1, "y": [3]}, "b": {"c": None}}
