@@ -22,23 +22,37 @@ from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, open_stack, read_fra
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Tags of TIFF: bits a sample, what the lowest value is, and whether channels lie apart.
+BITS, PHOTOMETRIC, PLANES = 258, 262, 284
+WHITE_IS_ZERO = 0
+DEEP = "deep"  # whether a file is of 16 bits, in the `info` of a decoded image: Pillow keeps them of grey ones only
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def read_image(record: Record) -> Image.Image:
-    """Read an image or a frame as RGB: upright, without alpha, of 16 bits the upper 8.
+    """Read an image or a frame as RGB: upright, without alpha, of more than 8 bits the upper 8.
 
     Raises:
         InputError: the file is missing, damaged, or of a kind whose full range is not known.
     """
     if record.image.suffix.lower() in VIDEO_SUFFIXES:
         return Image.fromarray(read_frame(record.image, record.frame))
-    image = _decode(record.image)
+    return as_rgb(decode(record.image), record)
+
+
+def as_rgb(image: Image.Image, record: Record) -> Image.Image:
+    """A record's image that is decoded already, as `read_image` gives it.
+
+    Raises:
+        InputError: it is of a kind whose full range is not known.
+    """
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        upper = np.asarray(image) >> (record.bits - 8)
+        return Image.fromarray(upper.clip(max=255).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise InputError(
-            f"unsuitable image: {record.image}: 32 bits a pixel, of unknown range",
+            f"unsuitable image: {record.image}: 32 bits a pixel or signed, of unknown range",
             remedy="save it with 8 or 16 bits",
         )
     if "transparency" in image.info:
@@ -87,7 +101,12 @@ def mask_values(record: Record) -> np.ndarray:
         raise InputError(f"no mask: {record.name}", remedy="add its mask, or do without pixel metrics")
     if record.mask.suffix.lower() == ".npy":
         return np.asarray(open_stack(record.mask, ndim=3)[record.frame])
-    image = _decode(record.mask)
+    image = decode(record.mask)
+    if _has_alpha(image):
+        raise InputError(
+            f"unsuitable mask: {record.mask}: transparent in part, so that the defect may lie in colours or in alpha",
+            remedy="save it in grey, without an alpha channel",
+        )
     if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
         image = image.convert("RGB")
     values = np.asarray(image)
@@ -185,11 +204,17 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path) -> Image.Image:
-    """Open and decode an image file, and turn it upright."""
+def decode(path: Path) -> Image.Image:
+    """Open and decode an image file: upright, and of 16 bits with black at 0.
+
+    Raises:
+        InputError: it is missing or damaged, holds several images, or is of a kind that is known to be misread.
+    """
     try:
         with Image.open(path) as image:
-            planar = image.format == "TIFF" and image.tag_v2.get(284) == 2 and 16 in image.tag_v2.get(258, ())
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
+            tags = dict(image.tag_v2) if image.format == "TIFF" else {}
+            deep = any(";16" in str(tile.args) for tile in image.tile)
             image.load()
             upright = ImageOps.exif_transpose(image)
     except FileNotFoundError:
@@ -198,9 +223,38 @@ def _decode(path: Path) -> Image.Image:
         raise InputError(f"unreadable image: {path}: not an image, or damaged", remedy="replace the file") from None
     except Exception as error:  # what a decoder raises on a damaged file is not defined
         raise InputError(f"unreadable image: {path}: {error}", remedy="replace the file") from None
-    if planar:  # Pillow gets these wrong without an error
+    if frames > 1:
+        raise InputError(f"unsuitable image: {path}: {frames} images in one file", remedy="save each as a file")
+    found = _as_it_looks(upright, image.format, tags, path)
+    found.info[DEEP] = deep
+    return found
+
+
+def _as_it_looks(image: Image.Image, kind: str | None, tags: dict[int, object], path: Path) -> Image.Image:
+    """What Pillow decodes otherwise than it looks, put right; TIFF's tags tell.
+
+    Raises:
+        InputError: 16 bits in planes, of which Pillow makes something else without an error.
+    """
+    bits = tags.get(BITS, ())
+    if tags.get(PLANES) == 2 and 16 in bits:
         raise InputError(f"unsuitable image: {path}: 16 bits in planes", remedy="save its channels interleaved")
-    return upright
+    if kind == "PPM" and image.mode == "I":  # brought to 16 bits, whatever its largest value is
+        return Image.fromarray(np.asarray(image).astype(np.uint16))
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if bits and bits[0] < 16:
+            values = (values.astype(np.uint32) * 65535 // (2 ** bits[0] - 1)).astype(np.uint16)
+        return Image.fromarray(65535 - values if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else values)
+    return image
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    """Whether anything of an image is transparent."""
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    bands = image.getbands()
+    return bands[-1] in ("A", "a") and image.getchannel(len(bands) - 1).getextrema()[0] < 255
 
 
 def _fit(image: Image.Image, preprocessing: Preprocessing, interpolation: str) -> Image.Image:

@@ -1,7 +1,10 @@
 """Looking at every image and mask of a dataset, to find all that is wrong before anything is computed."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -13,25 +16,46 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.identity import check_identity
-from patchcore_suite.datasets.images import foreground, map_ahead, mask_values, read_image
+from patchcore_suite.datasets.images import DEEP, as_rgb, decode, foreground, map_ahead, mask_values, read_image
 from patchcore_suite.datasets.layouts import LAYOUTS, scan
+from patchcore_suite.datasets.leftovers import remarks as remarks_on
+from patchcore_suite.datasets.leftovers import unused_files
 from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Entry, Record
 from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.datasets.videos import VIDEO_SUFFIXES
 
 THREADS = 4
 
 
+DEPTHS = (10, 12, 14)  # bits that cameras fill of 16
+MOST_DEFECTIVE = 0.5  # of an image, from which its mask is remarked on
+LEAST_KEPT = 0.5  # of an image, below which its crop is remarked on
+
+
 class Finding(NamedTuple):
-    """What was found of one record: an entry or a problem, and what is worth a remark."""
+    """What was found of one record.
+
+    Attributes:
+        entry, problem: one of them is None.
+        remarks: what is worth one.
+        highest: the largest value of an image of 16 bits.
+        coloured: whether it is a colour image of 16 bits.
+    """
 
     entry: Entry | None
     problem: str | None
     remarks: tuple[str, ...]
+    highest: int | None = None
+    coloured: bool = False
 
 
-def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
+def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: Preprocessing | None = None) -> Manifest:
     """Decode every image and mask of the folder `root`, and describe what is there.
+
+    Args:
+        preprocessing: how the images will be brought to size, for a remark where this keeps little of them.
 
     Raises:
         InputError: anything is wrong with the files or with their numbers, or they are not the dataset of the paper
@@ -40,15 +64,22 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
     records, problems = scan(root, spec)
     findings = inspect(records, f"{name}: check")
     problems += shortages(records) + [finding.problem for finding in findings if finding.problem]
+    problems += shallow_colours(findings)
     if problems:
         raise InputError(
             f"the dataset {name} in {root} cannot be used as it is",
             offenders=sorted(problems),
             remedy="repair, add or remove these; data/README.md describes the layouts",
         )
-    entries = defaultdict(list)
-    for finding in findings:
-        entries[finding.entry.record.category].append(finding.entry)
+    unused = unused_files(root, spec, records)
+    said = [*warnings(findings, root), *crop_warnings(findings, preprocessing), *remarks_on(unused)]
+    bits, entries = depths(findings), defaultdict(list)
+    for category, depth in bits.items():
+        said.append(f"{category}: of the 16 bits of an image {depth} are filled, and it is read as one of {depth} bits")
+    for entry in (finding.entry for finding in findings):
+        category = entry.record.category
+        record = replace(entry.record, bits=bits.get(category, entry.record.bits))
+        entries[category].append(replace(entry, record=record))
     manifest = Manifest(
         name=name,
         layout=spec.layout,
@@ -56,8 +87,9 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec) -> Manifest:
         source=spec.source if spec.source in ("synthetic", "download") else "folder",
         root=root,
         division=LAYOUTS[spec.layout].division(spec),
-        warnings=tuple(warnings(findings, root)),
+        warnings=tuple(said),
         entries={category: tuple(group) for category, group in entries.items()},
+        unused=unused,
     )
     check_identity(manifest)
     return manifest
@@ -107,7 +139,7 @@ def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
         if entry.record.split == "train":
             training[entry.record.category].append(entry.image_sha256)
     concerned = defaultdict(list)
-    for entry, _, remarks in findings:
+    for entry, _, remarks, *_ in findings:
         record = entry.record
         for remark in remarks:
             concerned[record.category, remark].append(record)
@@ -126,22 +158,77 @@ def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
     ]
 
 
+def depths(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many bits are filled in the images of 16 bits of each category that leaves the upper ones empty."""
+    highest: dict[str, int] = {}
+    for finding in findings:
+        if finding.highest is not None:
+            category = finding.entry.record.category
+            highest[category] = max(finding.highest, highest.get(category, 0))
+    filled = {category: next((bits for bits in DEPTHS if value < 2**bits), None) for category, value in highest.items()}
+    return {category: bits for category, bits in filled.items() if bits}
+
+
+def shallow_colours(findings: Sequence[Finding]) -> list[str]:
+    """Say of which categories the colour images would be read as nearly black: Pillow leaves the upper 8 bits of 16."""
+    filled = depths(findings)
+    coloured = {finding.entry.record.category for finding in findings if finding.entry and finding.coloured}
+    return [
+        f"{category}: colour images of 16 bits of which {filled[category]} are filled: stretch them to 16, or save 8"
+        for category in sorted(coloured & set(filled))
+    ]
+
+
+def crop_warnings(findings: Sequence[Finding], preprocessing: Preprocessing | None) -> list[str]:
+    """Say of which categories a crop at the centre keeps little: the one that is set, or any square one."""
+    kept: dict[str, list[float]] = defaultdict(list)
+    for entry in (finding.entry for finding in findings):
+        kept[entry.record.category].append(_kept(entry.size, preprocessing))
+    how = "a square crop keeps"
+    if preprocessing:
+        how = f"resize={preprocessing.resize} and crop={preprocessing.crop} keep"
+    return [
+        f"{category}: {how} as little as {min(shares):.0%} of an image, and no defect outside is found: "
+        f"{sum(share < LEAST_KEPT for share in shares)} (a resize of [height, width] without a crop keeps all)"
+        for category, shares in sorted(kept.items())
+        if min(shares) < LEAST_KEPT
+    ]
+
+
+def _kept(size: tuple[int, int], preprocessing: Preprocessing | None) -> float:
+    """The share of an image of (height, width) `size` that is kept; of no crop all, though it be refused later."""
+    if preprocessing is None:
+        return min(size) / max(size)
+    with suppress(InputError):
+        return math.prod(preprocessing.size(size)) / math.prod(replace(preprocessing, crop=None).size(size))
+    return 1.0
+
+
 def _inspect(record: Record, sha256: Callable[[Path], str]) -> Finding:
     try:
-        image = read_image(record)
+        decoded = read_image(record) if record.image.suffix.lower() in VIDEO_SUFFIXES else decode(record.image)
+        image = as_rgb(decoded, record)
         size = (image.height, image.width)
         remarks = _mask_remarks(record, size) if record.mask else ()
     except InputError as error:
         return Finding(None, error.problem, ())
-    return Finding(Entry(record, size, sha256(record.image), record.mask and sha256(record.mask)), None, remarks)
+    entry = Entry(record, size, sha256(record.image), record.mask and sha256(record.mask))
+    values = np.asarray(decoded)
+    if decoded.mode.startswith("I;16"):
+        return Finding(entry, None, remarks, int(values.max()))
+    if decoded.info.get(DEEP) and decoded.mode == "RGB":  # of its values the upper 8 bits are left
+        return Finding(entry, None, remarks, int(values.max()) * 256 + 255, coloured=True)
+    return Finding(entry, None, remarks)
 
 
 def _mask_remarks(record: Record, size: tuple[int, int]) -> tuple[str, ...]:
     values = mask_values(record)
     if values.shape != size:
         raise InputError(f"mask of another size than its image: {record.mask}: {values.shape}, not {size}")
-    defective = foreground(values).any()
+    shown = foreground(values)
+    defective = shown.any()
     remarks = {
+        "masks that mark more than half of their image (are they inverted?)": shown.mean() > MOST_DEFECTIVE,
         "anomalous images with an empty mask": record.label and not defective,
         "nominal images whose mask shows a defect (ignored)": defective and not record.label,
         "masks that are not binary (data/README.md says what counts as defect)": not np.isin(

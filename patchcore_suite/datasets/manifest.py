@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json, write_json
 from patchcore_suite.datasets.records import Entry, Record
 
-SCHEMA = 2  # 2: `paper`
+SCHEMA = 3  # 2: `paper`; 3: `unused`, `bits`
+FULL = 16  # bits
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Manifest:
         division: how images were divided into train and test, and which ones were taken.
         warnings: what is worth knowing, one sentence each.
         entries: every image of each category, in order.
+        unused: why a file of `root` is not used, by its path there.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Manifest:
     division: dict[str, object]
     warnings: tuple[str, ...]
     entries: dict[str, tuple[Entry, ...]]
+    unused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
@@ -63,7 +67,7 @@ class Manifest:
         for entry in self._entries(category):
             record = entry.record
             row = [record.split, record.label, record.defect, record.frame, entry.image_sha256, entry.mask_sha256]
-            rows.append(row)
+            rows.append(row if record.bits == FULL else [*row, record.bits])
         return sha256_json(rows)
 
     def check_unchanged(self, category: str) -> None:
@@ -100,6 +104,7 @@ class Manifest:
             "root": self.root.as_posix(),
             "division": self.division,
             "warnings": list(self.warnings),
+            "unused": dict(self.unused),
             "image_sizes": {"distinct": len(sizes), "smallest": by_area[0], "largest": by_area[-1]},
             "categories": {
                 category: {
@@ -140,6 +145,7 @@ class Manifest:
             root=root,
             division=value["division"],
             warnings=tuple(value["warnings"]),
+            unused=value["unused"],
             entries={
                 category: tuple(_from_json(root, category, item) for item in described["records"])
                 for category, described in value["categories"].items()
@@ -164,7 +170,7 @@ class Manifest:
             "mask": record.mask and record.mask.relative_to(self.root).as_posix(),
             "mask_sha256": entry.mask_sha256,
             "frame": record.frame,
-        }
+        } | ({} if record.bits == FULL else {"bits": record.bits})
 
 
 def _from_json(root: Path, category: str, item: dict[str, object]) -> Entry:
@@ -176,5 +182,6 @@ def _from_json(root: Path, category: str, item: dict[str, object]) -> Entry:
         defect=item["defect"],
         mask=item["mask"] and root / item["mask"],
         frame=item["frame"],
+        bits=item.get("bits", FULL),
     )
     return Entry(record, tuple(item["size"]), item["image_sha256"], item["mask_sha256"])

@@ -18,6 +18,7 @@ class Record:
         defect: the defect's name; "good" for a nominal image.
         mask: the ground truth, None where there is none (a nominal image needs none).
         frame: index of the frame in a video, and in a mask stack (n, h, w) stored as .npy.
+        bits: how many the camera fills of the 16 of a file, if it is of 16 bits.
     """
 
     image: Path
@@ -27,6 +28,7 @@ class Record:
     defect: str
     mask: Path | None = None
     frame: int | None = None
+    bits: int = 16
 
     @property
     def name(self) -> str:

@@ -87,7 +87,7 @@ def _manifest(dataset: ProjectDataset, checked: Checked, *, known: bool) -> Mani
             if spec.source == "synthetic":
                 root = Path(folder)
                 synthetic.generate(spec.layout, root, seed=spec.seed)
-            manifest = build_manifest(dataset.name, root, spec)
+            manifest = build_manifest(dataset.name, root, spec, preprocessing=dataset.preprocessing())
         kind = "SYNTHETIC images, to be drawn" if spec.source == "synthetic" else f"images in {root}, not prepared yet"
         checked.images = kind
         return manifest

@@ -15,15 +15,21 @@ from patchcore_suite.datasets.download import download, is_original
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.listing import content_checksum
 from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.settings.project import load_project
 
 
-def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
+def prepare(
+    name: str, spec: DatasetSpec, data_dir: str | Path, *, preprocessing: Preprocessing | None = None
+) -> Manifest:
     """Get a dataset ready, check all of it, and write `data_dir`/`name`/manifest.json.
 
     A folder is used where it is; what was drawn or downloaded before, and is still whole, is used again.
+
+    Args:
+        preprocessing: how its images will be brought to size, for a remark where this keeps little of them.
 
     Raises:
         InputError: the dataset cannot be had or used; a manifest from before stays as it was.
@@ -40,7 +46,7 @@ def prepare(name: str, spec: DatasetSpec, data_dir: str | Path) -> Manifest:
                     download(spec.layout, folder)
         case _:
             root = Path(spec.source)
-    manifest = build_manifest(name, root, spec)
+    manifest = build_manifest(name, root, spec, preprocessing=preprocessing)
     manifest.write(home / "manifest.json")
     print(summary(manifest))
     return manifest
@@ -98,7 +104,8 @@ def main() -> None:
     name = parser.parse_args().dataset
     project = load_project()
     with chdir(project.root):  # paths in params.yaml, and in the manifest, are relative to the project
-        prepare(name, project.dataset(name).spec, "data")
+        dataset = project.dataset(name)
+        prepare(name, dataset.spec, "data", preprocessing=dataset.preprocessing())
 
 
 if __name__ == "__main__":

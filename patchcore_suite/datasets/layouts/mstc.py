@@ -5,11 +5,11 @@ training/videos/SS_CCC.avi   testing/frames/SS_CCCC/NNN.jpg   testing/test_{fram
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.layout import Layout
-from patchcore_suite.datasets.listing import Scan, files, folders
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.datasets.spec import DatasetSpec, is_whole
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, frame_count, open_stack
@@ -68,6 +68,17 @@ def scan(root: Path, chosen: Collection[str], spec: Spec) -> Scan:
     return Scan(records, problems)
 
 
+def unused(inside: PurePosixPath, spec: Spec) -> str:
+    """Why a file belongs to no record, by where it lies; frame labels are read with the frames."""
+    if inside.match("testing/test_frame_mask/*.npy"):
+        return ""
+    if inside.match("testing/frames/*/*"):
+        return f"a frame that is not taken (every={spec.every}), or of a scene that is not chosen"
+    if inside.match("training/videos/*") or inside.match("testing/test_pixel_mask/*"):
+        return "of a scene that is not chosen, or has no test clips"
+    return "not where the layout has videos, frames and masks"
+
+
 def _scene(path: Path) -> str:
     return path.name.split("_", 1)[0]
 
@@ -77,6 +88,8 @@ LAYOUT = Layout(
     holds="training/ and testing/",
     categories=categories,
     scan=scan,
+    reads=(*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, ".npy"),
+    unused=unused,
     spec=Spec,
     division=lambda spec: {"every": spec.every},
     homepage="https://svip-lab.github.io/dataset/campus_dataset.html",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -62,6 +62,12 @@ def scan(root: Path, chosen: Collection[str], spec: Spec) -> Scan:
     return Scan(records, problems)
 
 
+def unused(inside: PurePosixPath, spec: Spec) -> str:
+    """Why a file belongs to no record, by where it lies."""
+    in_place = len(inside.parts) == 3 and inside.parts[0].startswith("MT_") and inside.parts[1] == "Imgs"
+    return "neither JPEG, as images are, nor PNG, as masks are" if in_place else "not in a folder MT_DEFECT/Imgs"
+
+
 def _training(names: list[str], spec: Spec) -> set[str]:
     if spec.train_list:
         return read_train_list(spec.train_list)
@@ -82,7 +88,7 @@ def read_train_list(path: str | Path) -> set[str]:
         InputError: the file cannot be read, or is empty.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the training list {path}: {error}", remedy="correct train_list") from None
     names = {line.strip().replace("\\", "/").rsplit("/", 1)[-1] for line in lines if line.strip()}
@@ -103,6 +109,7 @@ LAYOUT = Layout(
     holds="MT_Free/ and MT_DEFECT/",
     categories=categories,
     scan=scan,
+    unused=unused,
     spec=Spec,
     division=division,
     homepage="https://github.com/abin24/Magnetic-tile-defect-datasets.",  # the full stop belongs to the name

@@ -2,16 +2,22 @@
 
     CATEGORY/train/good/*   CATEGORY/test/{good,DEFECT}/*   CATEGORY/ground_truth/DEFECT/STEM_mask.*
 
-Masks are optional, and a defect has all of its masks or none.
+Masks are optional, and a defect has all of its masks or none. A folder that would pass for something else than it is,
+such as test/Good for a defect or masks/ for nothing, is a problem.
 """
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 from patchcore_suite.datasets.layout import Layout
-from patchcore_suite.datasets.listing import Scan, files, folders, match_masks
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders, match_masks, visible, walk
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.datasets.spec import DatasetSpec
+
+TRUTH = "ground_truth"
+SPLITS = ("train", "test", TRUTH)
+# What others call the folder of masks, in small letters and without - and _.
+TRUTH_ELSEWHERE = ("groundtruth", "gt", "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation")
 
 
 def categories(root: Path) -> list[str]:
@@ -26,7 +32,8 @@ def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
         if category not in chosen:
             continue
         records += [Record(image, category, "train", 0, NOMINAL) for image in files(folder / "train" / NOMINAL)]
-        truth = folder / "ground_truth"
+        truth = folder / TRUTH
+        problems += _misplaced(folder)
         for defect in sorted({child.name for child in folders(folder / "test") + folders(truth)}):
             images = files(folder / "test" / defect)
             masks, unmatched = match_masks(images, files(truth / defect))
@@ -34,6 +41,58 @@ def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
             records += [Record(image, category, "test", label, defect, masks.get(image)) for image in images]
             problems += unmatched
     return Scan(records, problems)
+
+
+def unused(inside: PurePosixPath, spec: DatasetSpec) -> str:
+    """Why a file belongs to no record, by where it lies."""
+    parts = inside.parts if inside.parts[0] in SPLITS else inside.parts[1:]
+    if not parts or parts[0] not in SPLITS:
+        return "in none of a category's folders train, test and ground_truth"
+    if parts[:2] == ("train", NOMINAL) or parts[0] != "train":
+        return "in a folder within a folder of images" if len(parts) > 3 else "not in a folder of its kind of images"
+    return "in train, but not in train/good"
+
+
+def _misplaced(category: Path) -> Iterator[str]:
+    """What would be taken for something else than it is, or would be lost."""
+    truth, tested = category / TRUTH, folders(category / "test")
+    for split in SPLITS:
+        for child in folders(category / split):
+            if child.name != NOMINAL and child.name.strip().casefold() == NOMINAL:
+                yield f"not the folder of nominal images, which is called {NOMINAL}: {child}"
+    defects = {child.name for child in tested} - {NOMINAL}
+    for child in folders(category):
+        name = child.name.casefold().replace("_", "").replace("-", "").replace(" ", "")
+        like = name in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
+        if child.name not in SPLITS and like and _has_images(child):
+            yield f"masks lie in {TRUTH}/DEFECT, not in {child}"
+    for mask in files(truth):
+        yield f"mask in no folder of a defect: {mask}"
+    for defect in folders(truth):
+        if nested := [child for child in folders(defect) if _has_images(child)]:
+            yield f"several masks an image (join them into one, STEM_mask.png): {len(nested)}, such as {nested[0]}"
+    for defect in tested:
+        yield from _masks_in_disguise(defect, truth / defect.name)
+
+
+def _masks_in_disguise(tested: Path, truth: Path) -> Iterator[str]:
+    """Masks of a kind that is not read, and masks that lie among the images, where these have no others."""
+    images = files(tested)
+    stems = {image.stem for image in images}
+    for path in visible(truth):
+        other = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
+        if other and path.stem.removesuffix("_mask") in stems:
+            yield f"mask of a kind that is not read: {path}"
+    if not files(truth):
+        yield from (
+            f"mask among images: {image}"
+            for image in images
+            if image.stem.endswith("_mask") and image.stem.removesuffix("_mask") in stems
+        )
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in walk(folder))
 
 
 def _category_folders(root: Path) -> dict[str, Path]:
@@ -51,5 +110,6 @@ LAYOUT = Layout(
     holds="its 15 categories",
     categories=categories,
     scan=scan,
+    unused=unused,
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
 )

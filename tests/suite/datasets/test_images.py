@@ -1,3 +1,4 @@
+import struct
 import warnings
 from operator import length_hint
 
@@ -13,8 +14,11 @@ from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import load
 from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask
+from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
+from patchcore_suite.datasets.spec import DatasetSpec
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 GREY = COLOURS[..., 0]
@@ -326,3 +330,85 @@ def test_batches_show_progress_when_described(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     list(Batches(training, Preprocessing(16), 2, description="part: read"))
     assert "part: read: 100%" in capsys.readouterr().err
+
+
+# What decoders leave as it is stored
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_zero_may_be_white(tmp_path, bits):
+    stored = np.full(SIZE, 3 << (bits - 2), np.uint8 if bits == 8 else np.uint16)
+    tifffile.imwrite(tmp_path / "i.tif", stored, photometric="miniswhite")
+    assert set(read(tmp_path / "i.tif").flat) == {63}
+
+
+def test_twelve_bits_of_a_tiff_are_read_as_such(tmp_path):
+    pixels = bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
+    entries = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 3)]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    head = b"II*\0" + struct.pack("<I", 12) + pixels + b"\0"
+    (tmp_path / "i.tif").write_bytes(head + struct.pack("<H", len(entries)) + table + bytes(4))
+    assert read(tmp_path / "i.tif")[0, :, 0].tolist() == [255, 128]
+
+
+def test_sixteen_bits_of_a_portable_graymap_keep_their_range(tmp_path):
+    (tmp_path / "i.pgm").write_bytes(b"P5 2 1 4095\n" + np.array([4095, 2048], ">u2").tobytes())
+    assert read(tmp_path / "i.pgm")[0, :, 0].tolist() == [255, 128]
+
+
+def test_several_images_in_a_file_are_refused(tmp_path):
+    pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    for name in ("i.tif", "i.gif", "i.webp", "i.png"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        with pytest.raises(InputError, match="2 images in one file"):
+            read(tmp_path / name)
+
+
+def test_a_mask_in_the_alpha_channel_is_refused(tmp_path):
+    image = save_image(tmp_path / "i.png")
+    white, alpha = np.full(SIZE, 255, np.uint8), np.zeros(SIZE, np.uint8)
+    alpha[:4, :4] = 255
+    for name, planes in (("rgba", [white, white, white, alpha]), ("la", [white, alpha])):
+        mask = tmp_path / f"{name}.png"
+        Image.fromarray(np.dstack(planes)).save(mask)
+        with pytest.raises(InputError, match=r"unsuitable mask: .*transparent in part"):
+            read_mask(record_of(image, mask, label=1))
+    opaque = tmp_path / "opaque.png"
+    Image.fromarray(np.dstack([alpha, alpha, alpha, white])).save(opaque)
+    assert read_mask(record_of(image, opaque, label=1)).sum() == 16
+
+
+# Cameras that fill less than 16 bits
+
+
+def camera(root, values):
+    """A category whose images hold these values, of 16 bits each."""
+    mvtec_folder(root)
+    for path in root.glob("part/t*/*/*.png"):
+        cv2.imwrite(str(path), values)
+    return build_manifest("toy", root, DatasetSpec(source=str(root), layout="mvtec"))
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_what_a_camera_fills_is_read_as_the_whole(tmp_path, bits):
+    values = np.linspace(0, 2**bits - 1, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
+    manifest = camera(tmp_path / "images", values)
+    assert manifest.warnings[-1] == (
+        f"part: of the 16 bits of an image {bits} are filled, and it is read as one of {bits} bits"
+    )
+    manifest.write(tmp_path / "manifest.json")
+    record = Manifest.read(tmp_path / "manifest.json").records("part", "test")[0]
+    assert np.array_equal(np.asarray(read_image(record))[..., 0], values >> (bits - 8))
+    assert record.bits == bits
+
+
+def test_sixteen_bits_that_are_filled_are_read_as_before(tmp_path):
+    values = np.linspace(0, 2**16 - 1, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
+    manifest = camera(tmp_path, values)
+    assert {record.bits for record in manifest.records("part")} == {16}
+    assert not any("bits" in line for line in manifest.warnings)
+
+
+def test_colours_of_which_too_little_would_be_left_are_refused(tmp_path):
+    with pytest.raises(InputError, match="part: colour images of 16 bits of which 12 are filled"):
+        camera(tmp_path, np.dstack([COLOURS[..., i].astype(np.uint16) << 4 for i in range(3)]))

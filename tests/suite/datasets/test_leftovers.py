@@ -1,0 +1,164 @@
+"""Nothing in a folder is lost without a word, and nothing passes for something else than it is."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image, save_mask
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets import load
+from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.layouts import spec_type
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.preprocessing import Preprocessing
+
+
+def build(root, layout="mvtec", *, preprocessing=None, **options):
+    spec = spec_type(layout)(source=str(root), layout=layout, **options)
+    return build_manifest("toy", root, spec, preprocessing=preprocessing)
+
+
+def refusal(root):
+    with pytest.raises(InputError) as caught:
+        build(root)
+    return str(caught.value)
+
+
+def test_every_file_is_used_or_listed_with_the_reason(tmp_path):
+    root = mvtec_folder(mvtec_folder(tmp_path), "left")
+    for path in ("part/train/good/sub/1.png", "part/train/bad/1.png", "part/test/1.png", "part/validation/good/1.png"):
+        save_image(root / path)
+    for path in ("license.txt", "part/train/good/photo.heic", "part/train/good/._1.png", ".git/objects/1", "stray.png"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"0")
+    os.mkfifo(root / "pipe")
+    manifest = build(root, categories=["part"])
+    assert manifest.unused == {
+        ".git": "hidden",
+        **{str(path.relative_to(root)): "of a category that is not chosen" for path in root.glob("left/*/*/*")},
+        "license.txt": "no image of a kind that is read",
+        "part/test/1.png": "not in a folder of its kind of images",
+        "part/train/bad/1.png": "in train, but not in train/good",
+        "part/train/good/._1.png": "hidden",
+        "part/train/good/photo.heic": "no image of a kind that is read",
+        "part/train/good/sub/1.png": "in a folder within a folder of images",
+        "part/validation/good/1.png": "in none of a category's folders train, test and ground_truth",
+        "pipe": "neither a file nor a folder",
+        "stray.png": "in none of a category's folders train, test and ground_truth",
+    }
+    assert "not used: no image of a kind that is read: 2, for example license.txt" in manifest.warnings
+    records = manifest.records("part")
+    used = {path for record in records for path in (record.image, record.mask) if path}
+    found = {path for path in root.rglob("*") if not path.is_dir() and ".git" not in path.parts}
+    assert {str(path.relative_to(root)) for path in found - used} == set(manifest.unused) - {".git"}
+    manifest.write(tmp_path / "manifest.json")
+    assert Manifest.read(tmp_path / "manifest.json") == manifest
+
+
+def test_files_of_the_other_layouts_are_accounted_for(tmp_path):
+    tiles = mtd_folder(tmp_path / "mtd")
+    save_image(tiles / "MT_Free/Imgs/1.bmp")
+    save_image(tiles / "others/1.jpg")
+    assert build(tiles, "mtd").unused == {
+        "MT_Free/Imgs/1.bmp": "neither JPEG, as images are, nor PNG, as masks are",
+        "others/1.jpg": "not in a folder MT_DEFECT/Imgs",
+    }
+    campus = mstc_folder(tmp_path / "mstc", frames=6)
+    shutil.copy(campus / "training/videos/01_001.avi", campus / "training/videos/13_001.avi")
+    unused = build(campus, "mstc").unused
+    taken = "a frame that is not taken (every=5), or of a scene that is not chosen"
+    assert unused == {
+        **{f"testing/frames/01_0001/00{frame}.jpg": taken for frame in (1, 2, 3, 4)},
+        "training/videos/13_001.avi": "of a scene that is not chosen, or has no test clips",
+    }
+
+
+def test_images_of_every_ending_are_used(tmp_path):
+    root = mvtec_folder(tmp_path)
+    for suffix in IMAGE_SUFFIXES:
+        grey = Image.fromarray(np.full(SIZE, 7, np.uint8))
+        kind = {".jfif": "JPEG", ".jpe": "JPEG", ".pnm": "PPM"}.get(suffix)
+        (grey.convert("1") if suffix == ".pbm" else grey).save(root / f"part/train/good/a{suffix}", format=kind)
+    manifest = build(root)
+    assert manifest.counts("part")["train"]["good"] == 3 + len(IMAGE_SUFFIXES)
+    assert manifest.unused == {}
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_are_refused(tmp_path):
+    root = mvtec_folder(tmp_path / "root")
+    shutil.move(root / "part/train/good", tmp_path / "elsewhere")
+    (root / "part/train/good").symlink_to(tmp_path / "elsewhere")
+    (root / "part/round").symlink_to(root / "part")  # a folder that one is in already is not entered again
+    assert build(root).counts("part")["train"] == {"good": 3}
+    (tmp_path / "elsewhere/900.png").symlink_to("/not/mounted/1.png")
+    (root / "part/test/dent").symlink_to("/not/mounted")
+    assert refusal(root).count("link that leads nowhere") == 2
+    with pytest.raises(InputError, match=r"dent -> /not/mounted"):
+        load(root, "part")
+
+
+def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path):
+    root = mvtec_folder(tmp_path)
+    os.rename(root / "part/train/good/000.png", os.fsencode(root / "part/train/good") + b"/d\xe9faut.png")
+    assert r"name that is not UTF-8 (rename it): " in refusal(root)
+    assert r"d\xe9faut.png" in refusal(root)
+
+
+MASK = "part/ground_truth/scratch"
+MISLEADING = {
+    "another nominal folder": ("part/test/good", "part/test/Good", "not the folder of nominal images"),
+    "a space in a name": ("part/train/good", "part/train/good ", "not the folder of nominal images"),
+    "GroundTruth": ("part/ground_truth", "part/GroundTruth", "masks lie in ground_truth/DEFECT, not in"),
+    "ground-truth": ("part/ground_truth", "part/ground-truth", "masks lie in ground_truth/DEFECT, not in"),
+    "a name of their own": ("part/ground_truth", "part/wahrheit", "masks lie in ground_truth/DEFECT, not in"),
+    "another case of the defect": (MASK, "part/ground_truth/Scratch", "mask matches no image"),
+    "a folder an image": (f"{MASK}/000_mask.png", f"{MASK}/000/000.png", "several masks an image"),
+    "masks without a defect": (
+        f"{MASK}/000_mask.png",
+        "part/ground_truth/000_mask.png",
+        "mask in no folder of a defect",
+    ),
+    "several masks": ("part/test/good/000.png", f"{MASK}/000_mask_2.png", "mask matches no image"),
+    "another kind of file": (f"{MASK}/000_mask.png", f"{MASK}/000_mask.npy", "mask of a kind that is not read"),
+    "a mask of two images": ("part/test/good/000.png", "part/test/scratch/000.jpg", "mask matches several images"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), MISLEADING.values(), ids=MISLEADING)
+def test_what_would_pass_for_something_else_is_refused(tmp_path, old, new, said):
+    root = mvtec_folder(tmp_path)
+    (root / new).parent.mkdir(exist_ok=True)
+    (root / old).rename(root / new)
+    assert said in refusal(root)
+
+
+def test_masks_among_the_images_are_refused(tmp_path):
+    root = mvtec_folder(tmp_path)
+    shutil.rmtree(root / "part/ground_truth")
+    save_mask(root / "part/test/scratch/000_mask.png")
+    assert "mask among images" in refusal(root)
+
+
+def test_masks_of_most_of_the_image_are_remarked_on(tmp_path):
+    root = mvtec_folder(tmp_path)
+    values = np.full(SIZE, 255, np.uint8)
+    values[:4, :4] = 0
+    Image.fromarray(values).save(root / MASK / "000_mask.png")
+    remark = "part: masks that mark more than half of their image (are they inverted?): 1, for example"
+    assert [line for line in build(root).warnings if line.startswith(remark)]
+
+
+@pytest.mark.parametrize(("crop", "share"), [(None, None), (224, "10%"), ([256, 2048], None), ([256, 600], "29%")])
+def test_a_crop_that_keeps_little_is_remarked_on(tmp_path, crop, share):
+    root = mvtec_folder(tmp_path)
+    for path in root.glob("part/*/*/*"):
+        save_image(path, size=(60, 480)) if "ground_truth" not in path.parts else save_mask(path, size=(60, 480))
+    said = [line for line in build(root, preprocessing=Preprocessing(256, crop)).warnings if "crop" in line]
+    assert len(said) == (share is not None)
+    if share:  # 224 x 224 of 256 x 2048; 600 of 2048 columns
+        assert f"keep as little as {share} of an image" in said[0]
+    assert any("a square crop keeps as little as 12% of an image" in line for line in build(root).warnings)
