@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from patchcore_core.common.errors import exit_on_input_error
+from patchcore_suite.datasets.names import ALL, shown
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.needs import Checked
 from patchcore_suite.preflight.operations import Work
@@ -76,7 +77,7 @@ def _table(found: Checked, rates: Work) -> list[str]:
         patches = sorted({min(needs.patches), max(needs.patches)}) if needs.patches else []
         rows.append(
             (
-                needs.category,
+                shown(needs.category),
                 *(f"{number:,}" for number in (needs.train, needs.test, needs.todo, needs.done)),
                 "-".join(f"{count:,}" for count in patches) or "-",
                 f"{needs.bank[0]:,} x {needs.bank[1]:,}" if needs.bank[0] else "-",
@@ -90,7 +91,7 @@ def _table(found: Checked, rates: Work) -> list[str]:
         memory, maps = max(n.memory for n in found.needs), sum(n.maps for n in found.needs)
         time = sum(n.work.seconds(rates) for n in found.needs)
         sizes = (f"{gigabytes(memory)} GB", f"{gigabytes(maps)} GB", _duration(time))
-        rows.append(("all", *(f"{number:,}" for number in whole), "", "", *sizes))
+        rows.append((ALL, *(f"{number:,}" for number in whole), "", "", *sizes))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from patchcore_suite.datasets.names import shown
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.settings.project import Project, ProjectDataset
@@ -19,7 +20,7 @@ class VariantResults:
     anchor: str
     seeds: str  # "0, 1, 2"
     shots: str  # "all", "1, 5, all"
-    folders: Mapping[str, str]  # by category, relative to reports/
+    folders: Mapping[str, str]  # by category, as tables show it; relative to reports/
 
 
 class Links:
@@ -92,7 +93,7 @@ def _by_variant(index: ScoreIndex) -> Iterator[VariantResults]:
             anchor=f"raw-{index.dataset}-{variant}",
             seeds=", ".join(map(str, sorted({cell["seed"] for cell in cells}))),
             shots=", ".join([*map(str, shots), *whole]),
-            folders={cell["category"]: _folder(index.dataset, cell["file"]) for cell in cells},
+            folders={shown(cell["category"]): _folder(index.dataset, cell["file"]) for cell in cells},
         )
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_json, write_text
+from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.links import Links, describe_dataset
@@ -89,7 +90,7 @@ def write_plots(project: Project) -> None:
         for name, picture in section.pictures.items():
             if picture.chart:
                 found = points(section.tables[picture.chart.table], picture.chart)
-                write_text(project.plots / f"{name}.csv", found.to_csv(index=False, lineterminator="\n"))
+                write_text(project.plots / f"{name}.csv", csv_text(found))
 
 
 def _read_sections(project: Project) -> list[Section]:

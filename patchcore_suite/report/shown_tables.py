@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from patchcore_suite.datasets.names import MEAN
 from patchcore_suite.paper import verdicts
 from patchcore_suite.paper.conditions import SYNTHETIC
 from patchcore_suite.report.links import Links
@@ -15,7 +16,6 @@ from patchcore_suite.results.quantities import Interval, Quantity, Said
 from patchcore_suite.results.table import Table, column_kind
 
 NAMING = ("variant", "system")  # columns whose cells are names of variants
-SUMMARY = "mean"  # the last row of a table by category
 VERDICT_KINDS = {
     verdicts.REPRODUCED: "reproduced",
     verdicts.NEAR: "near",
@@ -70,7 +70,7 @@ class Shown:
         return [
             Row(
                 [self._cell(number, row, column) for column in columns],
-                summary=row.get("category") == SUMMARY,
+                summary=row.get("category") == MEAN,
             )
             for number, row in enumerate(rows)
         ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.names import MEAN, from_csv, shown
 from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING
 from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.summaries import count, percent
@@ -15,13 +16,16 @@ from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
 
 
-def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = "mean") -> dict[str, Interval]:
-    """The 95 % bootstrap interval of a metric by variant of the main study; of metrics that have none, nothing."""
+def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = MEAN) -> dict[str, Interval]:
+    """The 95 % bootstrap interval of a metric by variant of the main study; of metrics that have none, nothing.
+
+    Args:
+        category: as `names.shown`, or `names.MEAN` for the mean over all.
+    """
     path: Path = dataset.intervals
     if not path.is_file():
         raise InputError(f"there are no intervals {path}", remedy=f"run `dvc repro evaluate@{dataset.name}`")
-    empty = {"low": [""], "high": [""]}
-    rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values=empty)
+    rows = _read(path, "low", "high")
     chosen = rows[(rows["metric"] == metric) & (rows["category"] == category)]
     return {row.variant: Interval(row.low, row.high) for row in chosen.itertuples()}
 
@@ -46,12 +50,7 @@ def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.Data
             remedy=f"add it under datasets.{dataset.name}.studies; there are {', '.join(studies)}",
         )
     chosen = studies[study]
-    rows = pd.read_csv(
-        path,
-        dtype={"category": str, "variant": str, "shots": "Int64"},
-        keep_default_na=False,
-        na_values={"shots": [""], "value": [""]},
-    )
+    rows = _read(path, "shots", "value").astype({"shots": "Int64"})
     rows = rows[rows["category"].isin(chosen.chosen(rows["category"].unique()))]
     shots = rows["shots"].isin([count for count in chosen.shots if count is not None])
     if None in chosen.shots:
@@ -68,8 +67,7 @@ def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.Data
 
 def read_ceiling(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> float | None:
     """The mean of a pixel metric over categories that the blurred ground truth reaches; None without masks."""
-    path = dataset.metrics
-    rows = pd.read_csv(path, dtype={"category": str, "variant": str}, keep_default_na=False, na_values={"value": [""]})
+    rows = _read(dataset.metrics, "shots", "value")
     chosen = rows[(rows["variant"] == CEILING) & (rows["metric"] == metric) & rows["category"].isin(categories)]
     return None if len(chosen) < len(set(categories)) else float(chosen["value"].mean())
 
@@ -97,7 +95,8 @@ def by_category(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     chosen = rows[rows["metric"] == metric]
     cells = chosen.groupby(["category", "variant"], sort=False)["value"].agg(percent)
     table = cells.unstack("variant")[list(chosen["variant"].unique())]
-    table.loc["mean"] = by_variant(rows, metric)
+    table.index = table.index.map(shown)
+    table.loc[MEAN] = by_variant(rows, metric)
     return table.rename_axis(columns=None).reset_index()
 
 
@@ -134,6 +133,13 @@ def with_missing_weights(
         said = {name: WEIGHTS_MISSING if shown in (None, name) else NOTHING for name in frame.columns}
         rows.append(said | {column: variant})
     return pd.concat([frame, pd.DataFrame(rows, columns=frame.columns)], ignore_index=True)
+
+
+def _read(path: Path, *numbers: str) -> pd.DataFrame:
+    """A file of metrics or intervals; cells of the columns `numbers` may be empty, names are none but texts."""
+    kinds = {"dataset": str, "category": str, "variant": str}
+    rows = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={name: [""] for name in numbers})
+    return rows.assign(category=rows["category"].map(from_csv))
 
 
 def _mean_of_all(values: pd.Series) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchcore_core.common.files import write_json, write_text
+from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.results.quantities import Interval, Quantity
 
 LONG_TEXT = 40  # characters from which a column is read as prose
@@ -52,7 +53,7 @@ class Table:
         """Write NAME.csv, NAME.json with what is said about it, and NAME.tex for a paper."""
         described = {"title": self.title, "caption": self.caption, "synthetic": self.synthetic}
         text = as_text(self.frame)
-        write_text(folder / f"{name}.csv", text.to_csv(index=False, lineterminator="\n"))
+        write_text(folder / f"{name}.csv", csv_text(text))
         write_json(folder / f"{name}.json", described)
         kinds = [column_kind(self.frame[column]) for column in self.frame]
         latex = latex_table(text, kinds=kinds, caption=f"{self.title}. {self.caption}", label=f"tab:{name}")

@@ -15,6 +15,7 @@ from patchcore_core.neighbours import EXACT
 from patchcore_core.searches import unusable
 from patchcore_suite.baselines.registry import implementation
 from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.names import shown
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
@@ -48,7 +49,7 @@ class Cell:
     def file(self) -> str:
         """Name of the result's file among those of its dataset."""
         folder = self.variant if self.shots is None else f"{self.variant}/shots-{self.shots}"
-        return f"{self.category}/{folder}/seed-{self.seed}.safetensors"
+        return f"{shown(self.category)}/{folder}/seed-{self.seed}.safetensors"
 
 
 @dataclass(frozen=True)

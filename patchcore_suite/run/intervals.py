@@ -16,6 +16,7 @@ from patchcore_core.metrics import (
     pixel_replicates,
     pixel_statistics,
 )
+from patchcore_suite.datasets.names import MEAN, shown
 from patchcore_suite.settings.project import ProjectDataset
 
 INTERVAL_COLUMNS = ["dataset", "category", "variant", "metric", "low", "high"]
@@ -66,8 +67,8 @@ class MainStudyIntervals:
         """All intervals.
 
         Returns:
-            columns dataset, category ("mean" for the mean over all), variant, metric, low, high; no row where a
-            metric is not available, nor of the mean if it is not available in some category.
+            columns dataset, category (as `names.shown`, or `names.MEAN` for the mean over all), variant, metric, low,
+            high; no row where a metric is not available, nor of the mean if it is not available in some category.
         """
         rows = [[self._dataset.name, *row] for row in (*self._image_rows(), *self._pixel_rows())]
         return pd.DataFrame(rows, columns=INTERVAL_COLUMNS).astype({"low": float, "high": float})
@@ -76,16 +77,16 @@ class MainStudyIntervals:
         rows = []
         for variant, by_category in self._scores.items():
             drawn = {category: (labels, np.stack(scores)) for category, (labels, scores) in by_category.items()}
-            rows += [[category, variant, "image_auroc", *bootstrap_auroc(*of)] for category, of in drawn.items()]
-            rows.append(["mean", variant, "image_auroc", *bootstrap_mean_auroc(list(drawn.values()))])
+            rows += [[shown(category), variant, "image_auroc", *bootstrap_auroc(*of)] for category, of in drawn.items()]
+            rows.append([MEAN, variant, "image_auroc", *bootstrap_mean_auroc(list(drawn.values()))])
         return rows
 
     def _pixel_rows(self) -> list[list[object]]:
         rows = []
         for variant, by_category in self._drawn.items():
             for metric in PIXEL_METRICS:
-                values = {category: of_metric[metric] for category, of_metric in by_category.items()}
+                values = {shown(category): of_metric[metric] for category, of_metric in by_category.items()}
                 if len(values) == len(self._scores[variant]):
-                    values["mean"] = np.mean(list(values.values()), axis=0)
+                    values[MEAN] = np.mean(list(values.values()), axis=0)
                 rows += [[category, variant, metric, *percentile_interval(of)] for category, of in values.items()]
         return rows

@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, write_json
+from patchcore_suite.datasets.names import INDEX as INDEX_FILE
 
 SCHEMA = 3
-INDEX_FILE = "index.json"
 
 
 @dataclass(frozen=True, kw_only=True)

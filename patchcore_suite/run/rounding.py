@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchcore_core.common.files import write_json, write_text
+from patchcore_suite.datasets.names import csv_text
 
 WITHIN = 1e-5  # of shares, and relative of numbers that are none: a tenth of what a table with two digits shows
 
@@ -29,7 +30,7 @@ def same_numbers(one: object, other: object) -> bool:
 
 def write_frame_unless_same(path: Path, frame: pd.DataFrame, *, digits: int) -> None:
     """Write a frame as CSV with so many digits, unless what is there differs by rounding alone."""
-    text = frame.round(digits).to_csv(index=False, lineterminator="\n")
+    text = csv_text(frame.round(digits))
     if not (path.is_file() and same_numbers(_rows(path.read_text(encoding="utf-8")), _rows(text))):
         write_text(path, text)
 

@@ -19,6 +19,7 @@ SPECS = {name: layout.spec for name, layout in LAYOUTS.items()}  # each with key
 SPEC_KEYS = tuple(dict.fromkeys(item.name for spec in SPECS.values() for item in fields(spec)))
 DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides")
 DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of names of files and stages, and of paths in DVC
+FILES = ("_intervals", "_evaluated")  # how names of files among metrics end
 # What each block must say besides its main study; where one is missing, the others are checked with another in its
 # place.
 NEEDED = {
@@ -60,6 +61,10 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
     """
     problems.named(name, ("datasets",), DATASET_NAME, "use letters, digits, - and _; to DVC, a dot is a level of keys")
     path = ("datasets", str(name))
+    for end in FILES:
+        if str(name).endswith(end):
+            whose = str(name).removesuffix(end)
+            problems.add(path, f"{dotted(path)} is no usable name: a dataset {whose} has files that end in {end}")
     given = problems.mapping(block, path)
     spec = _spec_kind(given.get("layout"))
     keys = tuple(item.name for item in fields(spec)) if spec is not DatasetSpec else SPEC_KEYS

@@ -19,6 +19,7 @@ from patchcore_suite.settings.problems import Problems, hint
 from patchcore_suite.settings.yaml_file import KeyPath, dotted
 
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+TABLED = "category"
 IMAGE_KEYS = tuple(item.name for item in fields(Preprocessing))
 SWITCHED = ("backbone", "dimension")  # a variant gives a profile these to start from, and the profile sets them
 
@@ -101,6 +102,10 @@ def read_variants(
     for name, block in given.items():
         problems.named(name, ("variants",), VARIANT_NAME, "use letters, digits and - _ . + only")
         path = ("variants", str(name))
+        if name == TABLED:
+            problems.add(
+                path, f"{dotted(path)} is no usable name: a table by category has a column a variant, and this one"
+            )
         variant = read_variant(problems.mapping(block, path), path, defaults, problems)
         if variant is not None:
             read[name] = variant

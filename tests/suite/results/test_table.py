@@ -208,3 +208,9 @@ def test_the_ceiling_of_categories_is_their_mean(studied):
 def test_without_masks_there_is_no_ceiling(studied):
     assert study_metrics.read_ceiling(studied.toy, "pro", ["bolt"]) is None
     assert study_metrics.read_ceiling(studied.toy, "pixel_auroc", ["bolt", "pin"]) is None
+
+
+def test_no_cell_of_a_csv_is_a_formula_to_a_spreadsheet(tmp_path):
+    frame = pd.DataFrame({"category": ["=1+1", "@x"], "difference": ["-0.4", "-"]})
+    Table("T", "C", False, frame).write(tmp_path, "t")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "category,difference\n'=1+1,-0.4\n'@x,-\n"

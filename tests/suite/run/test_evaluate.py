@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ToyProject
 from sklearn.metrics import roc_auc_score
+from toy_folders import mvtec_folder
 
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, metrics
 from patchcore_core.metrics import Regions, bootstrap_auroc, bootstrap_mean_auroc
@@ -18,6 +19,8 @@ from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.report.links import Links
+from patchcore_suite.results.study_metrics import by_category, read_intervals, read_metrics
 from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
@@ -274,6 +277,43 @@ def test_a_category_without_masks_has_image_metrics_and_empty_pixel_metrics(proj
     assert means["tenth"]["pixel_auroc"] is None  # a mean of some categories is not the mean over categories
     assert means["tenth"]["pro"] is None
     assert means["tenth"]["image_auroc"] is not None
+
+
+@pytest.fixture
+def called_as_words(project):
+    """Three categories: one as every mean is called, one as the index of raw results, one as a formula begins."""
+    names = {"bolt": "mean", "nut": "index.json"}
+    for old, new in names.items():
+        (project.root / "images" / old).rename(project.root / "images" / new)
+    mvtec_folder(project.root / "images", "=1+1")
+    project.dataset |= {"seeds": [0]}
+    project.variants = {"all": {"coreset_fraction": 1, "backbone": "pixels", "hierarchies": [1]}}
+    return project.prepare()
+
+
+def test_no_name_of_a_category_is_taken_for_a_word_of_the_suite(called_as_words, monkeypatch):
+    called_as_words.score()
+    write_metrics(called_as_words, monkeypatch)
+    toy = called_as_words.toy
+    rows = read_metrics(toy)
+    assert set(rows["category"]) == {"mean", "index.json", "=1+1"}
+    auroc = rows[rows["metric"] == "image_auroc"].set_index("category")["value"]
+    table = by_category(rows, "image_auroc").set_index("category")["all"]
+    assert table.index.tolist() == ["=1+1", "index.json (category)", "mean (category)", "mean"]
+    assert table["mean (category)"].value == auroc["mean"]
+    assert table["mean"].value == pytest.approx(auroc.mean())
+
+    intervals = pd.read_csv(toy.intervals)
+    of_images = intervals[intervals["metric"] == "image_auroc"]["category"].tolist()
+    assert of_images == ["'=1+1", "index.json (category)", "mean (category)", "mean"]
+    own, whole = (read_intervals(toy, metric="image_auroc", category=name) for name in ("mean (category)", "mean"))
+    assert own.keys() == whole.keys() == {"all"}
+    assert read_intervals(toy, metric="image_auroc", category="=1+1").keys() == {"all"}
+    assert (toy.scores / "index.json").is_file()
+    assert (toy.scores / "index.json (category)/all/seed-0.safetensors").is_file()
+    links = Links(toy.project)
+    assert links.files("toy", "all", "mean (category)") == "scores/toy/mean (category)/all"
+    assert links.files("toy", "all", "mean") == ""
 
 
 def test_the_files_of_metrics_are_the_same_each_time(scored, monkeypatch):

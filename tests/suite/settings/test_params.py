@@ -248,6 +248,9 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("  page:\n    variant: one", "  page: 3", ["tables.page=3 must be a mapping"]),
         ("  toy:", "  to/y:", ["datasets.to/y is no usable name"]),
         ("  two:", "  ../two:", ["variants.../two is no usable name"]),
+        ("  toy:", "  toy_intervals:", ["datasets.toy_intervals is no usable name: a dataset toy has files"]),
+        ("  toy:", "  toy_evaluated:", ["datasets.toy_evaluated is no usable name: a dataset toy has files"]),
+        ("  two:", "  category:", ["variants.category is no usable name: a table by category"]),
         ("    overrides:\n      hierarchies: [3]", "    overrides: 3", ["datasets.toy.overrides=3 must be a mapping"]),
     ],
 )
