@@ -30,7 +30,7 @@ from patchcore_suite.preflight import operations
 from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.room import check_machine
-from patchcore_suite.run.cells import plan, wanted_cells
+from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
 from patchcore_suite.settings.project import Project, ProjectDataset
 
 
@@ -52,6 +52,7 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     except InputError as error:
         checked.problems.append(str(error))
         return checked
+    checked.warnings += shots_left_out(dataset, manifest)
     done = _done(dataset) if not checked.problems and not known else set()
     for category in manifest.categories:
         cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}

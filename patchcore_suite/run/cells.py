@@ -21,6 +21,7 @@ from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.settings.project import ProjectDataset
+from patchcore_suite.settings.studies import Study
 
 SCORING = "patchcore_suite.run.groups"  # the module that computes raw results, whatever the method
 
@@ -54,13 +55,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a dataset, by category, and the variants that cannot run for want of weights, with the remedy."""
+    """The cells of a dataset, by category, the variants that cannot run for want of weights, and what is left out."""
 
     dataset: ProjectDataset
     manifest: Manifest
     cells: tuple[Cell, ...]
     weights_missing: dict[str, str]
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
+    notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
 
     def pending(self) -> list[Cell]:
         """The cells whose results are not in the store."""
@@ -112,7 +114,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         origin = ", ".join(weights.origin for _, weights in found[variant])
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
     store = dataset.project.cache / "cells"
-    return Plan(dataset, manifest, tuple(cells), weights_missing, store)
+    return Plan(dataset, manifest, tuple(cells), weights_missing, store, tuple(shots_left_out(dataset, manifest)))
 
 
 def _weights(
@@ -162,25 +164,26 @@ def _look_up(
 def wanted_cells(
     dataset: ProjectDataset, manifest: Manifest, *, available: Mapping[str, object]
 ) -> dict[tuple[str, str, int | None, int], bool]:
-    """(category, variant, shots, seed) of every cell, category by category, and whether to measure its radius."""
-    problems, wanted = [], {}
+    """(category, variant, shots, seed) of every cell, category by category, and whether to measure its radius.
+
+    More shots than a study's categories have nominal images are left out, see `shots_left_out`.
+
+    Raises:
+        InputError: a study names a category that is not there.
+    """
     studies = dataset.studies
-    for study_name, study in studies.items():
-        where = f"datasets.{dataset.name}.studies.{study_name}"
-        chosen = study.chosen(manifest.categories)
-        for category in chosen:
-            if category not in manifest.categories:
-                problems.append(f"{where}.categories: {category!r}, but there are {', '.join(manifest.categories)}")
-        for category in chosen:
-            nominal = sum(manifest.counts(category)["train"].values()) if category in manifest.categories else None
-            for shots in study.shots:
-                if shots is not None and nominal is not None and shots > nominal:
-                    problems.append(f"{where}.shots: {shots}, but {category} has {nominal} nominal training images")
+    problems = [
+        f"datasets.{dataset.name}.studies.{name}.categories: {category!r}, but there are "
+        + ", ".join(manifest.categories)
+        for name, study in studies.items()
+        for category in study.chosen(manifest.categories)
+        if category not in manifest.categories
+    ]
     if problems:
         raise InputError(
             f"studies do not suit {dataset.name}", offenders=problems, remedy="correct them in params.yaml"
         )
-
+    wanted: dict[tuple[str, str, int | None, int], bool] = {}
     for category in manifest.categories:
         for study in studies.values():
             if category not in study.chosen(manifest.categories):
@@ -189,10 +192,32 @@ def wanted_cells(
                 if variant not in available:
                     continue
                 config = dataset.config(variant)
-                for shots in study.shots:
+                for shots in possible_shots(study, manifest):
                     # Without anything drawn all seeds would say the same.
                     seeds = study.seeds if config.seeded or shots is not None else study.seeds[:1]
                     for seed in seeds:
                         cell = (category, variant, shots, seed)
                         wanted[cell] = wanted.get(cell, False) or study.covering_radius
     return wanted
+
+
+def possible_shots(study: Study, manifest: Manifest) -> list[int | None]:
+    """The shots of a study that each of its categories has nominal images for, so that means are of all of them."""
+    chosen = [category for category in study.chosen(manifest.categories) if category in manifest.categories]
+    least = min((len(manifest.records(category, "train")) for category in chosen), default=0)
+    return [shots for shots in study.shots if shots is None or shots <= least]
+
+
+def shots_left_out(dataset: ProjectDataset, manifest: Manifest) -> list[str]:
+    """One sentence a study of which some shots are more than a category has nominal images."""
+    notes = []
+    for name, study in dataset.studies.items():
+        possible = possible_shots(study, manifest)
+        if left_out := [str(shots) for shots in study.shots if shots not in possible]:
+            few = {c: len(manifest.records(c, "train")) for c in study.chosen(manifest.categories)}
+            fewest = min(few, key=few.__getitem__)
+            notes.append(
+                f"datasets.{dataset.name}.studies.{name}.shots: {', '.join(left_out)} left out, since {fewest} has "
+                f"{few[fewest]} nominal training images"
+            )
+    return notes

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import NoReturn
@@ -41,6 +42,8 @@ def score_dataset(
             f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
         )
     work = plan(dataset, networks=networks)
+    for note in work.notes:
+        print(f"note: {note}", file=sys.stderr)
     pending = work.pending()
     count = 1 if networks or device.type != "cpu" else _processes(dataset.execution)
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:

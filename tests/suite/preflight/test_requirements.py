@@ -116,12 +116,21 @@ def test_all_that_is_wrong_is_listed_at_once(tmp_path):
         "mvtec",
         tmp_path / "images",
         variants={"small": {}, "deep": {"hierarchies": [7]}, "unheard": {"backbone": "resnet5000"}},
-        studies={"few": {"variants": ["small"], "seeds": [0], "shots": [99]}},
+        studies={"few": {"variants": ["small"], "seeds": [0], "categories": ["bold"]}},
     )
     text = problems(params)
     assert "hierarchies=[7]" in text
     assert "resnet5000" in text
-    assert "shots: 99" in text
+    assert "few.categories: 'bold'" in text
+
+
+def test_shots_above_what_is_there_are_a_warning(tmp_path):
+    mvtec_folder(tmp_path / "images", "bolt")
+    few = {"few": {"variants": ["small"], "seeds": [0], "shots": [2, 99]}}
+    found = check(Project(params_of(tmp_path / "p", "mvtec", tmp_path / "images", studies=few)).dataset("toy"))
+    assert found.problems == []
+    (said,) = [text for text in found.warnings if "left out" in text]
+    assert said == "datasets.toy.studies.few.shots: 99 left out, since bolt has 3 nominal training images"
 
 
 def test_images_that_come_out_in_several_sizes_are_a_problem(tmp_path):

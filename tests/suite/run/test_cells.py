@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from small_networks import SmallPyramid
+from toy_folders import save_image
 
 from patchcore_core import InputError, backbones
 from patchcore_core.backbones import WeightsMissing
@@ -151,21 +152,36 @@ def test_code_of_one_method_is_in_the_keys_of_that_method_alone(project, monkeyp
 
 def test_studies_that_do_not_suit_the_dataset_are_all_listed(project):
     project.dataset["studies"] = {
-        "first": study(["tenth"], categories=["bolt", "nutt"], shots=[2, 4, 5]),
+        "first": study(["tenth"], categories=["bolt", "nutt"]),
         "second": study(["tenth"], categories=["gear"]),
-        "third": study(["tenth"], shots=[None, 9]),
         "fine": study(["tenth"], shots=[3]),
     }
     text = message(planned, project)
     where = "datasets.toy.studies"
     assert "studies do not suit toy" in text
     assert f"{where}.first.categories: 'nutt', but there are bolt, nut" in text
-    assert f"{where}.first.shots: 4, but bolt has 3 nominal training images" in text
-    assert f"{where}.first.shots: 5, but bolt has 3 nominal training images" in text
     assert f"{where}.second.categories: 'gear', but there are bolt, nut" in text
-    assert f"{where}.third.shots: 9, but bolt has 3 nominal training images" in text
-    assert f"{where}.third.shots: 9, but nut has 3 nominal training images" in text
-    assert text.count("  - ") == 6
+    assert text.count("  - ") == 2
+
+
+def test_shots_above_what_a_category_has_are_left_out_with_a_note(project):
+    save_image(project.root / "images/nut/train/good/003.png", seed=9)
+    project.prepare()
+    project.variants = {"tenth": {"coreset_fraction": 0.1}}
+    project.dataset["studies"] = {
+        "both": study(["tenth"], [0], shots=[2, 4, 9]),  # of a mean over both, none has four images
+        "nuts": study(["tenth"], [0], categories=["nut"], shots=[4, 5, None]),
+        "fine": study(["tenth"], [0], shots=[3]),
+    }
+    work = plan(project.toy)
+    assert {(cell.category, cell.shots) for cell in work.cells} == {
+        *(("bolt", shots) for shots in (None, 2, 3)),
+        *(("nut", shots) for shots in (None, 2, 3, 4)),
+    }
+    assert work.notes == (
+        "datasets.toy.studies.both.shots: 4, 9 left out, since bolt has 3 nominal training images",
+        "datasets.toy.studies.nuts.shots: 5 left out, since nut has 4 nominal training images",
+    )
 
 
 def test_variants_whose_backbones_lack_something_are_all_listed(project):
