@@ -120,11 +120,13 @@ def shortages(records: Sequence[Record]) -> list[str]:
     """Say which test images or masks are missing without which nothing can be measured."""
     tests = [record for record in records if record.split == "test"]
     found = {(record.category, record.label) for record in tests}
+    unmasked = {record.category for record in tests if record.label and record.mask is None}
     problems = []
     for category in sorted({record.category for record in records}):
-        for label, kind in enumerate(("nominal", "anomalous")):
-            if (category, label) not in found:
-                problems.append(f"category without {kind} test images: {category}")
+        if (category, 1) not in found:
+            problems.append(f"category without anomalous test images: {category}")
+        elif (category, 0) not in found and category in unmasked:
+            problems.append(f"category without nominal test images, and without masks for pixel metrics: {category}")
     masked = {(record.category, record.defect) for record in tests if record.mask}
     for record in tests:
         if record.label and record.mask is None and (record.category, record.defect) in masked:
@@ -151,6 +153,12 @@ def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
             concerned[record.category, "test images that are training images as well"].append(record)
     single = [
         f"{category}: there is one training image only" for category, files in training.items() if len(files) == 1
+    ]
+    tested = {finding.entry.record.category for finding in findings if finding.entry.record.split == "test"}
+    nominal = {f.entry.record.category for f in findings if f.entry.record.split == "test" and not f.entry.record.label}
+    single += [
+        f"{category}: there are no nominal test images, so that there are no image metrics"
+        for category in sorted(tested - nominal)
     ]
     return single + [
         f"{category}: {remark}: {len(found)}, for example {found[0].image.relative_to(root).as_posix()}"

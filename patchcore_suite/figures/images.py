@@ -30,7 +30,8 @@ def score_histograms(scores: Mapping[str, tuple[NDArray, NDArray]], *, columns: 
     for axis, (category, (labels, values)) in zip(axes, scores.items(), strict=True):
         bins = np.histogram_bin_edges(values, bins=24)
         for label, name, colour in ((0, "nominal", NOMINAL_COLOUR), (1, "anomalous", ANOMALOUS_COLOUR)):
-            axis.hist(values[labels == label], bins=bins, color=colour, alpha=0.65, label=name, density=True)
+            chosen = values[labels == label]
+            axis.hist(chosen, bins=bins, color=colour, alpha=0.65, label=name, density=len(chosen) > 0)
         axis.set(title=category, xlabel="image score", ylabel="density")
     axes[0].legend(frameon=False)
     return finish(figure, title)

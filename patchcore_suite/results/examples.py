@@ -63,7 +63,7 @@ class DatasetResults:
         return {category: (labels[category], result.scores) for category, result in self.by_category.items()}
 
     def examples(self, count: int) -> dict[str, list[Example]]:
-        """For each category two nominal images and `count` - 2 anomalous ones, with their maps.
+        """For each category two nominal images, where it has any, and `count` - 2 anomalous ones, with their maps.
 
         The nominal ones are the median and the worst false alarm; the anomalous ones are spread over the whole range
         of scores, from the most overlooked to the most evident.
@@ -77,7 +77,8 @@ class DatasetResults:
         nominal = [row for row in order if not records[row].label]
         anomalous = [row for row in order if records[row].label]
         spread = np.linspace(0, len(anomalous) - 1, min(count - 2, len(anomalous))).round().astype(int)
-        shown = [nominal[len(nominal) // 2], nominal[-1], *(anomalous[position] for position in spread)]
+        few = [nominal[len(nominal) // 2], nominal[-1]] if nominal else []
+        shown = [*few, *(anomalous[position] for position in spread)]
 
         preprocessing = Preprocessing(**result.stamp["preprocessing"])
         distances = torch.from_numpy(result.distances[shown])

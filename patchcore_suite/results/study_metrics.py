@@ -101,9 +101,12 @@ def by_category(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def misclassified(rows: pd.DataFrame) -> pd.Series:
-    """Images of all categories on the wrong side of their category's F1-optimal threshold, by variant."""
+    """Images of all categories on the wrong side of their category's F1-optimal threshold, by variant.
+
+    Not available where a category has none, for want of nominal test images.
+    """
     errors = rows[rows["metric"].isin(["false_positives", "false_negatives"])]
-    totals = errors.groupby(["variant", "seed"], sort=False)["value"].sum().reset_index()
+    totals = errors.groupby(["variant", "seed"], sort=False)["value"].agg(_sum_of_all).reset_index()
     return totals.groupby("variant", sort=False)["value"].agg(count)
 
 
@@ -140,6 +143,10 @@ def _read(path: Path, *numbers: str) -> pd.DataFrame:
     kinds = {"dataset": str, "category": str, "variant": str}
     rows = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={name: [""] for name in numbers})
     return rows.assign(category=rows["category"].map(from_csv))
+
+
+def _sum_of_all(values: pd.Series) -> float:
+    return values.sum(skipna=False)
 
 
 def _mean_of_all(values: pd.Series) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -45,21 +46,14 @@ def ground_truth(records: list[Record], preprocessing: Preprocessing) -> NDArray
 def result_metrics(
     result: RawResult, labels: NDArray[np.integer], regions: metrics.Regions | None, maps: NDArray[np.float32] | None
 ) -> Mapping[str, float | int | None]:
-    """The metrics of one raw result; those that need masks are None where there are none.
+    """The metrics of one raw result; those that need masks, or nominal images, are None where there are none.
 
     Args:
         labels: (n,) of the test images, in the result's order.
         regions: of their masks (n, H, W).
         maps: (n, H, W), see `maps_of`; None where there are no distances, no masks or no defect.
     """
-    f1 = metrics.f1_optimum(labels, result.scores)
-    values = {
-        "image_auroc": metrics.image_auroc(labels, result.scores),
-        "image_auroc_reweighted": None,
-        "f1": f1.f1,
-        "threshold": f1.threshold,
-        "false_positives": f1.false_positives,
-        "false_negatives": f1.false_negatives,
+    values = _image_metrics(result, labels) | {
         "test_images": len(labels),
         "memory_bank": result.stamp.get("memory_bank", [None])[0],
         "bank_utilisation": None,
@@ -69,8 +63,6 @@ def result_metrics(
         "pro_per_image": None,
         "defects_cropped_away": None,
     }
-    if result.reweighted_scores is not None:
-        values["image_auroc_reweighted"] = metrics.image_auroc(labels, result.reweighted_scores)
     if result.indices is not None:
         values["bank_utilisation"] = metrics.bank_utilisation(result.indices, values["memory_bank"])
     if regions is None:
@@ -80,6 +72,18 @@ def result_metrics(
     if maps is None:
         return values
     return values | metrics.pixel_metrics(regions, maps) | {"pro_per_image": metrics.pro_per_image(regions, maps)}
+
+
+def _image_metrics(result: RawResult, labels: NDArray[np.integer]) -> dict[str, float | int | None]:
+    """The metrics that tell nominal from anomalous images: all None where one of the two kinds is absent."""
+    names = ("image_auroc", "image_auroc_reweighted", "f1", "threshold", "false_positives", "false_negatives")
+    values: dict[str, float | int | None] = dict.fromkeys(names)
+    if labels.all() or not labels.any():
+        return values
+    values["image_auroc"] = metrics.image_auroc(labels, result.scores)
+    if result.reweighted_scores is not None:
+        values["image_auroc_reweighted"] = metrics.image_auroc(labels, result.reweighted_scores)
+    return values | asdict(metrics.f1_optimum(labels, result.scores))
 
 
 def maps_of(result: RawResult, size: tuple[int, int]) -> NDArray[np.float32]:

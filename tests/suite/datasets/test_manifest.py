@@ -136,12 +136,19 @@ def test_an_unreadable_mask_is_named(tmp_path):
     assert f"unreadable image: {root}/part/ground_truth/scratch/001_mask.png" in message(root)
 
 
-@pytest.mark.parametrize(("defect", "kind"), [("scratch", "anomalous"), ("good", "nominal")])
-def test_nothing_can_be_measured_on_one_kind_of_test_image(tmp_path, defect, kind):
+def test_nothing_can_be_measured_without_anomalous_test_images(tmp_path):
     root = mvtec_folder(tmp_path)
-    shutil.rmtree(root / "part/test" / defect)
-    shutil.rmtree(root / "part/ground_truth" / defect, ignore_errors=True)
-    assert f"category without {kind} test images: part" in message(root)
+    for folder in ("test", "ground_truth"):
+        shutil.rmtree(root / "part" / folder / "scratch")
+    assert "category without anomalous test images: part" in message(root)
+
+
+def test_without_nominal_test_images_there_are_pixel_metrics_where_there_are_masks(tmp_path):
+    root = mvtec_folder(tmp_path)
+    shutil.rmtree(root / "part/test/good")
+    assert build(root).warnings == ("part: there are no nominal test images, so that there are no image metrics",)
+    shutil.rmtree(root / "part/ground_truth")
+    assert "category without nominal test images, and without masks for pixel metrics: part" in message(root)
 
 
 def test_frames_that_a_video_promises_but_does_not_have_are_named(tmp_path):

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,11 @@ from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.figures import score_histograms
 from patchcore_suite.report.links import Links
-from patchcore_suite.results.study_metrics import by_category, read_intervals, read_metrics
+from patchcore_suite.results.examples import DatasetResults
+from patchcore_suite.results.quantities import known as known_cell
+from patchcore_suite.results.study_metrics import by_category, misclassified, read_intervals, read_metrics
 from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
@@ -277,6 +281,31 @@ def test_a_category_without_masks_has_image_metrics_and_empty_pixel_metrics(proj
     assert means["tenth"]["pixel_auroc"] is None  # a mean of some categories is not the mean over categories
     assert means["tenth"]["pro"] is None
     assert means["tenth"]["image_auroc"] is not None
+
+
+def test_a_category_without_nominal_test_images_keeps_its_pixel_metrics(project, monkeypatch):
+    shutil.rmtree(project.root / "images/bolt/test/good")
+    project.variants = {"all": {"coreset_fraction": 1, "backbone": "pixels", "hierarchies": [1]}}
+    project.prepare().score()
+    write_metrics(project, monkeypatch)
+    rows = read_metrics(project.toy)
+    bolt = rows[(rows["category"] == "bolt") & (rows["variant"] == "all")]
+    known = bolt.groupby("metric")["value"].agg(lambda values: values.notna().all())
+    of_images = {name for name in METRICS if name.startswith(("image_auroc", "f1", "threshold", "false_"))}
+    assert {name for name in METRICS if not known[name]} == of_images | {"covering_radius"}
+    table = by_category(rows, "image_auroc").set_index("category")["all"].map(str)
+    assert (table["bolt"], table["mean"]) == ("not available", "not available")
+    assert table["nut"] != "not available"
+    assert by_category(rows, "pixel_auroc").set_index("category")["all"].map(known_cell).all()
+    assert str(misclassified(rows)["all"]) == "not available"
+    assert str(read_intervals(project.toy, metric="image_auroc")["all"]) == "not available"
+    summary = json.loads(project.toy.summary.read_text())["all"]
+    assert summary["image_auroc"] is None
+    assert summary["pixel_auroc"] > 0
+    results = DatasetResults.read(project.toy, "all")
+    assert [len(examples) for examples in results.examples(4).values()] == [2, 4]
+    with warnings.catch_warnings(action="error"):
+        score_histograms(results.scores())
 
 
 @pytest.fixture
