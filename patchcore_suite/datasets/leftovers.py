@@ -38,6 +38,8 @@ def remarks(unused: dict[str, str]) -> Iterator[str]:
 def _reason(path: Path, inside: PurePosixPath, spec: DatasetSpec, not_chosen: set[str]) -> str | None:
     if is_hidden(path):
         return "hidden"
+    if path.is_dir():
+        return "a link to a folder that it lies in"
     if not path.is_file():
         return "neither a file nor a folder"
     if inside.parts[0] in not_chosen and len(inside.parts) > 1:

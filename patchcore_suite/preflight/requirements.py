@@ -4,7 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from patchcore_core import searches
@@ -23,6 +23,7 @@ from patchcore_suite.baselines.work import (
 )
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.inspection import build_manifest
+from patchcore_suite.datasets.layouts import scan
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
@@ -78,8 +79,9 @@ def _manifest(dataset: ProjectDataset, checked: Checked, *, known: bool) -> Mani
             if _is_of(manifest, dataset):
                 for category in manifest.categories:
                     manifest.check_unchanged(category)
-                checked.images = f"{'SYNTHETIC images' if manifest.synthetic else 'images'} in {manifest.root}"
-                return manifest
+                if _lists_all(manifest, dataset):
+                    checked.images = f"{'SYNTHETIC images' if manifest.synthetic else 'images'} in {manifest.root}"
+                    return manifest
         if spec.source == "download":
             checked.images = f"not downloaded yet; {checked.images}"
             return found
@@ -106,6 +108,14 @@ def _is_of(manifest: Manifest, dataset: ProjectDataset) -> bool:
     same_categories = spec.categories is None or sorted(spec.categories) == manifest.categories
     same = (manifest.layout, manifest.paper, manifest.source) == (spec.layout, spec.paper, source)
     return same and same_root and same_categories
+
+
+def _lists_all(manifest: Manifest, dataset: ProjectDataset) -> bool:
+    """Whether a manifest lists the images and masks that lie in its folder now, divided as they are."""
+    with chdir(dataset.project.root):
+        found = scan(manifest.root, dataset.spec).records
+    listed = [replace(record, bits=16) for category in manifest.categories for record in manifest.records(category)]
+    return set(found) == set(listed)
 
 
 def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: bool) -> list[str]:

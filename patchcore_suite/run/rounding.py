@@ -16,6 +16,8 @@ from patchcore_suite.datasets.names import csv_text
 
 WITHIN = 1e-5  # of shares, and relative of numbers that are none: a tenth of what a table with two digits shows
 
+NAMES = ("dataset", "category", "variant", "metric")  # columns whose cells are no numbers, though they look like some
+
 
 def same_numbers(one: object, other: object) -> bool:
     """Whether two values of JSON are the same but for rounding of their numbers."""
@@ -51,7 +53,8 @@ def write_json_unless_same(path: Path, value: object) -> None:
 def _rows(text: str) -> list[list[object]]:
     """The cells of a CSV file, row by row with its header: numbers as numbers, all else as text."""
     frame = pd.read_csv(io.StringIO(text), dtype=str, header=None, keep_default_na=False)
-    return [[_value(cell) for cell in row] for row in frame.to_numpy().tolist()]
+    names = frame.iloc[0].isin(NAMES).to_numpy()
+    return [[*row[names], *map(_value, row[~names])] for row in frame.to_numpy()]
 
 
 def _value(cell: str) -> object:

@@ -6,6 +6,7 @@ Masks are optional, and a defect has all of its masks or none. A folder that wou
 such as test/Good for a defect or masks/ for nothing, is a problem.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,8 +17,10 @@ from patchcore_suite.datasets.spec import DatasetSpec
 
 TRUTH = "ground_truth"
 SPLITS = ("train", "test", TRUTH)
-# What others call the folder of masks, in small letters and without - and _.
+# What others call the folder of masks, in small letters and without spaces, - and _.
 TRUTH_ELSEWHERE = ("groundtruth", "gt", "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation")
+# What others call the folder of nominal images, written likewise.
+NOMINAL_ELSEWHERE = (NOMINAL, "ok", "normal", "nominal", "nodefect", "defectfree", "nondefective")
 
 
 def categories(root: Path) -> list[str]:
@@ -58,12 +61,11 @@ def _misplaced(category: Path) -> Iterator[str]:
     truth, tested = category / TRUTH, folders(category / "test")
     for split in SPLITS:
         for child in folders(category / split):
-            if child.name != NOMINAL and child.name.strip().casefold() == NOMINAL:
+            if child.name != NOMINAL and _plain(child.name) in NOMINAL_ELSEWHERE:
                 yield f"not the folder of nominal images, which is called {NOMINAL}: {child}"
     defects = {child.name for child in tested} - {NOMINAL}
     for child in folders(category):
-        name = child.name.casefold().replace("_", "").replace("-", "").replace(" ", "")
-        like = name in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
+        like = _plain(child.name) in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
         if child.name not in SPLITS and like and _has_images(child):
             yield f"masks lie in {TRUTH}/DEFECT, not in {child}"
     for mask in files(truth):
@@ -89,6 +91,10 @@ def _masks_in_disguise(tested: Path, truth: Path) -> Iterator[str]:
             for image in images
             if image.stem.endswith("_mask") and image.stem.removesuffix("_mask") in stems
         )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def _has_images(folder: Path) -> bool:

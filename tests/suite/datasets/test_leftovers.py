@@ -94,6 +94,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_refused(tmp_path):
     (root / "part/train/good").symlink_to(tmp_path / "elsewhere")
     (root / "part/round").symlink_to(root / "part")  # a folder that one is in already is not entered again
     assert build(root).counts("part")["train"] == {"good": 3}
+    assert build(root).unused == {"part/round": "a link to a folder that it lies in"}
     (tmp_path / "elsewhere/900.png").symlink_to("/not/mounted/1.png")
     (root / "part/test/dent").symlink_to("/not/mounted")
     assert refusal(root).count("link that leads nowhere") == 2
@@ -111,6 +112,7 @@ def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path):
 MASK = "part/ground_truth/scratch"
 MISLEADING = {
     "another nominal folder": ("part/test/good", "part/test/Good", "not the folder of nominal images"),
+    "another word for nominal": ("part/test/scratch", "part/test/OK", "not the folder of nominal images"),
     "a space in a name": ("part/train/good", "part/train/good ", "not the folder of nominal images"),
     "GroundTruth": ("part/ground_truth", "part/GroundTruth", "masks lie in ground_truth/DEFECT, not in"),
     "ground-truth": ("part/ground_truth", "part/ground-truth", "masks lie in ground_truth/DEFECT, not in"),

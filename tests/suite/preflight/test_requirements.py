@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from toy_folders import mstc_folder, mtd_folder, mvtec_folder
+from toy_folders import mstc_folder, mtd_folder, mvtec_folder, save_image
 from whole_project import run_main
 
 from patchcore_core.config import PatchCoreConfig
@@ -280,3 +280,10 @@ def test_work_memory_and_results_grow_with_images(config):
 def test_calibration_measures_every_kind():
     rates = machine_speed.calibrate(seconds=0.01)
     assert all(getattr(rates, item.name) > 0 for item in fields(rates))
+
+
+def test_images_that_came_since_the_manifest_was_made_are_counted(project):
+    save_image(project.root / "images/bolt/train/good/900.png", seed=9)
+    found = check(project.toy)
+    assert [needs.train for needs in found.needs] == [4, 3]
+    assert found.images == "images in images, not prepared yet"

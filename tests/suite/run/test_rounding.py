@@ -77,3 +77,10 @@ def test_what_is_missing_damaged_or_another_value_is_written(tmp_path, there):
     before = path.read_bytes()
     write_json_unless_same(path, {"tenth": {"pro": 0.912346}})
     assert path.read_bytes() == before
+
+
+def test_names_that_look_like_numbers_are_none(tmp_path):
+    path = tmp_path / "metrics.csv"
+    for categories in (["1", "nan"], ["01", "NaN"], ["1.000001", "inf"]):
+        write_frame_unless_same(path, pd.DataFrame({"category": categories, "value": [0.5, 0.5]}), digits=6)
+        assert path.read_text() == f"category,value\n{categories[0]},0.5\n{categories[1]},0.5\n"
