@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_suite.datasets.records import Record
 
@@ -26,7 +27,7 @@ def visible(folder: Path) -> list[Path]:
     """What a folder holds, by name, without hidden entries; nothing if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted((child for child in folder.iterdir() if not is_hidden(child)), key=lambda path: path.name)
+    return [folder / entry.name for entry in _entries(folder) if not is_hidden(folder / entry.name)]
 
 
 def is_hidden(path: Path) -> bool:
@@ -39,17 +40,33 @@ def walk(root: Path) -> Iterator[Path]:
 
     Links are followed, but not to a folder that one is in already.
     """
-    waiting = [(root, frozenset({os.path.realpath(root)}))]
+    waiting = [(root, (os.path.realpath(root),))]
     while waiting:
         folder, around = waiting.pop()
         below = []
-        for child in sorted(folder.iterdir(), key=lambda path: path.name):
-            real = os.path.realpath(child)
-            if child.is_dir() and not is_hidden(child) and real not in around:
-                below.append((child, around | {real}))
+        for entry in _entries(folder):
+            child = folder / entry.name
+            real = ""
+            if entry.is_dir() and not is_hidden(child):
+                real = os.path.realpath(child) if entry.is_symlink() else os.path.join(around[-1], entry.name)
+            if real and real not in around:
+                below.append((child, (*around, real)))
             else:
                 yield child
         waiting += reversed(below)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, by name.
+
+    Raises:
+        InputError: one may not look into it.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"cannot look into {folder}: {error.strerror}", remedy="change who may read it") from None
 
 
 def unusable(root: Path) -> list[str]:

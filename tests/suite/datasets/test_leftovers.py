@@ -102,6 +102,20 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_refused(tmp_path):
         load(root, "part")
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    root = mvtec_folder(tmp_path)
+    scandir = os.scandir
+
+    def guarded(folder):
+        if str(folder).endswith("test/scratch"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(InputError, match=r"cannot look into .*test/scratch: Permission denied"):
+        build(root)
+
+
 def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path):
     root = mvtec_folder(tmp_path)
     os.rename(root / "part/train/good/000.png", os.fsencode(root / "part/train/good") + b"/d\xe9faut.png")
