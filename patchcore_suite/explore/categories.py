@@ -196,7 +196,7 @@ class Category:
         Raises:
             InputError: it is no image, or cannot be prepared as the others are.
         """
-        image = image_tensor(decoded(name, content), self.preprocessing)
+        image = image_tensor(decoded(name, content, bits=self.test[0].bits), self.preprocessing)
         model = self.model(report)
         features = model.describe_images(image[None])[0]
         prediction = model.predict_described([features], image.shape[1:])
@@ -269,8 +269,11 @@ def title(record: Record) -> str:
     return f"{kind} {place}"
 
 
-def decoded(name: str, content: bytes) -> Image.Image:
+def decoded(name: str, content: bytes, *, bits: int = 16) -> Image.Image:
     """An uploaded file as an RGB image, read by the rules of the datasets.
+
+    Args:
+        bits: how many are filled where it is of 16 bits, see `Record`.
 
     Raises:
         InputError: it is no image, or one of a kind that the suite cannot read.
@@ -279,7 +282,7 @@ def decoded(name: str, content: bytes) -> Image.Image:
         path = Path(folder) / "upload"  # without a suffix: what the file holds decides, not what it is called
         path.write_bytes(content)
         try:
-            return read_image(Record(path, category="", split="test", label=0, defect=""))
+            return read_image(Record(path, category="", split="test", label=0, defect="", bits=bits))
         except InputError as error:
             raise InputError(str(error).replace(str(path), name)) from None
 

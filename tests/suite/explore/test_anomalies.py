@@ -1,5 +1,6 @@
 """What the panels for anomalies compute: by hand, and against the functions that the benchmark uses."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ from patchcore_core import metrics, scoring
 from patchcore_core.common.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_suite.explore.anomalies import Confusion, Scores, Source, pro_curve, reweighting, sources, worst_place
+from patchcore_suite.explore.categories import decoded
 
 
 def random_maps(seed=0, n=6, side=20):
@@ -106,3 +108,8 @@ def test_curves_need_both_kinds_of_images(labels):
 def test_labels_and_scores_must_be_as_many():
     with pytest.raises(InputError, match=r"\(2,\)"):
         Scores([0, 1], [1.0, 2.0, 3.0])
+
+
+def test_an_uploaded_image_is_read_with_as_many_bits_as_the_datasets():
+    content = cv2.imencode(".png", np.array([[4095, 2048]], np.uint16))[1].tobytes()
+    assert np.asarray(decoded("mine.png", content, bits=12))[0, :, 0].tolist() == [255, 128]
