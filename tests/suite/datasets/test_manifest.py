@@ -12,6 +12,7 @@ from patchcore_core.common.files import sha256_file
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.layouts import spec_type
 from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.run.prepare import summary
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 
@@ -146,6 +147,7 @@ def test_nothing_can_be_measured_without_anomalous_test_images(tmp_path):
 def test_without_nominal_test_images_there_are_pixel_metrics_where_there_are_masks(tmp_path):
     root = mvtec_folder(tmp_path)
     shutil.rmtree(root / "part/test/good")
+    assert "part      3      0             2               1" in summary(build(root))
     assert build(root).warnings == ("part: there are no nominal test images, so that there are no image metrics",)
     shutil.rmtree(root / "part/ground_truth")
     assert "category without nominal test images, and without masks for pixel metrics: part" in message(root)
