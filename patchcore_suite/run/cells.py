@@ -87,7 +87,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     found, weights_missing = _weights(dataset, networks or {}, download=download)
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
-    code = {config.method: code_fingerprint(SCORING, implementation(config).__module__) for config in configs.values()}
+    code = {config.method: code_fingerprint(SCORING, *_modules(config)) for config in configs.values()}
     libraries = versions()
     cells = []
     for (category, variant, shots, seed), covering_radius in wanted.items():
@@ -115,6 +115,11 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
     store = dataset.project.cache / "cells"
     return Plan(dataset, manifest, tuple(cells), weights_missing, store, tuple(shots_left_out(dataset, manifest)))
+
+
+def _modules(config: MethodConfig) -> tuple[str, str]:
+    """Where the code of a method is: its configuration's, and that of the class which it names."""
+    return type(config).__module__, implementation(config).__module__
 
 
 def _weights(

@@ -1,75 +1,60 @@
 """What a piece of code does, as a hash: results know by it whether they are still true."""
 
 import ast
-from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
-from patchcore_core.common.files import sha256_json
+from patchcore_core.common.files import sha256_file, sha256_json
+from patchcore_suite.run import imports
+from patchcore_suite.run.imports import RUN, data_files, parsed
 
 PROJECT = Path(__file__).parents[2]
 # Messages, progress bars, hashes and file formats have no say in a result; settings, configurations, records and
-# manifests are in its stamp as values; the registry knows all methods, and each has a fingerprint of its own.
+# manifests are in its stamp as values.
 WITHOUT_INFLUENCE = (
     "patchcore_core.common",
     "patchcore_core.config",
     "patchcore_suite.baselines.config",
     "patchcore_suite.baselines.costs",
-    "patchcore_suite.baselines.registry",
     "patchcore_suite.datasets.manifest",
     "patchcore_suite.datasets.records",
     "patchcore_suite.run.cells",
     "patchcore_suite.run.environment",
     "patchcore_suite.run.fingerprints",
+    "patchcore_suite.run.imports",
     "patchcore_suite.run.raw_results",
     "patchcore_suite.settings",
 )
+
+
+# It makes the method that a cell names, whose code stands beside it in the fingerprint; a method that makes others by
+# the registry may make any.
+IGNORED = [("patchcore_suite.run.groups", "patchcore_suite.baselines.registry")]
 
 
 @cache
 def code_fingerprint(*modules: str, project: Path = PROJECT) -> str:
     """SHA-256 of what modules do, and the modules of this project that they import, and so on.
 
-    Comments, docstrings and layout do not count.
+    Comments, docstrings and layout do not count; data files do that lie beside a module which knows where it lies.
 
     Args:
         modules: their whole names, such as "patchcore_core.coreset".
     """
-    trees = [
-        ast.parse(_file(name, project).read_text(encoding="utf-8"))
-        for name in sorted(reached(*modules, project=project))
-    ]
-    return sha256_json([_described(_without_docstrings(tree)) for tree in trees])
+    files = [file for _, file in sorted(reached(*modules, project=project).items())]
+    data = sorted({path for file in files for path in data_files(file)})
+    return sha256_json([_code_hash(file.read_text(encoding="utf-8")) for file in files] + [*map(sha256_file, data)])
 
 
-def reached(*modules: str, project: Path = PROJECT) -> set[str]:
-    """Modules, and those that they import, and so on, as far as they have a say in a result."""
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in found or any(f"{name}.".startswith(f"{without}.") for without in WITHOUT_INFLUENCE):
-            continue
-        found.add(name)
-        waiting += _imported(_file(name, project), project)
-    return found
+def reached(*modules: str, project: Path = PROJECT) -> dict[str, Path]:
+    """Modules, and those that they import, and so on, as far as they have a say in a result; and their files."""
+    return imports.reached([(name, RUN) for name in modules], project, without=WITHOUT_INFLUENCE, ignored=IGNORED)
 
 
-def _imported(file: Path, project: Path) -> Iterator[str]:
-    """Names of the modules of this project that a file imports, whether whole or something in them."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and _file(node.module, project):
-            for alias in node.names:
-                below = f"{node.module}.{alias.name}"
-                yield below if _file(below, project) else node.module
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if _file(alias.name, project))
-
-
-def _file(name: str, project: Path) -> Path | None:
-    """The file of a module of this project."""
-    path = project.joinpath(*name.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+@cache
+def _code_hash(code: str) -> str:
+    return sha256_json(_described(_without_docstrings(deepcopy(parsed(code)))))
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -80,7 +65,10 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 def _described(node: object) -> object:
-    """A syntax tree as values; what is absent is left out, so that every version of Python says the same."""
+    """A syntax tree as values, the same by every version of Python: what is absent is left out."""
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 ends a format such as f"{x:.{digits}}" with an empty text
+        parts = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+        return ["JoinedStr", _described(parts)]
     if isinstance(node, ast.AST):
         fields = {name: _described(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
         return [type(node).__name__, fields]

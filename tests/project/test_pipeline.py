@@ -1,4 +1,3 @@
-import ast
 import os
 import re
 import shutil
@@ -13,10 +12,13 @@ import yaml
 from toy_report import drawing
 from whole_project import ROOT, STAGED, code_cells, make_project, outputs, run_cells, run_main, score_project, stages
 
-from patchcore_core import _HOMES
+from patchcore_suite.baselines.config import METHODS, EnsembleConfig
 from patchcore_suite.report import page as report
 from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.section import Chart, Heading, Picture, Section, Table
+from patchcore_suite.run import fingerprints
+from patchcore_suite.run.cells import SCORING
+from patchcore_suite.run.imports import RUN, Code, data_files, module_file, reached
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import load_params
 
@@ -30,51 +32,21 @@ each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 # What the stages depend on
 
 
-def module_file(name):
-    """The file of a module of the package; None if there is no such module."""
-    path = ROOT.joinpath(*name.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+# Beside the costs, it imports files of methods of one's own; a stage lists the folder in which they would lie.
+CONFIGURATIONS = "patchcore_suite.baselines.config"
+BASELINES = {f"patchcore_suite.baselines.{file.stem}" for file in ROOT.glob("patchcore_suite/baselines/*.py")}
+IGNORED = [(CONFIGURATIONS, module) for module in BASELINES - {"patchcore_suite.baselines.costs"}]
+REGISTRY = "patchcore_suite.baselines.registry"  # which imports the method that a configuration asks for: any
+METHOD_MODULES = [kind.implementation.partition(":")[0] for kind in (*METHODS.values(), EnsembleConfig)]
 
 
-def imported(code):
-    """Names that may be modules of the package: those that code imports, and those from which it does."""
-    for node in ast.walk(without_types(ast.parse(code))):
-        if isinstance(node, ast.Import):
-            yield from (item.name for item in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "a relative import"
-            yield node.module
-            for item in node.names:
-                yield f"{node.module}.{item.name}"
-                if node.module == "patchcore_core" and item.name in _HOMES:  # exported lazily
-                    yield _HOMES[item.name]
-
-
-def without_types(tree):
-    """Code without what type checkers alone see."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = [ast.Pass()]
-    return tree
-
-
-def closure(names):
+def closure(references):
     """Files of the package that run when modules are imported, and what they import, and so on."""
-    found, waiting = set(), list(names)
-    while waiting:
-        parts = waiting.pop().split(".")
-        if parts[0] not in PACKAGES:
-            continue
-        for length in range(1, len(parts) + 1):  # a.b.c runs a/__init__.py and a/b/__init__.py as well
-            file = module_file(".".join(parts[:length]))
-            if file and file not in found:
-                found.add(file)
-                text = file.read_text(encoding="utf-8")
-                waiting += imported(text)
-                if 'import_module(f"{__name__}.' in text:  # a registry: whatever lies beside it
-                    package = ".".join(parts[:length])
-                    waiting += [f"{package}.{path.stem}" for path in file.parent.glob("[!_]*.py")]
-    return {file.relative_to(ROOT).as_posix() for file in found}
+    references = list(references)
+    found = reached(references, ROOT, ignored=IGNORED)
+    if REGISTRY in found:
+        found = reached([*references, *((name, RUN) for name in METHOD_MODULES)], ROOT, ignored=IGNORED)
+    return {file.relative_to(ROOT).as_posix() for file in found.values()}
 
 
 def notebook_of(stage):
@@ -85,16 +57,13 @@ def modules_run(stage):
     """Every file of the package that a stage runs, templates and the paper's numbers included."""
     words = stage["cmd"].split()
     assert words[:2] == ["python", "-m"]
-    names = [words[2]]
+    references = [(words[2], RUN)]
     if notebook := notebook_of(stage):
         for cell in code_cells(notebook):
-            names += imported(cell)
-    files = closure(names)
-    if any("PackageLoader" in (ROOT / file).read_text(encoding="utf-8") for file in files):
-        files |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "patchcore_suite/report/templates").iterdir()}
-    if "patchcore_suite/paper/published.py" in files:
-        files.add("patchcore_suite/paper/published.csv")
-    return files - {"patchcore_suite/__init__.py"}  # which holds nothing
+            references += Code(cell, "", ROOT).imports()
+    files = closure(references)
+    read = {path.relative_to(ROOT).as_posix() for file in files for path in data_files(ROOT / file)}
+    return (files | read) - {"patchcore_suite/__init__.py"}  # which holds nothing
 
 
 def covers(entry, file):
@@ -102,16 +71,20 @@ def covers(entry, file):
 
 
 def test_the_walk_over_imports_finds_what_python_loads():
-    # The other tests of this part rest on it.
-    ours = "[sys.modules[name].__file__ for name in sys.modules if name.startswith('patchcore_')]"
-    code = f"import sys, patchcore_suite.results.study_metrics\nprint(*{ours})"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    files = {Path(file) for file in loaded.split() if Path(file).is_relative_to(ROOT)}
-    assert files
-    found = closure(["patchcore_suite.results.study_metrics"])
-    assert {file.relative_to(ROOT).as_posix() for file in files} <= found
-    assert "patchcore_suite/settings/params.py" in found
+    # The other tests of this part rest on it, and so do fingerprints.
+    names = ", ".join([SCORING, *METHOD_MODULES])
+    code = f"import sys, {names}\nprint(*(name for name in sys.modules if name.startswith('patchcore_')))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert {SCORING, "patchcore_core.coreset", "patchcore_suite.settings.params"} <= loaded
+    found = closure([(SCORING, RUN)])
+    assert {module_file(name, ROOT).relative_to(ROOT).as_posix() for name in loaded} <= found
     assert "patchcore_suite/report/page.py" not in found
+    described = fingerprints.reached(SCORING, *METHOD_MODULES)
+    lists_images = {f"patchcore_suite.datasets.{name}" for name in ("layout", "layouts", "listing", "spec")}
+    # What they list is in the digest of the manifest.
+    ignored = tuple(f"{name}." for name in (REGISTRY, *lists_images, *fingerprints.WITHOUT_INFLUENCE))
+    assert [name for name in loaded - described.keys() if not f"{name}.".startswith(ignored)] == []
 
 
 @pytest.mark.parametrize(

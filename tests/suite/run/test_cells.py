@@ -147,6 +147,13 @@ def test_code_of_one_method_is_in_the_keys_of_that_method_alone(project, monkeyp
     assert {file for file in before if before[file] != after[file]} == {file for file in before if "/padim/" in file}
 
 
+def test_code_of_a_configuration_is_in_the_keys_of_its_method(project, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cells, "code_fingerprint", lambda *names: seen.append(names) or "")
+    planned(project)
+    assert set(seen) == {(cells.SCORING, "patchcore_core.config", "patchcore_core.patchcore")}
+
+
 # What cannot run
 
 
