@@ -1,18 +1,13 @@
 """Words that tables and sentences share."""
 
+from patchcore_suite.run.metric_registry import METRICS
+
 NOT_AVAILABLE, WEIGHTS_MISSING, NOTHING = "not available", "weights missing", "-"
 NOT_RUN, NOT_SHOWN, QUOTED = "not run", "synthetic: not shown", "quoted"
 NOT_SET = {"dimension": "native", "projection_dimension": "none", "crop": "none"}  # what None means in a table
 INTERVAL = "interval (95 %)"  # a column
-HEADINGS = {
-    "image_auroc": "image AUROC",
-    "image_auroc_reweighted": "image AUROC, Eq. 7",
-    "pixel_auroc": "pixel AUROC",
-    "pro": "PRO",
-    "pro_per_image": "PRO per image",
-    "f1": "F1",
-    "bank_utilisation": "bank utilisation",
-}  # of shares, which a table shows in percent; other metrics are shown as they are
+# Of shares, which a table shows in percent; other metrics are shown as they are.
+HEADINGS = {metric.name: metric.heading for metric in METRICS.values() if metric.share}
 
 
 def label(value: object, name: str) -> str:

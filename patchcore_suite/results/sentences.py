@@ -7,6 +7,7 @@ import pandas as pd
 from patchcore_core.config import UNTRAINED, PatchCoreConfig
 from patchcore_suite.results import quantities, summaries
 from patchcore_suite.results.formats import HEADINGS
+from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.settings.project import ProjectDataset
 
 NOTHING_MEASURED = "Nothing was measured here: the table says for which networks weights are missing."
@@ -22,7 +23,8 @@ def best(values: pd.DataFrame, setting: str, metrics: Sequence[str], *, form: st
     means = _means(values, setting, metrics)
     if means.empty:
         return NOTHING_MEASURED
-    named = [f"{form.format(value)} for {HEADINGS[metric]}" for metric, value in means.idxmax().items()]
+    settings = (means * _sign(means)).idxmax()
+    named = [f"{form.format(value)} for {HEADINGS[metric]}" for metric, value in settings.items()]
     low, high = means.iloc[:, 0].min(), means.iloc[:, 0].max()
     return (
         f"The best are {', '.join(named)}. Between the worst and the best value lie "
@@ -35,7 +37,7 @@ def place(values: pd.DataFrame, setting: str, chosen: object, metrics: Sequence[
     means = _means(values, setting, metrics)
     if chosen not in means.index or means.empty:
         return ""
-    places = means.rank(ascending=False, method="min").loc[chosen]
+    places = (means * _sign(means)).rank(ascending=False, method="min").loc[chosen]
     ranks = ", ".join(f"{rank:.0f} in {HEADINGS[metric]}" for metric, rank in places.items())
     return f"The paper's choice, {chosen}, comes in place {ranks} of {len(means)}."
 
@@ -59,7 +61,7 @@ def leaders(values: pd.DataFrame, metrics: Sequence[str]) -> str:
         return NOTHING_MEASURED
     texts = []
     for metric in means:
-        of = means[metric].unstack().idxmax(axis=1)
+        of = (means[metric] * _sign(means)[metric]).unstack().idxmax(axis=1)
         texts.append(
             f"{HEADINGS[metric]}: **{of.iloc[0]}** with {of.index[0]:g} nominal image(s), "
             f"**{of.iloc[-1]}** with {of.index[-1]:g}, PatchCore at {int(of.str.startswith('patchcore').sum())} of "
@@ -80,6 +82,11 @@ def largest_step(steps: pd.DataFrame, metric: str, end: str) -> str:
         f"({quantities.step(0, changes[step])} points), and all together change it by "
         f"{quantities.step(means.iloc[0], means.iloc[-1])} points."
     )
+
+
+def _sign(means: pd.DataFrame) -> pd.Series:
+    """1 for each metric of which more is better, else -1."""
+    return pd.Series({metric: -1 if METRICS[metric].higher_is_better is False else 1 for metric in means})
 
 
 def _means(values: pd.DataFrame, setting: str, metrics: Sequence[str]) -> pd.DataFrame:

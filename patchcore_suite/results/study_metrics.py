@@ -9,8 +9,9 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.names import MEAN, from_csv, shown
 from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING
 from patchcore_suite.results.quantities import Interval
-from patchcore_suite.results.summaries import count, percent
+from patchcore_suite.results.summaries import count, of_metric, percent
 from patchcore_suite.run.controls import CEILING, is_control
+from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
@@ -88,6 +89,18 @@ def mean_over_categories(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 def by_variant(rows: pd.DataFrame, metric: str) -> pd.Series:
     """The mean over categories of a share, by variant."""
     return mean_over_categories(rows, metric).groupby("variant", sort=False)["value"].agg(percent)
+
+
+def overview(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the table of a dataset shows: columns variant, the metrics that the registry has for it, misclassified."""
+    columns = {
+        metric.heading: mean_over_categories(rows, metric.name)
+        .groupby("variant", sort=False)["value"]
+        .agg(of_metric, metric=metric.name)
+        for metric in METRICS.values()
+        if metric.table
+    }
+    return pd.DataFrame(columns | {"misclassified": misclassified(rows)}).rename_axis("variant").reset_index()
 
 
 def by_category(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -7,9 +7,10 @@ import pandas as pd
 
 from patchcore_suite.results import study_metrics, summaries
 from patchcore_suite.results.formats import HEADINGS, NOTHING, label
-from patchcore_suite.results.quantities import Quantity, nominal_images, of_setting
+from patchcore_suite.results.quantities import nominal_images, of_setting
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
+from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.variants import IMAGE_KEYS
 
@@ -70,7 +71,7 @@ def study_table(
         row = {"variant": variant, "nominal images": nominal_images(shots)}
         control = bool(part["control"].iloc[0])
         row |= {_words(name): NOTHING if control else of_setting(part[name].iloc[0], name) for name in fields}
-        rows.append(row | {HEADINGS.get(metric, _words(metric)): _quantity(part[metric], metric) for metric in metrics})
+        rows.append(row | {METRICS[metric].heading: summaries.of_metric(part[metric], metric) for metric in metrics})
     table = pd.DataFrame(rows)
     if values["shots"].isna().all():
         table = table.drop(columns="nominal images")
@@ -148,13 +149,6 @@ def selection_seconds(dataset: ProjectDataset, study: str) -> pd.DataFrame:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _quantity(values: pd.Series, metric: str) -> Quantity:
-    if metric in HEADINGS:
-        return summaries.percent(values)
-    mean = values.mean(skipna=False)
-    return Quantity(mean, form=".0f" if mean >= 100 else ".3g")  # a count, or a radius
 
 
 def _machine(machine: Mapping[str, object]) -> str:

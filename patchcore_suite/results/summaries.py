@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from patchcore_suite.results.quantities import Quantity
+from patchcore_suite.run.metric_registry import METRICS
 
 
 def percent(values: pd.Series) -> Quantity:
@@ -23,6 +24,14 @@ def count(values: pd.Series) -> Quantity:
 def plain(values: pd.Series, digits: int) -> Quantity:
     """A measure over seeds that is no share, such as a radius: "22.337 ± 0.012"."""
     return Quantity(values.mean(), _spread(values), form=f".{digits}f")
+
+
+def of_metric(values: pd.Series, metric: str) -> Quantity:
+    """A metric over seeds: a share in percent, others by their mean alone."""
+    if METRICS[metric].share:
+        return percent(values)
+    mean = values.mean(skipna=False)
+    return Quantity(mean, form=".0f" if mean >= 100 else ".3g")  # a count, or a radius
 
 
 def _spread(values: pd.Series) -> float | None:

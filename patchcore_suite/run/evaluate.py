@@ -13,8 +13,9 @@ from patchcore_core.metrics import Regions
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.intervals import MainStudyIntervals
+from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import INDEX_FILE, ScoreIndex
-from patchcore_suite.run.result_metrics import ceiling, ground_truth, maps_of, result_metrics
+from patchcore_suite.run.result_metrics import Judged, ceiling, ground_truth, maps_of, result_metrics
 from patchcore_suite.run.rounding import write_frame_unless_same, write_json_unless_same
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
@@ -63,7 +64,7 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
                 mapped = result.distances is not None and regions is not None and regions.masks.any()
                 maps = maps_of(result, regions.masks.shape[1:]) if mapped else None
                 about = [dataset.name, category, cell["variant"], cell["shots"], cell["seed"]]
-                values = result_metrics(result, labels, regions, maps)
+                values = result_metrics(Judged(result, labels, regions, maps))
                 rows += [[*about, metric, value] for metric, value in values.items()]
                 intervals.add(cell, labels, result.scores, regions, maps)
                 bar.update(1)
@@ -77,8 +78,8 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
 
 def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """Means over categories, then over seeds, by variant and metric."""
-    ranked = ["image_auroc", "pixel_auroc", "pro"]
-    chosen = rows[rows["metric"].isin(ranked) & rows["shots"].isna()]
+    shown = [metric.name for metric in METRICS.values() if metric.summary]
+    chosen = rows[rows["metric"].isin(shown) & rows["shots"].isna()]
     by_seed = chosen.groupby(["variant", "metric", "seed"])["value"].agg(lambda values: values.mean(skipna=False))
     means = by_seed.groupby(["variant", "metric"]).mean()
     return {

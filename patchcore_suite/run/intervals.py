@@ -1,6 +1,8 @@
 """95 % bootstrap intervals over test images, of the metrics of a dataset's main study."""
 
+import math
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 
 import numpy as np
 import pandas as pd
@@ -10,15 +12,18 @@ from patchcore_core.metrics import (
     PIXEL_METRICS,
     PixelStatistics,
     Regions,
-    bootstrap_auroc,
     bootstrap_mean_auroc,
+    image_auroc,
     percentile_interval,
     pixel_replicates,
     pixel_statistics,
+    stratified_counts,
 )
 from patchcore_suite.datasets.names import MEAN, shown
+from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric
 from patchcore_suite.settings.project import ProjectDataset
 
+REPLICATES = 1000  # resamples
 INTERVAL_COLUMNS = ["dataset", "category", "variant", "metric", "low", "high"]
 
 
@@ -77,16 +82,40 @@ class MainStudyIntervals:
         rows = []
         for variant, by_category in self._scores.items():
             drawn = {category: (labels, np.stack(scores)) for category, (labels, scores) in by_category.items()}
-            rows += [[shown(category), variant, "image_auroc", *bootstrap_auroc(*of)] for category, of in drawn.items()]
-            rows.append([MEAN, variant, "image_auroc", *bootstrap_mean_auroc(list(drawn.values()))])
+            for metric in (metric for metric in METRICS.values() if metric.interval and metric.needs == IMAGES):
+                rows += [
+                    [shown(category), variant, metric.name, *_interval(metric, [of])] for category, of in drawn.items()
+                ]
+                rows.append([MEAN, variant, metric.name, *_interval(metric, list(drawn.values()))])
         return rows
 
     def _pixel_rows(self) -> list[list[object]]:
         rows = []
         for variant, by_category in self._drawn.items():
-            for metric in PIXEL_METRICS:
+            for metric in (name for name in PIXEL_METRICS if METRICS[name].interval):
                 values = {shown(category): of_metric[metric] for category, of_metric in by_category.items()}
                 if len(values) == len(self._scores[variant]):
                     values[MEAN] = np.mean(list(values.values()), axis=0)
                 rows += [[category, variant, metric, *percentile_interval(of)] for category, of in values.items()]
         return rows
+
+
+def _interval(metric: Metric, categories: Sequence[tuple[NDArray, NDArray]]) -> tuple[float, float]:
+    """The interval of an image metric's mean over categories, and over the seeds of each.
+
+    Args:
+        categories: labels (n,) and scores (seeds, n) of each.
+    """
+    function = resolve_name(metric.function)
+    if function is image_auroc:
+        return bootstrap_mean_auroc(categories)
+    total = np.zeros(REPLICATES)
+    for number, (labels, of_seeds) in enumerate(categories):
+        anomalous = np.asarray(labels, dtype=bool)
+        if min(anomalous.sum(), (~anomalous).sum()) < 2:  # nothing to draw from
+            return math.nan, math.nan
+        counts = stratified_counts(anomalous, REPLICATES, np.random.default_rng([0, number]))
+        drawn = [np.repeat(np.arange(len(labels)), of_images) for of_images in counts]
+        values = [[function(labels[images], scores[images]) for images in drawn] for scores in of_seeds]
+        total += np.mean(values, axis=0)
+    return percentile_interval(total / len(categories))

@@ -58,7 +58,12 @@ def summary(manifest: Manifest) -> str:
     for category in manifest.categories:
         counts = manifest.counts(category)
         anomalous = {defect: count for defect, count in counts["test"].items() if defect != NOMINAL}
-        numbers = (sum(counts["train"].values()), counts["test"].get(NOMINAL, 0), sum(anomalous.values()), len(anomalous))
+        numbers = (
+            sum(counts["train"].values()),
+            counts["test"].get(NOMINAL, 0),
+            sum(anomalous.values()),
+            len(anomalous),
+        )
         rows.append((category, *map(str, numbers)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

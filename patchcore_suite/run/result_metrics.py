@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cached_property
+from pkgutil import resolve_name
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
+from patchcore_suite.run.metric_registry import METRICS, Metric
 from patchcore_suite.run.raw_results import RawResult
 
 CEILING_STRIDE = 8  # pixels, of hierarchy 2
@@ -43,47 +47,85 @@ def ground_truth(records: list[Record], preprocessing: Preprocessing) -> NDArray
     return np.stack([mask_array(read_mask(record), preprocessing) for record in records])
 
 
-def result_metrics(
-    result: RawResult, labels: NDArray[np.integer], regions: metrics.Regions | None, maps: NDArray[np.float32] | None
-) -> Mapping[str, float | int | None]:
-    """The metrics of one raw result; those that need masks, or nominal images, are None where there are none.
+@dataclass(frozen=True)
+class Judged:
+    """A raw result beside the truth: what a metric may need. What a result does not have is None.
 
-    Args:
+    Attributes:
         labels: (n,) of the test images, in the result's order.
         regions: of their masks (n, H, W).
         maps: (n, H, W), see `maps_of`; None where there are no distances, no masks or no defect.
     """
-    values = _image_metrics(result, labels) | {
-        "test_images": len(labels),
-        "memory_bank": result.stamp.get("memory_bank", [None])[0],
-        "bank_utilisation": None,
-        "covering_radius": result.stamp.get("covering_radius"),
-        "pixel_auroc": None,
-        "pro": None,
-        "pro_per_image": None,
-        "defects_cropped_away": None,
-    }
-    if result.indices is not None:
-        values["bank_utilisation"] = metrics.bank_utilisation(result.indices, values["memory_bank"])
-    if regions is None:
-        return values
-    masks = regions.masks
-    values["defects_cropped_away"] = int((labels.astype(bool) & ~masks.any(axis=(1, 2))).sum())
-    if maps is None:
-        return values
-    return values | metrics.pixel_metrics(regions, maps) | {"pro_per_image": metrics.pro_per_image(regions, maps)}
+
+    result: RawResult
+    labels: NDArray[np.integer]
+    regions: metrics.Regions | None
+    maps: NDArray[np.float32] | None
+
+    @property
+    def kinds(self) -> NDArray[np.integer] | None:
+        """The labels, if there are nominal and anomalous images to be told apart."""
+        return None if self.labels.all() or not self.labels.any() else self.labels
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(n,) as the method gives them."""
+        return self.result.scores
+
+    @property
+    def reweighted_scores(self) -> NDArray[np.float32] | None:
+        """(n,) of Eq. 7."""
+        return self.result.reweighted_scores
+
+    @property
+    def indices(self) -> NDArray[np.int32] | None:
+        """(n, h, w) rows of the memory bank."""
+        return self.result.indices
+
+    @property
+    def memory_bank(self) -> int | None:
+        """How many rows it has."""
+        return self.result.stamp.get("memory_bank", [None])[0]
+
+    @property
+    def covering_radius(self) -> float | None:
+        """As it was measured with the result."""
+        return self.result.stamp.get("covering_radius")
+
+    @cached_property
+    def optimum(self) -> metrics.F1Optimum | None:
+        """Where F1 is largest."""
+        return None if self.kinds is None else metrics.f1_optimum(self.labels, self.scores)
+
+    @cached_property
+    def pixels(self) -> SimpleNamespace | None:
+        """`metrics.pixel_metrics`, by name."""
+        return None if self.maps is None else SimpleNamespace(**metrics.pixel_metrics(self.regions, self.maps))
 
 
-def _image_metrics(result: RawResult, labels: NDArray[np.integer]) -> dict[str, float | int | None]:
-    """The metrics that tell nominal from anomalous images: all None where one of the two kinds is absent."""
-    names = ("image_auroc", "image_auroc_reweighted", "f1", "threshold", "false_positives", "false_negatives")
-    values: dict[str, float | int | None] = dict.fromkeys(names)
-    if labels.all() or not labels.any():
-        return values
-    values["image_auroc"] = metrics.image_auroc(labels, result.scores)
-    if result.reweighted_scores is not None:
-        values["image_auroc_reweighted"] = metrics.image_auroc(labels, result.reweighted_scores)
-    return values | asdict(metrics.f1_optimum(labels, result.scores))
+def result_metrics(judged: Judged) -> dict[str, float | int | None]:
+    """Every metric of one raw result, in the order of the registry; None where something is lacking that it needs."""
+    return {metric.name: _value(metric, judged) for metric in METRICS.values()}
+
+
+def defects_cropped_away(labels: NDArray[np.integer], regions: metrics.Regions) -> int:
+    """How many anomalous images show no defect at the size that they are scored at."""
+    return int((labels.astype(bool) & ~regions.masks.any(axis=(1, 2))).sum())
+
+
+def _value(metric: Metric, judged: Judged) -> float | int | None:
+    given = [_attribute(judged, need) for need in metric.needs]
+    if any(value is None for value in given):
+        return None
+    return resolve_name(metric.function)(*given) if metric.function else given[0]
+
+
+def _attribute(judged: Judged, path: str) -> object:
+    """What judged.a.b is; None if a is."""
+    found: object = judged
+    for name in path.split("."):
+        found = None if found is None else getattr(found, name)
+    return found
 
 
 def maps_of(result: RawResult, size: tuple[int, int]) -> NDArray[np.float32]:

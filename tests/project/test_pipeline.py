@@ -19,6 +19,7 @@ from patchcore_suite.results.section import Chart, Heading, Picture, Section, Ta
 from patchcore_suite.run import fingerprints
 from patchcore_suite.run.cells import SCORING
 from patchcore_suite.run.imports import RUN, Code, data_files, module_file, reached
+from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import load_params
 
@@ -36,6 +37,15 @@ each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 CONFIGURATIONS = "patchcore_suite.baselines.config"
 BASELINES = {f"patchcore_suite.baselines.{file.stem}" for file in ROOT.glob("patchcore_suite/baselines/*.py")}
 IGNORED = [(CONFIGURATIONS, module) for module in BASELINES - {"patchcore_suite.baselines.costs"}]
+# It imports the functions of metrics, not what else lies beside it.
+METRICS_OF_RESULTS = "patchcore_suite.run.result_metrics"
+METRIC_MODULES = {metric.function.partition(":")[0] for metric in METRICS.values()}
+IGNORED += [
+    (importer, f"patchcore_suite.run.{file.stem}")
+    for importer in (METRICS_OF_RESULTS, "patchcore_suite.run.intervals")
+    for file in ROOT.glob("patchcore_suite/run/*.py")
+    if file.stem not in ("metric_registry", "raw_results", "__init__")
+]
 REGISTRY = "patchcore_suite.baselines.registry"  # which imports the method that a configuration asks for: any
 METHOD_MODULES = [kind.implementation.partition(":")[0] for kind in (*METHODS.values(), EnsembleConfig)]
 
@@ -44,8 +54,10 @@ def closure(references):
     """Files of the package that run when modules are imported, and what they import, and so on."""
     references = list(references)
     found = reached(references, ROOT, ignored=IGNORED)
-    if REGISTRY in found:
-        found = reached([*references, *((name, RUN) for name in METHOD_MODULES)], ROOT, ignored=IGNORED)
+    for importer, modules in ((REGISTRY, METHOD_MODULES), (METRICS_OF_RESULTS, METRIC_MODULES)):
+        if importer in found:
+            references += [(name, RUN) for name in modules]
+            found = reached(references, ROOT, ignored=IGNORED)
     return {file.relative_to(ROOT).as_posix() for file in found.values()}
 
 

@@ -1,0 +1,55 @@
+"""The metrics of a raw result, a line each: files, tables, headings, intervals and summaries follow from it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """What is said of a metric in one place.
+
+    Attributes:
+        name: in reports/metrics, and wherever params.yaml or a notebook asks for it.
+        function: MODULE:FUNCTION, imported when metrics are computed; "" where what it needs is its value.
+        needs: the arguments, attributes of `result_metrics.Judged`; a result without one of them has no such metric.
+        heading: in tables, charts and sentences.
+        higher_is_better: None if it is neither better nor worse.
+        share: whether it is a fraction, which tables show in percent.
+        table: whether the table of a dataset has a column of it.
+        summary: whether `dvc metrics show` prints it.
+        interval: whether it has a bootstrap interval in the main study; it needs `IMAGES` then, or is one of the core's
+            PIXEL_METRICS, which are resampled together.
+    """
+
+    name: str
+    function: str
+    needs: tuple[str, ...]
+    heading: str
+    higher_is_better: bool | None = True
+    share: bool = True
+    table: bool = False
+    summary: bool = False
+    interval: bool = False
+
+
+CORE, CROPPED = "patchcore_core.metrics", "patchcore_suite.run.result_metrics:defects_cropped_away"
+IMAGES, REWEIGHTED = ("kinds", "scores"), ("kinds", "reweighted_scores")  # (n,) each
+MAPS = ("regions", "maps")  # of masks (n, H, W), and (n, H, W)
+ALL = {"table": True, "summary": True, "interval": True}
+COUNT = {"higher_is_better": None, "share": False}
+_METRICS = (
+    Metric("image_auroc", f"{CORE}:image_auroc", IMAGES, "image AUROC", **ALL),
+    Metric("image_auroc_reweighted", f"{CORE}:image_auroc", REWEIGHTED, "image AUROC, Eq. 7", table=True),
+    Metric("f1", "", ("optimum.f1",), "F1"),
+    Metric("threshold", "", ("optimum.threshold",), "threshold", **COUNT),
+    Metric("false_positives", "", ("optimum.false_positives",), "false positives", False, share=False),
+    Metric("false_negatives", "", ("optimum.false_negatives",), "false negatives", False, share=False),
+    Metric("test_images", "builtins:len", ("labels",), "test images", **COUNT),
+    Metric("memory_bank", "", ("memory_bank",), "memory bank", **COUNT),
+    Metric("bank_utilisation", f"{CORE}:bank_utilisation", ("indices", "memory_bank"), "bank utilisation"),
+    Metric("covering_radius", "", ("covering_radius",), "covering radius", False, share=False),
+    Metric("pixel_auroc", "", ("pixels.pixel_auroc",), "pixel AUROC", **ALL),  # both from one sort of the pixels
+    Metric("pro", "", ("pixels.pro",), "PRO", **ALL),
+    Metric("pro_per_image", f"{CORE}:pro_per_image", MAPS, "PRO per image", interval=True),
+    Metric("defects_cropped_away", CROPPED, ("labels", "regions"), "defects cropped away", **COUNT),
+)
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
