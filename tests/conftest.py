@@ -1,9 +1,15 @@
 """What several test modules share."""
 
+import fcntl
 import json
+import os
 import shutil
 from contextlib import chdir
 from pathlib import Path
+
+# What tests compute is small, and threads that wait for each other cost most of the time. Libraries read this when they
+# are imported, here and in the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import faiss
 import huggingface_hub.constants
@@ -12,6 +18,7 @@ import torch
 import yaml
 from PIL import Image
 from toy_folders import mvtec_folder, save_image
+from whole_project import make_project, score_project
 
 from patchcore_core.backbones import weights
 from patchcore_suite.datasets.inspection import build_manifest
@@ -21,7 +28,6 @@ from patchcore_suite.run.score import collect, score_dataset
 from patchcore_suite.settings.params import Params, load_params
 from patchcore_suite.settings.project import Project, ProjectDataset
 
-# What tests compute is small, and threads that wait for each other cost most of the time.
 torch.set_num_threads(1)
 faiss.omp_set_num_threads(1)
 
@@ -115,6 +121,20 @@ def scored(scored_once, tmp_path):
     """A copy of that project, to be changed by the test."""
     shutil.copytree(scored_once.root, tmp_path / "project")
     return ToyProject(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def whole_project_once(tmp_path_factory, worker_id):
+    """The whole project on toy images, with its metrics and no table yet; made once for all. Not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "whole_project"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not folder.is_dir():
+            made = make_project(folder.with_suffix(".part"))
+            score_project(made)
+            made.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,6 @@ WITHOUT_INFLUENCE = (
     "patchcore_suite.settings",
 )
 
-
 # It makes the method that a cell names, whose code stands beside it in the fingerprint; a method that makes others by
 # the registry may make any.
 IGNORED = [("patchcore_suite.run.groups", "patchcore_suite.baselines.registry")]

@@ -93,9 +93,10 @@ class Code:
     package: str
     project: Path
 
-    def imports(self) -> Iterator[Reference]:
+    @cache  # noqa: B019  there are as many as modules
+    def imports(self) -> tuple[Reference, ...]:
         """What it imports when it runs, in its functions too; not what a lazy package may hand out afterwards."""
-        return self._imports([node for node in self._body if node is not self._lazy])
+        return tuple(self._imports([node for node in self._body if node is not self._lazy]))
 
     def hands_out(self, wanted: str) -> Iterator[Reference]:
         """Where it has a name from, if it hands on what another module holds when it is asked for it.

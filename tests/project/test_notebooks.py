@@ -14,11 +14,9 @@ from whole_project import (
     STAGED,
     call_synthetic,
     code_cells,
-    make_project,
     notebook_cells,
     outputs,
     run_cells,
-    score_project,
     stages,
 )
 
@@ -182,17 +180,10 @@ def test_every_notebook_but_explorers_is_run_by_a_stage_and_every_table_is_of_a_
 # As they run, on toy images
 
 
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory):
-    """A project whose metrics are there, and no table yet."""
-    folder = make_project(tmp_path_factory.mktemp("project"))
-    score_project(folder)
-    return folder
-
-
 @pytest.fixture
-def project(scored, tmp_path):
-    return shutil.copytree(scored, tmp_path / "project")
+def project(whole_project_once, tmp_path):
+    """A project whose metrics are there, and no table yet."""
+    return shutil.copytree(whole_project_once, tmp_path / "project")
 
 
 def files(folder):

@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from toy_report import drawing
-from whole_project import ROOT, STAGED, code_cells, make_project, outputs, run_cells, run_main, score_project, stages
+from whole_project import ROOT, STAGED, code_cells, make_project, outputs, run_cells, run_main, stages
 
 from patchcore_suite.baselines.config import METHODS, EnsembleConfig
 from patchcore_suite.report import page as report
@@ -67,10 +68,15 @@ def notebook_of(stage):
 
 def modules_run(stage):
     """Every file of the package that a stage runs, templates and the paper's numbers included."""
-    words = stage["cmd"].split()
+    return run_by(stage["cmd"])
+
+
+@cache
+def run_by(command):
+    words = command.split()
     assert words[:2] == ["python", "-m"]
     references = [(words[2], RUN)]
-    if notebook := notebook_of(stage):
+    if notebook := notebook_of({"cmd": command}):
         for cell in code_cells(notebook):
             references += Code(cell, "", ROOT).imports()
     files = closure(references)
@@ -275,10 +281,9 @@ def placeholder_section(stage):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(whole_project_once, tmp_path_factory):
     """A project all of whose stages have run: scores and metrics are real, the rest are placeholders."""
-    root = make_project(tmp_path_factory.mktemp("finished"))
-    score_project(root)
+    root = shutil.copytree(whole_project_once, tmp_path_factory.mktemp("finished") / "project")
     for name, stage in stages(root).items():
         for path in map(root.joinpath, outputs(stage)):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -318,8 +323,8 @@ def test_an_edited_variant_recomputes_its_own_cells(pipeline):
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     values["variants"]["patchcore-1"]["coreset_fraction"] = 0.03
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    assert pipeline.repro("score@mvtec") == ["score@mvtec"]
-    index = ScoreIndex.read(pipeline.root / "reports/scores/mvtec")
+    assert pipeline.repro("score@mtd") == ["score@mtd"]
+    index = ScoreIndex.read(pipeline.root / "reports/scores/mtd")
     assert len(pipeline.cells() - before) == sum(cell["variant"] == "patchcore-1" for cell in index.cells) > 0
     assert before <= pipeline.cells()
 
@@ -367,15 +372,15 @@ def test_broken_images_stop_the_run_with_their_names_and_leave_what_is_finished(
 @pytest.mark.slow
 def test_the_pipeline_runs_and_runs_nothing_a_second_time_and_says_the_same_from_scratch(finished, tmp_path):
     pipeline = under_version_control(make_project(tmp_path / "project"))
-    wanted = ["data@mvtec", "score@mvtec", "evaluate@mvtec", "t1_image_auroc"]
+    wanted = ["data@mtd", "score@mtd", "evaluate@mtd", "dataset_results@mtd"]
 
-    assert pipeline.repro("t1_image_auroc") == wanted
+    assert pipeline.repro("dataset_results@mtd") == wanted
 
-    assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro", "t1_image_auroc")
+    assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro", "dataset_results@mtd")
     other = shutil.copytree(finished, tmp_path / "other")  # computed from scratch as well, in another process
-    run_cells(other, "t1_image_auroc")
-    for name in ("t1_image_auroc.csv", "t1_image_auroc.json", "s1_image_auroc.csv", "s1_image_auroc.json"):
+    run_cells(other, "dataset_results", dataset="mtd")
+    for name in ("results_mtd.csv", "results_mtd.json"):
         table = f"reports/tables/{name}"
         assert (pipeline.root / table).read_bytes() == (other / table).read_bytes()
-    metrics = "reports/metrics/mvtec.json"
+    metrics = "reports/metrics/mtd.json"
     assert (pipeline.root / metrics).read_bytes() == (other / metrics).read_bytes()

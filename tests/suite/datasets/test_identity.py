@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from short_stand_ins import draw
 from toy_folders import mvtec_folder
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.identity import PAPER_NAMES, check_identity, completeness, extent
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.layouts import spec_type
@@ -160,7 +160,7 @@ def test_a_folder_with_the_papers_images_is_the_papers_dataset(tmp_path, monkeyp
 @pytest.mark.parametrize("paper", PAPER_NAMES)
 def test_a_stand_in_carries_the_name_of_what_it_stands_in_for(tmp_path, paper):
     layout = paper.removesuffix("-ad")
-    synthetic.generate(layout, tmp_path / "images")
+    draw(layout, tmp_path / "images")
     spec = spec_type(layout)(source="synthetic", layout=layout, paper=paper)
     assert extent(build_manifest("toy", tmp_path / "images", spec)) == "synthetic"
 

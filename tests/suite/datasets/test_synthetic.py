@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_fill_holes
+from short_stand_ins import draw
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import synthetic
@@ -26,19 +27,8 @@ SHA256 = {
 def drawn(tmp_path_factory):
     """A folder with all three datasets, shortened; the files it has are those of the whole datasets."""
     root = tmp_path_factory.mktemp("synthetic")
-    with pytest.MonkeyPatch.context() as short:
-        for module, name, count in [
-            (mvtec, "TRAIN", 2),
-            (mvtec, "TEST_GOOD", 1),
-            (mvtec, "TEST_DEFECT", 1),
-            (mtd, "FREE", 7),
-            (mtd, "DEFECTIVE", 2),
-            (mstc, "TRAIN_FRAMES", 6),
-            (mstc, "TEST_FRAMES", 24),
-        ]:
-            short.setattr(module, name, count)
-        for dataset in synthetic.DATASETS:
-            synthetic.generate(dataset, root / dataset)
+    for dataset in synthetic.DATASETS:
+        draw(dataset, root / dataset)
     return root
 
 

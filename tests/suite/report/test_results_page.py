@@ -1,11 +1,13 @@
 import json
 import os
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from conftest import ToyProject
 from whole_project import ROOT, call_synthetic, run_main
 
 from patchcore_core.common.errors import InputError
@@ -18,13 +20,14 @@ from patchcore_suite.settings.project import Project
 from patchcore_suite.settings.yaml_file import read_yaml
 
 PIXELS = {"backbone": "pixels", "hierarchies": [1, 2]}
+SMALL = {"resize": [64, 64], "crop": None}
 REAL = Path(os.environ.get("PATCHCORE_REAL_IMAGES", ROOT.parent / "shared" / "data"))
 
 
-@pytest.fixture
-def scored(project):
-    """A toy project on "real" images of MVTec AD, with a study of each kind, scored and evaluated."""
-    project.call("mvtec-ad")
+@pytest.fixture(scope="module")
+def scored_once(tmp_path_factory):
+    """A toy project on "real" images of MVTec AD, with a study of each kind, evaluated. Not to be changed."""
+    project = ToyProject(tmp_path_factory.mktemp("scored")).draw().call("mvtec-ad")
     project.variants = {
         "patchcore-10": PIXELS | {"coreset_fraction": 0.1},
         "patchcore-1": PIXELS | {"coreset_fraction": 0.01},
@@ -57,8 +60,16 @@ def scored(project):
 
 
 @pytest.fixture
-def page(scored):
-    return build(Project(scored.params))
+def scored(scored_once, tmp_path):
+    """A copy of that project, to be changed by the test."""
+    project = ToyProject(shutil.copytree(scored_once.root, tmp_path / "project"))
+    project.variants, project.dataset = scored_once.variants, scored_once.dataset
+    return project
+
+
+@pytest.fixture(scope="module")
+def page(scored_once):
+    return build(Project(scored_once.params))
 
 
 def section(page, heading):
@@ -193,7 +204,7 @@ def test_real_images_give_the_tables_of_their_category(tmp_path):
     base = read_yaml(ROOT / "params.yaml", remedy="")
     setting = f"datasets.mvtec.source={REAL / 'mvtec'}"
     written = grid.read_grid(ROOT / "grids/results.yaml", base, [setting]).to_write()
-    written["datasets"]["mvtec"] |= {"variants": ["patchcore-1"], "studies": {}, "seeds": [0]}
+    written["datasets"]["mvtec"] |= {"variants": ["patchcore-1"], "studies": {}, "seeds": [0]} | SMALL
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     with chdir(tmp_path):
         run_main(results_page, "--run", "--to", str(tmp_path / "page.md"))
