@@ -58,7 +58,8 @@ def summary(manifest: Manifest) -> str:
     for category in manifest.categories:
         counts = manifest.counts(category)
         anomalous = {defect: count for defect, count in counts["test"].items() if defect != NOMINAL}
-        numbers = (
+        nominal = counts["test"].get(NOMINAL, 0)
+        numbers = (sum(counts["train"].values()), nominal, sum(anomalous.values()), len(anomalous))
             sum(counts["train"].values()),
             counts["test"].get(NOMINAL, 0),
             sum(anomalous.values()),
