@@ -1,28 +1,59 @@
 """Writing files that are either whole or absent, and naming them by what they hold."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from patchcore_core.common.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # these name no file
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Generator[Path, None, None]:
-    """Give a temporary name beside `path`; it takes the final name only when the block succeeds."""
+    """Give a temporary name beside `path`; it takes the final name only when the block succeeds.
+
+    A lock on it ends with the process: so what a dead one left is told from what a live one writes.
+
+    Raises:
+        InputError: see `writing`.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        temporary = Path(name)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp makes it readable by its owner alone
+            temporary.replace(path)
+        finally:
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None, None, None]:
+    """Raise InputError where `path` cannot be written: no room, or nothing may be written there."""
     try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes it readable by its owner alone
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        folder, place = path.absolute().parent, Path(error.filename or path).absolute()
+        if error.errno not in FULL and folder not in place.parents and place not in (folder, *folder.parents):
+            raise
+        there = next(part for part in (folder, *folder.parents) if os.path.isdir(part))
+        free = f"{shutil.disk_usage(there).free / 2**20:,.0f} MiB are free there"
+        remedy = "make room there, or let it be written; what was finished is kept"
+        raise InputError(f"{path} cannot be written: {error.strerror}; {free}", remedy=remedy) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

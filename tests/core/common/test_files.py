@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import json
 import os
@@ -5,6 +6,7 @@ import stat
 
 import pytest
 
+from patchcore_core import InputError
 from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json, write_text
 
 
@@ -45,6 +47,40 @@ def test_two_writers_do_not_meet(tmp_path):
         first.write_text("first")
         second.write_text("second")
     assert contents(tmp_path) == {"result.txt": "first"}  # the one that finished last
+
+
+@pytest.mark.parametrize("blocked", ["result.txt", "folder/result.txt", "folder/deeper/result.txt"])
+def test_what_is_in_the_way_is_an_error_that_names_file_reason_and_room(tmp_path, blocked, monkeypatch):
+    if blocked == "result.txt":
+        (tmp_path / blocked / "full").mkdir(parents=True)
+    else:
+        (tmp_path / "folder").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    for path in (blocked, tmp_path / blocked):
+        with pytest.raises(InputError, match=rf"{blocked} cannot be written: .*; [\d,]+ MiB are free there\nRemedy: "):
+            write_text(path, "x")
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def test_a_full_disk_is_named_wherever_it_shows(tmp_path):
+    full = pytest.raises(InputError, match=r"result\.txt cannot be written: No space left on device")
+    with full, atomic_path(tmp_path / "result.txt"), open("/dev/full", "w") as file:
+        file.write("x")
+    assert contents(tmp_path) == {}
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "deep/result.txt"):
+        (tmp_path / "other" / "none.txt").read_text()
+
+
+def test_a_temporary_file_is_locked_as_long_as_its_writer_lives(tmp_path):
+    with atomic_path(tmp_path / "result.txt") as temporary:
+        with temporary.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.write_text("whole")
+    with (tmp_path / "result.txt").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_files_can_be_read_by_others(tmp_path):
