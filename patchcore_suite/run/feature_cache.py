@@ -2,16 +2,15 @@
 
 import hashlib
 import os
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,10 +21,10 @@ from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.run.environment import versions
+from patchcore_suite.run.feature_files import MapsWriter, damage, open_maps, take_room
 from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.settings.execution import Execution
-
-ORPHANED_AFTER = 24 * 3600  # seconds since the last write to a temporary file that no process will finish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,8 @@ class MapsOf:
 class FeatureCache:
     """A folder of feature maps, one .npy file (n, c, h, w) a category, backbone and hierarchy.
 
+    A file that is not what was written under its name is as good as none.
+
     Args:
         folder: where the files lie.
         execution: device, batch size, workers, weights, and the size that the folder may grow to.
@@ -58,6 +59,8 @@ class FeatureCache:
     ) -> None:
         self.folder, self.execution, self.networks = folder, execution, networks
         self._made_by = {"versions": versions(), "code": code_fingerprint(__name__)}
+        self._intact: dict[Path, tuple[int, int]] = {}  # files that were checked or written, as they were then
+        remove_leftovers(folder, ".*")
 
     def maps(
         self,
@@ -88,15 +91,30 @@ class FeatureCache:
                 **self._made_by,
             }
             paths[j] = self.folder / f"{sha256_json(identity)}.npy"
-        absent = [j for j in together if not paths[j].is_file()]
+        absent = [j for j in together if not self._is_there(paths[j])]
         if not set(hierarchies).isdisjoint(absent):
             if own:
                 absent = together
             self._extract(of, records, {j: paths[j] for j in absent}, description)
+            self._intact |= {paths[j]: _state(paths[j]) for j in absent}
         for path in filter(Path.is_file, paths.values()):
-            os.utime(path)  # last used now
+            with suppress(OSError):  # a store that can only be read
+                os.utime(path)  # last used now
         self._evict(keep=set(paths.values()))
-        return [np.load(paths[j], mmap_mode="r", allow_pickle=False) for j in hierarchies]
+        return [open_maps(paths[j]) for j in hierarchies]
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether a file is there, as it was written; it is read for that once a run."""
+        if not path.is_file():
+            return False
+        if self._intact.get(path) != _state(path):
+            if problem := damage(path):
+                print(f"feature maps are made again: {path}: {problem}", file=sys.stderr)
+                with suppress(OSError):
+                    path.unlink()
+                return False
+            self._intact[path] = _state(path)
+        return True
 
     def _extract(self, of: MapsOf, records: Sequence[Record], paths: dict[int, Path], description: str | None) -> None:
         network = self.networks.get(of.backbone)
@@ -116,8 +134,7 @@ class FeatureCache:
         )
         with ExitStack() as stack:
             temporary = [stack.enter_context(atomic_path(path)) for path in paths.values()]
-            arrays: list[NDArray] = []
-            start = 0
+            writers: list[MapsWriter] = []
             for batch in images:
                 maps = feature_maps(network, batch.to(self.execution.device))
                 if len(maps) != len(paths):
@@ -125,30 +142,33 @@ class FeatureCache:
                         f"network {of.backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
                         remedy="let it return one map for each hierarchy of the variant",
                     )
-                if not arrays:
+                if not writers:
+                    files = [stack.enter_context(path.open("wb")) for path in temporary]
                     shapes = [(len(records), *fmap.shape[1:]) for fmap in maps]
-                    arrays = [
-                        open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-                        for path, shape in zip(temporary, shapes, strict=True)
-                    ]
-                for array, fmap in zip(arrays, maps, strict=True):
-                    array[start : start + len(batch)] = fmap.cpu().numpy()
-                start += len(batch)
-            for array in arrays:
-                array.flush()
+                    keys = [path.stem for path in paths.values()]
+                    writers = [MapsWriter(*given) for given in zip(files, keys, shapes, strict=True)]
+                    take_room(writers, self.folder, of=f"{len(records)} images")
+                for writer, fmap in zip(writers, maps, strict=True):
+                    writer.add(fmap.cpu().numpy())
+            for writer in writers:
+                writer.close()
 
     def _evict(self, keep: set[Path]) -> None:
-        """Delete the files that were not used for longest, until the folder has its size; and what a kill left."""
-        for orphan in self.folder.glob(".*.npy"):
-            if time.time() - orphan.stat().st_mtime > ORPHANED_AFTER:
-                orphan.unlink(missing_ok=True)
+        """Delete the files that were not used for longest, until the folder has its size."""
         limit = self.execution.cache_size_gb * 2**30
         files = sorted(self.folder.glob("[0-9a-f]*.npy"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
             if total > limit and path not in keep:
                 total -= path.stat().st_size
-                path.unlink()
+                with suppress(OSError):  # as above
+                    path.unlink()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What another file of the same name is told by; each use changes the times."""
+    found = path.stat()
+    return found.st_ino, found.st_size
 
 
 def network_weights(network: Callable[[Tensor], Sequence[Tensor]]) -> Weights:

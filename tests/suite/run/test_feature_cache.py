@@ -1,5 +1,8 @@
+import errno
 import os
-import time
+import resource
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +12,12 @@ from torch import nn
 
 from patchcore_core import InputError, backbones
 from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.common.files import atomic_path
+from patchcore_core.config import PIXELS
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.run import feature_cache
+from patchcore_suite.run import feature_cache, feature_files
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf, network_weights
 from patchcore_suite.settings.execution import Execution
 
@@ -161,17 +166,123 @@ def test_what_is_wanted_later_is_not_dropped_before(records, tmp_path, runs):
     assert sum(runs) == 7
 
 
-def test_what_a_killed_run_left_is_dropped_after_a_day(records, tmp_path):
-    (tmp_path / "features").mkdir()
-    old, new = (tmp_path / f"features/.{name}.npy" for name in ("old", "new"))
-    for path, age in ((old, 25), (new, 1)):
-        path.write_bytes(b"half")
-        seconds = time.time() - age * 3600
+# Damage, mix-ups, and what killed runs leave
 
-        os.utime(path, (seconds, seconds))
-    maps(cache(tmp_path), records, (3,))
-    assert not old.exists()
-    assert new.exists()
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path, other: flip(path, 400),
+        lambda path, other: flip(path, 60),  # in the header
+        lambda path, other: flip(path, -1),
+        lambda path, other: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path, other: path.write_bytes(path.read_bytes() + bytes(64)),
+        lambda path, other: path.write_bytes(b""),
+        lambda path, other: path.write_bytes(b"no maps"),
+        lambda path, other: path.write_bytes(other.read_bytes()),
+        lambda path, other: np.save(path, np.zeros((7, 3, 4, 6), np.float32)),
+    ],
+    ids=["maps", "header", "seal", "truncated", "longer", "empty", "other content", "those of others", "no seal"],
+)
+def test_maps_that_are_not_what_was_written_are_made_again_with_a_word(records, tmp_path, runs, capsys, harm):
+    first = maps(cache(tmp_path), records, (3,), backbone=PIXELS)
+    (path,) = (tmp_path / "features").iterdir()
+    maps(cache(tmp_path), records, (3,), backbone=PIXELS, images_sha256="others")
+    (other,) = set((tmp_path / "features").iterdir()) - {path}
+    whole, done = [np.array(fmap) for fmap in first], sum(runs)
+    del first
+    harm(path, other)
+    capsys.readouterr()
+
+    again = maps(cache(tmp_path), records, (3,), backbone=PIXELS)
+
+    assert sum(runs) == done + 7
+    assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
+    said = capsys.readouterr().err
+    assert said.count("feature maps are made again") == 1
+    assert str(path) in said
+    maps(cache(tmp_path), records, (3,), backbone=PIXELS)
+    assert sum(runs) == done + 7
+
+
+def test_maps_are_read_once_a_run_for_their_checksum(records, tmp_path, monkeypatch):
+    maps(cache(tmp_path), records, backbone=PIXELS)
+    read, original = [], feature_files.damage
+    monkeypatch.setattr(feature_cache, "damage", lambda path: read.append(path) or original(path))
+    again = cache(tmp_path)
+    for _ in range(3):
+        maps(again, records, backbone=PIXELS)
+    assert len(read) == 2  # two hierarchies
+    maps(again, records, (4,), backbone=PIXELS)  # just written: nothing to check
+    maps(again, records, (4,), backbone=PIXELS)
+    assert len(read) == 2
+
+
+def test_the_room_for_maps_is_taken_before_they_are_computed(records, tmp_path, runs, monkeypatch):
+    def full(handle, offset, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    need = r"feature maps of 7 images need 0 MiB in .*features, where [\d,]+ MiB are free\nRemedy: make room"
+    with pytest.raises(InputError, match=need):
+        maps(cache(tmp_path), records, backbone=PIXELS)
+    assert runs == [3]  # of seven images
+    assert files(tmp_path) == set()
+
+
+def test_where_a_file_system_cannot_take_room_it_is_looked_for(records, tmp_path, monkeypatch):
+    def unsupported(handle, offset, length):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    assert len(maps(cache(tmp_path), records, backbone=PIXELS)) == 2
+    free = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    with pytest.raises(InputError, match="where 0 MiB are free"):
+        maps(cache(tmp_path), records, (4,), backbone=PIXELS)
+
+
+def test_a_disk_that_becomes_full_later_is_named_too(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "posix_fallocate", lambda *arguments: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    own = cache(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+    try:
+        with pytest.raises(
+            InputError, match=r"features/\w+\.npy cannot be written: File too large; [\d,]+ MiB are free"
+        ):
+            maps(own, records, (2,), backbone=PIXELS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(tmp_path) == set()
+
+
+def test_what_a_killed_run_left_is_dropped_and_what_a_live_one_writes_is_not(records, tmp_path):
+    (tmp_path / "features").mkdir()
+    dead = tmp_path / "features/.dead.npy"
+    dead.write_bytes(b"half")
+    with atomic_path(tmp_path / "features/live.npy") as live:
+        maps(cache(tmp_path), records, (3,), backbone=PIXELS)
+        assert not dead.exists()
+        assert live.exists()
+
+
+def test_a_store_that_can_only_be_read_is_read(records, tmp_path, runs, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(arguments[0]))
+
+    first = maps(cache(tmp_path), records, backbone=PIXELS)
+    for owner, name in ((os, "utime"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, refuse)
+    again = maps(cache(tmp_path, cache_size_gb=0), records, backbone=PIXELS)
+    assert sum(runs) == 7
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 # Networks of the caller's
@@ -204,6 +315,16 @@ def test_maps_of_other_hierarchies_of_a_network_are_other_maps(records, tmp_path
     maps(own, records, (2,), backbone="mine")
     maps(own, records, (3,), backbone="mine")
     assert len(files(tmp_path)) == 2
+
+
+def test_maps_that_change_their_shape_are_refused(records, tmp_path):
+    class Growing(nn.Module):
+        def forward(self, images):
+            self.side = getattr(self, "side", 1) + 1
+            return [images[:, :, : self.side]]
+
+    with pytest.raises(InputError, match=r"maps of \(3, 3, 48\) after maps of \(3, 2, 48\)"):
+        maps(cache(tmp_path, networks={"mine": Growing()}), records, (1,), backbone="mine")
 
 
 # What tells networks apart
