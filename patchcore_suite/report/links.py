@@ -1,6 +1,5 @@
 """What made the report: results by variant, images, weights, versions and times; and where each number leads."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import PurePosixPath
 
 from patchcore_suite.datasets.names import shown
 from patchcore_suite.run.environment import versions
-from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.run.raw_results import ScoreIndex, read_timings
 from patchcore_suite.settings.project import Project, ProjectDataset
 
 
@@ -49,9 +48,8 @@ def describe_dataset(dataset: ProjectDataset) -> Mapping[str, object]:
     """What a dataset's results were made from, and how long they took."""
     folder = dataset.scores
     index = ScoreIndex.read(folder)
-    stamps = [RawResult.read(folder / cell["file"]).stamp for cell in index.cells]
-    timings_file = dataset.timings
-    timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
+    stamps = [result.stamp for _, result in index.results(folder)]
+    timings = read_timings(dataset.timings, index)
     shots = sorted({stamp["shots"] for stamp in stamps} - {None})
     return {
         "name": dataset.name,

@@ -30,6 +30,7 @@ from patchcore_suite.results.sources import dataset_title, index_of
 from patchcore_suite.results.summaries import percent, plain
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
+from patchcore_suite.run.raw_results import read_timings
 from patchcore_suite.run.score import collect, score_dataset
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
@@ -198,7 +199,7 @@ def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _times(dataset: ProjectDataset) -> Block:
     """How long each variant of the main study took, and the largest memory of the process until then."""
     of_variant: dict[str, list[Mapping[str, float]]] = {}
-    timings = _timings(dataset)
+    timings = read_timings(dataset.timings, index_of(dataset))
     for cell in index_of(dataset).cells:
         if cell["shots"] is None and cell["file"] in timings:
             of_variant.setdefault(cell["variant"], []).append(timings[cell["file"]])
@@ -232,8 +233,9 @@ def _stamp(project: Project) -> Mapping[str, object]:
     versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
     seconds, peak = 0.0, 0
     for name, dataset in project.datasets.items():
-        timings = _timings(dataset)
-        for cell, result in index_of(dataset).results(dataset.scores):
+        index = index_of(dataset)
+        timings = read_timings(dataset.timings, index)
+        for cell, result in index.results(dataset.scores):
             versions[json.dumps(result.stamp["versions"], sort_keys=True)] = result.stamp["versions"]
             images[f"{name}/{cell['category']}"] = result.stamp["images_sha256"]
             weights |= {entry["backbone"]: entry["sha256"] for entry in result.stamp["weights"]}
@@ -254,11 +256,6 @@ def _stamp(project: Project) -> Mapping[str, object]:
         "minutes": f"{seconds / 60:.0f}",
         "peak": f"{peak / 2**30:.1f}",
     }
-
-
-def _timings(dataset: ProjectDataset) -> Mapping[str, Mapping]:
-    path = dataset.timings
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _mean(timings: Sequence[Mapping[str, float]], key: str) -> float:

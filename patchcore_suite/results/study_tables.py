@@ -1,6 +1,5 @@
 """What a setting is worth: the studies of `params.yaml` as frames to draw and tables to read."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -11,6 +10,7 @@ from patchcore_suite.results.quantities import nominal_images, of_setting
 from patchcore_suite.results.sources import index_of, scope
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.run.metric_registry import METRICS
+from patchcore_suite.run.raw_results import read_timings
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.variants import IMAGE_KEYS
 
@@ -132,10 +132,9 @@ def selection_seconds(dataset: ProjectDataset, study: str) -> pd.DataFrame:
         columns variant, seed, seconds (mean over categories), machine; empty without the file in `reports/timings`,
         which is no result of a stage.
     """
-    path = dataset.timings
-    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    index = index_of(dataset)
+    times, cells = read_timings(dataset.timings, index), index.cells
     chosen = dataset.studies[study]
-    cells = index_of(dataset).cells
     categories = chosen.chosen(list(dict.fromkeys(cell["category"] for cell in cells)))
     rows = [
         (cell["variant"], cell["seed"], times[cell["file"]]["coreset_s"], _machine(times[cell["file"]]["machine"]))

@@ -1,7 +1,9 @@
 """What there is to compute: cells (dataset x category x variant x shots x seed), each named by all it depends on."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.studies import Study
 
@@ -63,10 +66,30 @@ class Plan:
     weights_missing: dict[str, str]
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
     notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
+    # Results that were read, as they were then: inode, size, time.
+    _intact: dict[Path, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
 
     def pending(self) -> list[Cell]:
-        """The cells whose results are not in the store."""
-        return [cell for cell in self.cells if not self.path(cell).is_file()]
+        """The cells whose results are not in the store, or not as they were written; those are named.
+
+        A result is read for that once a run, unless it was written anew.
+        """
+        return [cell for cell in self.cells if not self._is_there(cell)]
+
+    def _is_there(self, cell: Cell) -> bool:
+        path = self.path(cell)
+        if not path.is_file():
+            return False
+        found = path.stat()
+        state = found.st_ino, found.st_size, found.st_mtime_ns
+        if self._intact.get(path) != state:
+            if problem := RawResult.damage(path, cell.key):
+                print(f"a result is computed again: {cell.file} ({path}): {problem}", file=sys.stderr)
+                with suppress(OSError):
+                    path.unlink()
+                return False
+            self._intact[path] = state
+        return True
 
     def path(self, cell: Cell) -> Path:
         """Where the store keeps a cell's raw result."""
@@ -113,8 +136,8 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         }
         origin = ", ".join(weights.origin for _, weights in found[variant])
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
-    store = dataset.project.cache / "cells"
-    return Plan(dataset, manifest, tuple(cells), weights_missing, store, tuple(shots_left_out(dataset, manifest)))
+    left_out = tuple(shots_left_out(dataset, manifest))
+    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, left_out)
 
 
 def _modules(config: MethodConfig) -> tuple[str, str]:

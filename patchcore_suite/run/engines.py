@@ -184,7 +184,7 @@ _cache: FeatureCache
 
 def _begin(work: Plan, threads: int) -> None:
     global _work, _cache
-    _work, _cache = work, FeatureCache(work.dataset.project.cache / "features", work.dataset.execution, {})
+    _work, _cache = work, FeatureCache(work.dataset.project.features, work.dataset.execution, {})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who handed out the work ends its processes
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)

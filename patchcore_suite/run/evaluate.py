@@ -50,7 +50,8 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
             records = manifest.records(category, "test")
             labels = np.array([record.label for record in records])
             masks: dict[Preprocessing, Regions | None] = {}
-            for cell, result in index.results(dataset.scores, category=category):
+            store = dataset.project.cells
+            for cell, result in index.results(dataset.scores, category=category, store=store):
                 if result.stamp["images_sha256"] != manifest.digest(category):
                     raise InputError(
                         f"{cell['file']} was computed from other images than {dataset.name}/{category} has now",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from patchcore_core.common.files import sha256_json, write_json
+from patchcore_core.common.files import sha256_json
 from patchcore_core.detector import Detector, generator, put_together
 from patchcore_core.neighbours import Index
 from patchcore_suite.baselines.registry import detector
@@ -18,6 +18,7 @@ from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.run.sealed import write_sealed
 
 SEARCHED_AT_ONCE = 2**16  # patches, for the covering radius
 
@@ -162,13 +163,14 @@ def _run_cell(
     )
     timing = {
         **made,
+        "key": cell.key,
         "coreset_s": round(fitted - started, 3),
         "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
         "weights_origin": cell.weights_origin,
     }
     path = work.path(cell)
-    write_json(path.with_suffix(".json"), timing)
+    write_sealed(path.with_suffix(".json"), timing)
     result.write(path)
 
 

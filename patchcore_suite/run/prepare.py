@@ -60,11 +60,6 @@ def summary(manifest: Manifest) -> str:
         anomalous = {defect: count for defect, count in counts["test"].items() if defect != NOMINAL}
         nominal = counts["test"].get(NOMINAL, 0)
         numbers = (sum(counts["train"].values()), nominal, sum(anomalous.values()), len(anomalous))
-            sum(counts["train"].values()),
-            counts["test"].get(NOMINAL, 0),
-            sum(anomalous.values()),
-            len(anomalous),
-        )
         rows.append((category, *map(str, numbers)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

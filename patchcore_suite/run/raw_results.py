@@ -1,21 +1,25 @@
-"""The files of raw results: patch distances and image scores, before any metric."""
+"""The files of raw results: patch distances and image scores, before any metric; and how long each took."""
 
 import hashlib
 import json
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import atomic_path, write_json
+from patchcore_core.common.files import atomic_path
 from patchcore_suite.datasets.names import INDEX as INDEX_FILE
+from patchcore_suite.run.sealed import read_json, unsealed, write_sealed
 
-SCHEMA = 3
+SCHEMA = 4  # 4: a checksum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +50,10 @@ class RawResult:
         given = {name: getattr(self, name) for name in self.ARRAYS}
         arrays = {name: np.ascontiguousarray(array) for name, array in given.items() if array is not None}
         about = {"sha256": _content_sha256(self.stamp, arrays), "stamp": self.stamp}
-        with atomic_path(path) as temporary:  # one entry: safetensors writes several in an order of chance
-            save_file(arrays, temporary, metadata={"about": json.dumps(about, sort_keys=True)})
+        # One entry: safetensors writes several in an order of chance.
+        content = save(arrays, metadata={"about": json.dumps(about, sort_keys=True)})
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
 
     @classmethod
     def read(cls, path: Path) -> "RawResult":
@@ -57,16 +63,31 @@ class RawResult:
             InputError: the file is missing or damaged.
         """
         try:
+            return cls._read(path)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"the result {path} is missing or damaged: {error}", remedy="run `dvc repro -f` on its score stage"
+            ) from None
+
+    @classmethod
+    def damage(cls, path: Path, key: object) -> str:
+        """What is wrong with a result that should be there; empty if it is the one with this key, as it was written."""
+        try:
+            return "" if cls._read(path).stamp.get("key") == key else "it is the result of something else"
+        except (OSError, ValueError) as error:
+            return str(error)
+
+    @classmethod
+    def _read(cls, path: Path) -> "RawResult":
+        try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in cls.ARRAYS if name in file.keys()}  # noqa: SIM118
                 about = json.loads(file.metadata()["about"])
             if about["sha256"] != _content_sha256(about["stamp"], arrays):
                 raise ValueError("its content is not what was written")
             return cls(**arrays, stamp=about["stamp"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the result {path} is missing or damaged: {error}", remedy="run `dvc repro -f` on its score stage"
-            ) from None
+        except (SafetensorError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -91,28 +112,36 @@ class ScoreIndex:
 
     def write(self, folder: Path) -> None:
         """Write the index into the folder of the results."""
-        write_json(folder / INDEX_FILE, {"schema": SCHEMA} | self.__dict__)
+        write_sealed(folder / INDEX_FILE, {"schema": SCHEMA} | self.__dict__)
 
     @classmethod
     def read(cls, folder: Path) -> "ScoreIndex":
         """Read the index of a folder of results.
 
         Raises:
-            InputError: there is none, or it was written by another version.
+            InputError: there is none, it is damaged or another dataset's, or it was written by another version.
         """
         remedy = f"run `dvc repro score@{folder.name}`"
         try:
-            value = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+            found = read_json(folder / INDEX_FILE)
+            known = isinstance(found, dict) and found.get("schema") == SCHEMA
+            value = unsealed(found) if known else {}
         except (OSError, ValueError) as error:
-            raise InputError(f"there are no results in {folder}: {error}", remedy=remedy) from None
-        if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
+            raise InputError(f"there are no results in {folder}: {INDEX_FILE}: {error}", remedy=remedy) from None
+        if not known:
             raise InputError(f"the results in {folder} were written by another version", remedy=remedy)
+        if value["dataset"] != folder.name:
+            raise InputError(f"the results in {folder} are those of {value['dataset']}", remedy=remedy)
+        del value["schema"]
         return cls(**value | {"cells": tuple(value["cells"]), "weights_missing": tuple(value["weights_missing"])})
 
     def results(
-        self, folder: Path, *, category: str | None = None, variant: str | None = None
+        self, folder: Path, *, category: str | None = None, variant: str | None = None, store: Path | None = None
     ) -> Iterator[tuple[Mapping[str, object], RawResult]]:
         """Each cell with its raw result, of one category or variant or of all.
+
+        Args:
+            store: the cell store, out of which a result is copied again that is not as it was written.
 
         Raises:
             InputError: a result is missing, damaged, or not the one that was indexed.
@@ -120,13 +149,47 @@ class ScoreIndex:
         for cell in self.cells:
             if category not in (None, cell["category"]) or variant not in (None, cell["variant"]):
                 continue
-            path = folder / cell["file"]
-            result = RawResult.read(path)
-            if result.stamp.get("key") != cell["key"]:
-                raise InputError(
-                    f"the result {path} is not the one in the index", remedy=f"run `dvc repro -f score@{folder.name}`"
-                )
+            path, problem = folder / cell["file"], ""
+            try:
+                result = RawResult.read(path)
+                if result.stamp.get("key") != cell["key"]:
+                    problem = f"the result {path} is not the one in the index"
+            except InputError as error:
+                problem = error.problem
+            if problem:
+                kept = store and store / f"{cell['key']}.safetensors"
+                if kept is None or RawResult.damage(kept, cell["key"]):
+                    raise InputError(problem, remedy=f"run `dvc repro -f score@{folder.name}`")
+                print(f"{problem}; it is copied again out of {store}", file=sys.stderr)
+                with atomic_path(path) as temporary:
+                    shutil.copyfile(kept, temporary)
+                result = RawResult.read(path)
             yield cell, result
+
+
+def read_timings(path: Path, index: ScoreIndex) -> dict[str, dict[str, object]]:
+    """How long each raw result took, by its file; what is damaged, or of another result, is left out with a word.
+
+    Args:
+        path: of the file that `collect` wrote; without it there are no times.
+        index: of the results.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        value = None
+    found, keys = {}, {cell["file"]: cell["key"] for cell in index.cells}
+    for file, entry in value.items() if isinstance(value, dict) else ():
+        with suppress(ValueError):
+            timing = unsealed(entry)
+            if timing["key"] == keys.get(file):
+                found[file] = timing
+    if not isinstance(value, dict) or len(found) < len(value):
+        remedy = f"`dvc repro -f score@{index.dataset}` writes them again"
+        print(f"times in {path} are damaged or of other results, and left out; {remedy}", file=sys.stderr)
+    return found
 
 
 def _content_sha256(stamp: Mapping[str, object], arrays: Mapping[str, NDArray]) -> str:

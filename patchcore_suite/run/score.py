@@ -1,23 +1,25 @@
 """Cells (dataset x category x variant x shots x seed) become files of raw results; none is computed twice."""
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import write_json
+from patchcore_core.common.files import write_json, writing
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.run.cells import Cell, Network, Plan, plan
 from patchcore_suite.run.engines import compute_in_processes
 from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.groups import compute, groups
+from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.run.sealed import read_sealed, sealed
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -44,6 +46,7 @@ def score_dataset(
     work = plan(dataset, networks=networks)
     for note in work.notes:
         print(f"note: {note}", file=sys.stderr)
+    remove_leftovers(work.store, ".*")
     pending = work.pending()
     count = 1 if networks or device.type != "cpu" else _processes(dataset.execution)
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
@@ -51,7 +54,7 @@ def score_dataset(
         if count > 1 and len(pending) > 1:
             _compute_at_once(pending, work, count, bar)
         else:
-            cache = FeatureCache(dataset.project.cache / "features", dataset.execution, networks or {})
+            cache = FeatureCache(dataset.project.features, dataset.execution, networks or {})
             for category, of_category in groupby(groups(pending, work), key=lambda group: group.category):
                 work.manifest.check_unchanged(category)
                 for group in of_category:
@@ -99,11 +102,11 @@ def collect(work: Plan) -> ScoreIndex:
     described, timings = [], {}
     for cell in work.cells:
         target = folder / cell.file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(work.path(cell), target)
-        timing = work.path(cell).with_suffix(".json")
-        if timing.is_file():
-            timings[cell.file] = json.loads(timing.read_text(encoding="utf-8"))
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(work.path(cell), target)
+        if timing := _timing(work.path(cell).with_suffix(".json"), cell):
+            timings[cell.file] = sealed(timing)
         described.append(
             {
                 "category": cell.category,
@@ -125,3 +128,16 @@ def collect(work: Plan) -> ScoreIndex:
     # Times differ from run to run: no stage of the pipeline depends on this file.
     write_json(work.dataset.timings, timings)
     return index
+
+
+def _timing(path: Path, cell: Cell) -> dict[str, object] | None:
+    """How long a cell took; None, with a word, where that is lost."""
+    try:
+        timing = read_sealed(path)
+        if timing.get("key") == cell.key:
+            return timing
+        problem = "it is of something else"
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    print(f"how long {cell.file} took is lost: {path}: {problem}", file=sys.stderr)
+    return None

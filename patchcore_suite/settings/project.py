@@ -35,6 +35,16 @@ class Project:
         return self.path(self.execution.cache_dir)
 
     @property
+    def cells(self) -> Path:
+        """The store of raw results, by key."""
+        return self.cache / "cells"
+
+    @property
+    def features(self) -> Path:
+        """The store of feature maps, by key."""
+        return self.cache / "features"
+
+    @property
     def reports(self) -> Path:
         """All that is made for people to look at."""
         return self.path("reports")

@@ -5,7 +5,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from patchcore_core import InputError
-from patchcore_suite.run.raw_results import RawResult, ScoreIndex
+from patchcore_suite.run.raw_results import RawResult, ScoreIndex, read_timings
+from patchcore_suite.run.sealed import sealed
 
 
 def result(seed=0, n=3):
@@ -144,6 +145,16 @@ def test_other_tensors_are_no_result(tmp_path):
         RawResult.read(tmp_path / "other.safetensors")
 
 
+def test_what_is_wrong_with_a_result_is_told_without_an_error(tmp_path):
+    path = tmp_path / "result.safetensors"
+    result(1).write(path)
+    assert RawResult.damage(path, f"{1:064}") == ""
+    assert RawResult.damage(path, f"{2:064}") == "it is the result of something else"
+    path.write_bytes(b"{")
+    assert RawResult.damage(path, f"{1:064}") != ""
+    assert RawResult.damage(tmp_path / "none", f"{1:064}") != ""
+
+
 # The index
 
 
@@ -193,6 +204,66 @@ def test_a_result_that_was_deleted_is_noticed(indexed):
         list(ScoreIndex.read(indexed).results(indexed))
 
 
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"half"), lambda path: result(7).write(path)])
+def test_a_result_that_is_not_what_was_written_is_copied_again_out_of_the_store(indexed, tmp_path, harm, capsys):
+    path, store = indexed / "bolt/two/seed-0.safetensors", tmp_path / "cells"
+    result(1).write(store / f"{1:064}.safetensors")
+    harm(path)
+    found = [read for _, read in ScoreIndex.read(indexed).results(indexed, store=store)]
+    assert all(equal(read, result(seed)) for seed, read in enumerate(found))
+    assert capsys.readouterr().err.count("it is copied again out of") == 1
+    assert equal(RawResult.read(path), result(1))
+    (store / f"{1:064}.safetensors").write_bytes(b"half too")
+    harm(path)
+    with pytest.raises(InputError, match="Remedy: run `dvc repro -f score@toy`"):
+        list(ScoreIndex.read(indexed).results(indexed, store=store))
+
+
+# Times
+
+
+def times(indexed, harm=lambda entries: entries):
+    entries = {cell["file"]: sealed({"key": cell["key"], "s": 1.5}) for cell in ScoreIndex.read(indexed).cells}
+    path = indexed.with_name("times.json")
+    path.write_text(json.dumps(harm(entries)))
+    return read_timings(path, ScoreIndex.read(indexed))
+
+
+def test_times_come_by_file(indexed, capsys):
+    assert times(indexed)["nut/one/seed-0.safetensors"] == {"key": f"{2:064}", "s": 1.5}
+    assert read_timings(indexed.with_name("none.json"), ScoreIndex.read(indexed)) == {}
+    assert capsys.readouterr().err == ""
+
+
+def swapped(entries):
+    return dict(zip(entries, reversed(entries.values()), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("harm", "left"),
+    [
+        (lambda entries: entries | {"bolt/one/seed-0.safetensors": {"key": f"{0:064}", "s": 1.5}}, 2),
+        (lambda entries: entries | {"bolt/one/seed-0.safetensors": None}, 2),
+        (swapped, 1),  # the one in the middle stays where it was
+        (lambda entries: list(entries), 0),
+    ],
+    ids=["no checksum", "nothing", "of others", "a list"],
+)
+def test_times_that_are_damaged_or_of_others_are_left_out_with_a_word(indexed, harm, left, capsys):
+    assert len(times(indexed, harm)) == left
+    said = capsys.readouterr().err
+    assert said.count("are damaged or of other results, and left out") == 1
+    assert "dvc repro -f score@toy" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_file_of_times_that_cannot_be_read_holds_none(indexed, content, capsys):
+    path = indexed.with_name("times.json")
+    path.write_bytes(content)
+    assert read_timings(path, ScoreIndex.read(indexed)) == {}
+    assert "left out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [None, "", "{"])
 def test_a_folder_without_a_readable_index_has_no_results(tmp_path, content):
     (tmp_path / "toy").mkdir()
@@ -200,6 +271,30 @@ def test_a_folder_without_a_readable_index_has_no_results(tmp_path, content):
         (tmp_path / "toy" / "index.json").write_text(content)
     with pytest.raises(InputError, match=r"there are no results in .*toy[^\n]*\nRemedy: run `dvc repro score@toy`"):
         ScoreIndex.read(tmp_path / "toy")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda text: text.replace('"nut"', '"nub"'),
+        lambda text: text.replace(f"{2:064}", f"{1:064}"),
+        lambda text: text[:-5],
+        lambda text: "[" * 100_000,
+        lambda text: json.dumps({key: value for key, value in json.loads(text).items() if key != "sha256"}),
+    ],
+    ids=["a name", "a key", "truncated", "nested", "no checksum"],
+)
+def test_a_damaged_index_has_no_results(indexed, harm):
+    path = indexed / "index.json"
+    path.write_text(harm(path.read_text()))
+    with pytest.raises(InputError, match=r"there are no results in .*toy: index\.json: [^\n]+\nRemedy: run `dvc"):
+        ScoreIndex.read(indexed)
+
+
+def test_the_index_of_another_dataset_is_none(indexed):
+    indexed.rename(indexed.with_name("other"))
+    with pytest.raises(InputError, match=r"the results in .*other are those of toy"):
+        ScoreIndex.read(indexed.with_name("other"))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"schema": 0}', '{"schema": 2}', "[]"])
@@ -226,4 +321,4 @@ def test_results_from_before_an_index_held_keys_say_what_to_run(tmp_path):
 
 
 def test_an_index_says_its_schema(indexed):
-    assert json.loads((indexed / "index.json").read_text())["schema"] == 3
+    assert json.loads((indexed / "index.json").read_text())["schema"] == 4

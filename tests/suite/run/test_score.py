@@ -329,11 +329,11 @@ def test_a_killed_run_keeps_the_finished_cells_and_the_next_one_does_the_rest(un
 
 
 def test_a_run_killed_while_it_writes_a_result_leaves_none_of_it(unscored, monkeypatch):
-    def save_file(arrays, path, metadata):
-        Path(path).write_bytes(b"half")
+    def write_bytes(path, content):
+        path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("patchcore_suite.run.raw_results.save_file", save_file)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
     with pytest.raises(KeyboardInterrupt):
         run(unscored)
     assert len(pending(unscored)) == 8
@@ -354,6 +354,86 @@ def test_a_run_killed_while_it_makes_feature_maps_leaves_none_of_them(project, m
         run(project)
     assert len(calls) == 2  # seven images in batches of four
     assert [path for path in (project.root / ".cache").rglob("*") if path.is_file()] == []
+
+
+# The store is not believed by names
+
+
+def flip(path, place=-1):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def store_of(project):
+    work = plan(project.toy)
+    return {(cell.category, cell.variant, cell.seed): work.path(cell) for cell in work.cells}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path, other: flip(path),
+        lambda path, other: flip(path, 9),
+        lambda path, other: path.write_bytes(path.read_bytes()[:-7]),
+        lambda path, other: path.write_bytes(b""),
+        lambda path, other: shutil.copyfile(other, path),
+    ],
+    ids=["a number", "the header", "truncated", "empty", "another's"],
+)
+def test_a_result_in_the_store_that_is_not_what_was_written_is_computed_again_with_a_word(
+    finished, computed, harm, capsys
+):
+    before, store = files(finished.root / "reports/scores"), store_of(finished)
+    harm(store["nut", "tenth", 1], store["nut", "tenth", 0])
+    harm(store["bolt", "all", 0], store["nut", "all", 0])
+    capsys.readouterr()
+    run(finished)
+    assert computed == [("bolt", "all", 0), ("nut", "tenth", 1)]
+    said = [line for line in capsys.readouterr().err.splitlines() if "computed again" in line]
+    assert len(said) == 2
+    assert "bolt/all/seed-0.safetensors" in said[0]
+    assert files(finished.root / "reports/scores") == before
+    assert pending(finished) == []
+
+
+def test_the_store_is_read_once_a_run(finished, monkeypatch):
+    read, original = [], RawResult.damage
+    monkeypatch.setattr(RawResult, "damage", lambda path, key: read.append(path) or original(path, key))
+    run(finished)
+    assert len(read) == 8
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"coreset_s": 7.0}'])
+def test_times_in_the_store_that_are_damaged_are_lost_and_nothing_else(finished, computed, content, capsys):
+    path = store_of(finished)["nut", "tenth", 1].with_suffix(".json")
+    path.write_bytes(content)
+    run(finished)
+    assert computed == []
+    assert "how long nut/tenth/seed-1.safetensors took is lost" in capsys.readouterr().err
+    assert len(json.loads((finished.root / "reports/timings/toy.json").read_text())) == 7
+
+
+def test_what_a_killed_run_left_in_the_stores_is_deleted(finished):
+    left = [finished.root / f".cache/{name}" for name in ("cells/.abc.x1.safetensors", "cells/.tmpA1b2C3")]
+    left.append(finished.root / ".cache/features/.abc.x1.npy")
+    for path in left:
+        path.write_bytes(b"half")
+    run(finished)
+    assert not any(path.exists() for path in left)
+
+
+def test_reports_that_cannot_be_written_are_named(unscored):
+    (unscored.root / "reports").write_text("in the way")
+    with pytest.raises(InputError, match=r"reports/scores/toy/\S+ cannot be written: Not a directory"):
+        run(unscored)
+    assert pending(unscored) == []  # what was computed is kept
+
+
+def test_a_store_that_cannot_be_written_is_named(project):
+    (project.root / ".cache").write_text("in the way")
+    with pytest.raises(InputError, match=r"\.cache/features/\S+ cannot be written: Not a directory"):
+        run(project)
 
 
 # What is refused
