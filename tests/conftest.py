@@ -1,7 +1,6 @@
 """What several test modules share."""
 
 import fcntl
-import json
 import os
 import shutil
 from contextlib import chdir
@@ -17,6 +16,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from sealed_files import rewrite
 from toy_folders import mvtec_folder, save_image
 from whole_project import make_project, score_project
 
@@ -77,8 +77,7 @@ class ToyProject:
 
     def call(self, paper: str | None) -> "ToyProject":
         """Let the manifest say which dataset of the paper the images are, which nothing checks then."""
-        path = self.root / "data/toy/manifest.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"paper": paper}))
+        rewrite(self.root / "data/toy/manifest.json", paper=paper)
         return self
 
     def score(self, **options: object) -> ScoreIndex:

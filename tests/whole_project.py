@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from sealed_files import rewrite
 
 from patchcore_suite.run import evaluate, prepare, score
 from patchcore_suite.settings.params import load_params
@@ -94,8 +95,7 @@ def run_main(module: ModuleType, *arguments: str) -> None:
 def call_synthetic(folder: Path, dataset: str) -> None:
     """Let a dataset whose results are there pass for a generated one."""
     for path in (folder / f"data/{dataset}/manifest.json", folder / f"reports/scores/{dataset}/index.json"):
-        value = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps(value | {"source": "synthetic", "synthetic": True}), encoding="utf-8")
+        rewrite(path, source="synthetic", synthetic=True)
 
 
 def notebook_cells(path: Path) -> list[dict]:

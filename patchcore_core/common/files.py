@@ -53,7 +53,7 @@ def writing(path: Path) -> Generator[None, None, None]:
         there = next(part for part in (folder, *folder.parents) if os.path.isdir(part))
         free = f"{shutil.disk_usage(there).free / 2**20:,.0f} MiB are free there"
         remedy = "make room there, or let it be written; what was finished is kept"
-        raise InputError(f"{path} cannot be written: {error.strerror}; {free}", remedy=remedy) from None
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; {free}", remedy=remedy) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import FULL
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.listing import content_checksum
@@ -38,6 +39,8 @@ def download(layout: str, target: Path) -> None:
             _fetch(archive.url, file)
             _unpack(file, target, archive.files)
     except (OSError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise InputError(
             f"cannot download {archive.url}: {error}",
             remedy="try again; or fetch it elsewhere, unpack it, and set the dataset's source to that folder",

@@ -10,7 +10,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json, write_json
 from patchcore_suite.datasets.records import Entry, Record
 
-SCHEMA = 3  # 2: `paper`; 3: `unused`, `bits`
+SCHEMA = 3  # 2: `paper`; 3: `unused`, `bits`, a checksum
 FULL = 16  # bits
 
 
@@ -115,7 +115,7 @@ class Manifest:
                 for category in self.categories
             },
         }
-        write_json(path, value)
+        write_json(path, value | {"sha256": sha256_json(value)})
 
     @classmethod
     def read(cls, path: str | Path, *, base: str | Path = "") -> "Manifest":
@@ -125,17 +125,19 @@ class Manifest:
             base: the folder that a relative `root` is relative to; the working directory unless given.
 
         Raises:
-            InputError: there is none, or it was written by another version.
+            InputError: there is none, it is damaged, or it was written by another version.
         """
         remedy = f"run `dvc repro data@{Path(path).parent.name}`"
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"there is no manifest {path}", remedy=remedy) from None
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"the manifest {path} is damaged: {error}", remedy=remedy) from None
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise InputError(f"the manifest {path} was not written by this version (schema {SCHEMA})", remedy=remedy)
+        if value.pop("sha256", None) != sha256_json(value):
+            raise InputError(f"the manifest {path} is damaged: its content is not what was written", remedy=remedy)
         root = Path(base, value["root"])
         return cls(
             name=value["name"],

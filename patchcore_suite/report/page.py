@@ -17,6 +17,7 @@ from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verd
 from patchcore_suite.results.section import Section
 from patchcore_suite.results.table import Heading
 from patchcore_suite.run.environment import commit, machine, versions
+from patchcore_suite.run.leftovers import clear_reports
 from patchcore_suite.settings.project import Project, load_project
 
 TEMPLATE = "report.html"
@@ -107,6 +108,8 @@ def _read_sections(project: Project) -> list[Section]:
 def _sections(project: Project, links: Links) -> Iterator[ShownSection]:
     for key, of_notebook in groupby(_read_sections(project), key=lambda section: section.notebook):
         parts = list(of_notebook)
+        for part in parts:
+            part.check_files(project.reports)
         measured = any(part.measured for part in parts)
         yield ShownSection(
             key=key,
@@ -159,6 +162,7 @@ def _contents(sections: Sequence[ShownSection]) -> Iterator[Mapping[str, object]
 def main() -> None:
     """Write reports/index.html, and reports/plots for DVC."""
     project = load_project()
+    clear_reports(project)
     write_text(project.page, build_report(project))
     write_plots(project)
     # What DVC knows the page by: the page itself names the machine, and so is another on each.

@@ -12,6 +12,8 @@ from patchcore_core.common.errors import InputError
 WIDEST = 1600  # pixels of a copy: the page's column on a screen of twice its density shows no more
 QUALITY = 80  # of copies of photographs; drawings are copied without loss
 
+REMEDY = "run `dvc repro -f -s STAGE` on the stage whose notebook draws it"  # DVC does not miss figures
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -38,12 +40,12 @@ def read_figure(path: Path, shows: str, chart: dict[str, object] | None = None) 
         InputError: there is none, or it is no picture.
     """
     if not path.is_file():
-        raise InputError(f"there is no figure {path}", remedy="run `dvc repro`")
+        raise InputError(f"there is no figure {path}", remedy=REMEDY)
     drawing = path.with_suffix(".svg").is_file()
     try:
         size, data = _copy(path, lossless=drawing)
     except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"the figure {path} cannot be read: {error}", remedy="run `dvc repro`") from None
+        raise InputError(f"the figure {path} cannot be read: {error}", remedy=REMEDY) from None
     formats = ("png", "svg") if drawing else ("png",)
     return Figure(path.parent.name, path.stem, shows, size, data, formats, chart)
 

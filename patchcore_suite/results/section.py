@@ -1,6 +1,5 @@
 """What a notebook hands to the report: its tables and figures, under which heading, in which order and words."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import write_json
+from patchcore_core.common.files import sha256_file
 from patchcore_suite import figures
 from patchcore_suite.results.quantities import from_json, to_json
 from patchcore_suite.results.table import Heading, Table
+from patchcore_suite.run.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,6 +63,7 @@ class Section:
         tables, pictures: by the names of their files.
         measured: whether they show times, which differ from run to run: their files lie in reports/timings.
         unmeasured: what to say where there is no such part.
+        files: SHA-256 of the files that were written with it, by path in reports/; of a section that was read.
     """
 
     notebook: str
@@ -72,6 +73,7 @@ class Section:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     measured: bool = False
     unmeasured: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -99,24 +101,49 @@ class Section:
                 for name, picture in self.pictures.items()
             ],
         }
-        write_json(reports / FOLDER / self.file, described)
+        paths = [f"{self.folder('tables')}/{name}.{kind}" for name in self.tables for kind in ("csv", "json", "tex")]
+        paths += [f"{self.folder('figures')}/{name}.{kind}" for name in self.pictures for kind in ("png", "svg")]
+        described["files"] = {path: sha256_file(reports / path) for path in paths if (reports / path).is_file()}
+        write_sealed(reports / FOLDER / self.file, described)
+
+    def check_files(self, reports: Path) -> None:
+        """Compare the files of tables and pictures that are there with those that were written.
+
+        Raises:
+            InputError: some are others; all are listed.
+        """
+        if changed := self.changed_files(reports):
+            raise InputError(
+                f"files of {self.notebook} in {reports} are not those that it wrote",
+                offenders=changed,
+                remedy=f"run `dvc repro -f -s {self.notebook}`",
+            )
+
+    def changed_files(self, reports: Path) -> list[str]:
+        """Paths in reports/ of files that are there but hold something else than was written."""
+        there = {path: sha256 for path, sha256 in self.files.items() if (reports / path).is_file()}
+        return [path for path, sha256 in there.items() if sha256_file(reports / path) != sha256]
 
     @classmethod
     def read(cls, path: Path) -> "Section":
         """Read a section that `write` described.
 
         Raises:
-            InputError: the file holds none, or one of another version.
+            InputError: the file holds none, a damaged or another one, or one of another version.
         """
         try:
-            described = json.loads(path.read_text(encoding="utf-8"))
+            described = read_sealed(path)
             tables = {table.pop("name"): _read_table(table) for table in described.pop("tables")}
             pictures = {picture.pop("name"): _read_picture(picture) for picture in described.pop("pictures")}
             heading = Heading(**described.pop("heading"))
-            return cls(heading=heading, tables=tables, pictures=pictures, **described)
+            section = cls(heading=heading, tables=tables, pictures=pictures, **described)
+            if section.file != path.name:
+                raise ValueError(f"it is {section.file}")
+            return section
         except (OSError, ValueError, KeyError, TypeError) as error:
+            stage = path.stem.removesuffix("_measured")
             raise InputError(
-                f"{path} describes no section of the report: {error}", remedy=f"run `dvc repro {path.stem}`"
+                f"{path} describes no section of the report: {error}", remedy=f"run `dvc repro -f -s {stage}`"
             ) from None
 
 

@@ -11,10 +11,21 @@ from patchcore_suite.results.formats import NOTHING, WEIGHTS_MISSING
 from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.summaries import count, of_metric, percent
 from patchcore_suite.run.controls import CEILING, is_control
+from patchcore_suite.run.evaluated import check_metrics
 from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
+
+
+def read_rows(dataset: ProjectDataset) -> pd.DataFrame:
+    """All metrics of all raw results of a dataset: columns dataset, category, variant, shots, seed, metric, value.
+
+    Raises:
+        InputError: there are none, or they are damaged, changed or another dataset's.
+    """
+    rows = _read(dataset, dataset.metrics, ("shots", "value"))
+    return rows.astype({"shots": "Int64"})
 
 
 def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = MEAN) -> dict[str, Interval]:
@@ -23,10 +34,7 @@ def read_intervals(dataset: ProjectDataset, *, metric: str, category: str = MEAN
     Args:
         category: as `names.shown`, or `names.MEAN` for the mean over all.
     """
-    path: Path = dataset.intervals
-    if not path.is_file():
-        raise InputError(f"there are no intervals {path}", remedy=f"run `dvc repro evaluate@{dataset.name}`")
-    rows = _read(path, "low", "high")
+    rows = _read(dataset, dataset.intervals, ("low", "high"))
     chosen = rows[(rows["metric"] == metric) & (rows["category"] == category)]
     return {row.variant: Interval(row.low, row.high) for row in chosen.itertuples()}
 
@@ -41,17 +49,13 @@ def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.Data
     Raises:
         InputError: they have not been computed, or the dataset has no such study.
     """
-    path = dataset.metrics
-    if not path.is_file():
-        raise InputError(f"there are no metrics {path}", remedy=f"run `dvc repro evaluate@{dataset.name}`")
-    studies = dataset.studies
+    rows, studies = read_rows(dataset), dataset.studies
     if study not in studies:
         raise InputError(
             f"dataset {dataset.name!r} has no study {study!r}",
             remedy=f"add it under datasets.{dataset.name}.studies; there are {', '.join(studies)}",
         )
     chosen = studies[study]
-    rows = _read(path, "shots", "value").astype({"shots": "Int64"})
     rows = rows[rows["category"].isin(chosen.chosen(rows["category"].unique()))]
     shots = rows["shots"].isin([count for count in chosen.shots if count is not None])
     if None in chosen.shots:
@@ -68,7 +72,7 @@ def read_metrics(dataset: ProjectDataset, *, study: str = MAIN_STUDY) -> pd.Data
 
 def read_ceiling(dataset: ProjectDataset, metric: str, categories: Sequence[str]) -> float | None:
     """The mean of a pixel metric over categories that the blurred ground truth reaches; None without masks."""
-    rows = _read(dataset.metrics, "shots", "value")
+    rows = read_rows(dataset)
     chosen = rows[(rows["variant"] == CEILING) & (rows["metric"] == metric) & rows["category"].isin(categories)]
     return None if len(chosen) < len(set(categories)) else float(chosen["value"].mean())
 
@@ -151,11 +155,23 @@ def with_missing_weights(
     return pd.concat([frame, pd.DataFrame(rows, columns=frame.columns)], ignore_index=True)
 
 
-def _read(path: Path, *numbers: str) -> pd.DataFrame:
-    """A file of metrics or intervals; cells of the columns `numbers` may be empty, names are none but texts."""
-    kinds = {"dataset": str, "category": str, "variant": str}
-    rows = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={name: [""] for name in numbers})
-    return rows.assign(category=rows["category"].map(from_csv))
+def _read(dataset: ProjectDataset, path: Path, numbers: Sequence[str]) -> pd.DataFrame:
+    """A file that `evaluate` wrote, whose columns `numbers` may be empty; names are none but texts."""
+    remedy = f"run `dvc repro evaluate@{dataset.name}`"
+    if not path.is_file():
+        raise InputError(f"there are no metrics {path}", remedy=remedy)
+    check_metrics(dataset)
+    names, empty = dict.fromkeys(("dataset", "category", "variant"), str), {column: [""] for column in numbers}
+    try:
+        rows = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=empty)
+        rows = rows.astype(dict.fromkeys(numbers, float))
+        rows["category"] = rows["category"].map(from_csv)
+        datasets = set(rows["dataset"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"the metrics {path} are damaged: {error}", remedy=remedy) from None
+    if datasets - {dataset.name}:
+        raise InputError(f"the metrics {path} are those of {', '.join(map(str, datasets))}", remedy=remedy)
+    return rows
 
 
 def _sum_of_all(values: pd.Series) -> float:

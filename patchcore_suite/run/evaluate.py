@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
-from patchcore_core.common.files import sha256_file, write_json
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.metrics import Regions
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
+from patchcore_suite.run.evaluated import note_evaluated
 from patchcore_suite.run.intervals import MainStudyIntervals
+from patchcore_suite.run.leftovers import clear_reports
 from patchcore_suite.run.metric_registry import METRICS
-from patchcore_suite.run.raw_results import INDEX_FILE, ScoreIndex
+from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.result_metrics import Judged, ceiling, ground_truth, maps_of, result_metrics
 from patchcore_suite.run.rounding import write_frame_unless_same, write_json_unless_same
 from patchcore_suite.settings.project import ProjectDataset, load_project
@@ -117,14 +118,16 @@ def write_metrics(dataset: ProjectDataset) -> None:
     write_frame_unless_same(dataset.metrics, found.metrics, digits=DIGITS)
     write_frame_unless_same(dataset.intervals, found.intervals, digits=DIGITS)
     write_json_unless_same(dataset.summary, summarise(headline(found.metrics, dataset)))
-    write_json(dataset.evaluated, {"raw_results": sha256_file(dataset.scores / INDEX_FILE)})
+    note_evaluated(dataset)
 
 
 def main() -> None:
     """Write reports/metrics/NAME.csv (all rows), NAME_intervals.csv and NAME.json (means)."""
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.run.evaluate", description=__doc__)
     parser.add_argument("dataset", help="its name in params.yaml")
-    write_metrics(load_project().dataset(parser.parse_args().dataset))
+    dataset = load_project().dataset(parser.parse_args().dataset)
+    clear_reports(dataset.project)
+    write_metrics(dataset)
 
 
 if __name__ == "__main__":

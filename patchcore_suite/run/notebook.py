@@ -7,11 +7,13 @@ and two runs that compute the same give the same file.
 
 import argparse
 import ast
+import glob
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -24,6 +26,7 @@ from nbformat import NotebookNode
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
 from patchcore_core.common.progress import RUNNER_VARIABLE
+from patchcore_suite.run.leftovers import clear_reports, remove_leftovers
 from patchcore_suite.settings.project import load_project
 
 KERNEL = "python3"
@@ -51,7 +54,9 @@ def run_notebook(
     check_parameters(notebook, literal_parameters(notebook, source), parameters)
     os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel, as is the next one
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # no bar is meant for the notebook
-    failed.unlink(missing_ok=True)
+    with suppress(OSError):  # a cache that can only be read
+        failed.unlink(missing_ok=True)
+    remove_leftovers(output.parent, f".{glob.escape(output.stem)}.*")
     with atomic_path(output) as temporary:
         try:
             executed = papermill.execute_notebook(
@@ -63,9 +68,7 @@ def run_notebook(
                 extra_arguments=KERNEL_ARGUMENTS,
             )
         except papermill.PapermillExecutionError as error:
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            failed.write_bytes(temporary.read_bytes())
-            raise InputError(_describe(notebook, error, failed)) from None
+            raise InputError(_describe(notebook, error, _kept(temporary, failed))) from None
         except DeadKernelError:
             raise InputError(
                 f"the kernel that ran {notebook} died, most often for want of memory",
@@ -155,16 +158,26 @@ def to_html(notebook: NotebookNode, *, title: str) -> str:
     return page
 
 
+def _kept(executed: Path, failed: Path) -> str:
+    """Keep a run that failed for a look at it; what to say of that."""
+    try:
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        failed.write_bytes(executed.read_bytes())
+    except OSError as error:
+        return f"the run is not kept: {error}"
+    return f"the run is kept in {failed}"
+
+
 def _no_format(path: Path) -> str:
     """A path for papermill, which takes braces in paths for places to fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _describe(notebook: Path, error: papermill.PapermillExecutionError, failed: Path) -> str:
+def _describe(notebook: Path, error: papermill.PapermillExecutionError, kept: str) -> str:
     if error.ename in USER_ERRORS:
-        return f"{error.evalue}\n(in cell {error.cell_index} of {notebook}; the run is kept in {failed})"
+        return f"{error.evalue}\n(in cell {error.cell_index} of {notebook}; {kept})"
     trace = "\n".join(error.traceback)
-    return f"cell {error.cell_index} of {notebook} failed\n{trace}\nThe run is kept in {failed}"
+    return f"cell {error.cell_index} of {notebook} failed\n{trace}\n{kept[0].upper()}{kept[1:]}"
 
 
 def main() -> None:
@@ -176,6 +189,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
     project = load_project()
+    clear_reports(project)
     given = dict(project.params.tables.get(arguments.notebook.stem, {}))
     for setting in arguments.set:
         name, separator, value = setting.partition("=")

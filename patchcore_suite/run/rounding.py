@@ -7,6 +7,7 @@ keeps its bytes then: the same code on the same images leaves the tree as it was
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -33,21 +34,22 @@ def same_numbers(one: object, other: object) -> bool:
 def write_frame_unless_same(path: Path, frame: pd.DataFrame, *, digits: int) -> None:
     """Write a frame as CSV with so many digits, unless what is there differs by rounding alone."""
     text = csv_text(frame.round(digits))
-    if not (path.is_file() and same_numbers(_rows(path.read_text(encoding="utf-8")), _rows(text))):
+    if not _same(path, text, _rows):
         write_text(path, text)
 
 
 def write_json_unless_same(path: Path, value: object) -> None:
     """Write a value as JSON, unless what is there differs by rounding alone."""
-    text = json.dumps(value, sort_keys=True)
-    if path.is_file():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            there = None
-        if same_numbers(there, json.loads(text)):
-            return
-    write_json(path, value)
+    if not _same(path, json.dumps(value, sort_keys=True), json.loads):
+        write_json(path, value)
+
+
+def _same(path: Path, text: str, read: Callable[[str], object]) -> bool:
+    """Whether a file says the same as a text; one that cannot be read says nothing."""
+    try:
+        return same_numbers(read(path.read_text(encoding="utf-8")), read(text))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _rows(text: str) -> list[list[object]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchcore_core.common.errors import InputError
 from patchcore_core.config import MethodConfig
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
@@ -175,9 +176,15 @@ class ProjectDataset:
         """Its images, as the stage `data` found them.
 
         Raises:
-            InputError: that has not run yet.
+            InputError: that has not run yet, or the file is damaged or another dataset's.
         """
-        return Manifest.read(self.manifest_file, base=self.project.root)
+        manifest = Manifest.read(self.manifest_file, base=self.project.root)
+        if manifest.name != self.name:
+            raise InputError(
+                f"the manifest {self.manifest_file} is that of {manifest.name}",
+                remedy=f"run `dvc repro data@{self.name}`",
+            )
+        return manifest
 
     def config(self, variant: str) -> MethodConfig:
         """A variant as it is run here: its fields, then what the dataset's protocol fixes."""

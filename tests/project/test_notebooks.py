@@ -7,6 +7,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 import yaml
+from sealed_files import rewrite
 from whole_project import (
     EXPLORERS,
     NOTEBOOKS,
@@ -248,10 +249,12 @@ def test_the_results_of_a_dataset_have_a_row_for_each_variant(project):
 
 
 def test_a_dataset_without_masks_has_no_pixel_metrics_in_its_table(project):
-    manifest = json.loads((project / "data/mtd/manifest.json").read_text())
-    for record in manifest["categories"]["mtd"]["records"]:
-        record["mask"] = record["mask_sha256"] = None
-    (project / "data/mtd/manifest.json").write_text(json.dumps(manifest))
+    def without_masks(manifest):
+        for record in manifest["categories"]["mtd"]["records"]:
+            record["mask"] = record["mask_sha256"] = None
+
+    rewrite(project / "data/mtd/manifest.json", without_masks)
+    (project / "reports/metrics/mtd_evaluated.json").unlink()
     rows = pd.read_csv(project / "reports/metrics/mtd.csv")
     pixel = rows["metric"].isin(["pixel_auroc", "pro", "defects_cropped_away"])
     rows.assign(value=rows["value"].mask(pixel)).to_csv(project / "reports/metrics/mtd.csv", index=False)
@@ -265,8 +268,8 @@ def test_a_dataset_without_masks_has_no_pixel_metrics_in_its_table(project):
 
 def test_variants_without_weights_are_listed(project):
     index = project / "reports/scores/mvtec/index.json"
-    missing = {"weights_missing": [{"variant": "patchcore-25", "remedy": "put the file there"}]}
-    index.write_text(json.dumps(json.loads(index.read_text()) | missing))
+    rewrite(index, weights_missing=[{"variant": "patchcore-25", "remedy": "put the file there"}])
+    (project / "reports/metrics/mvtec_evaluated.json").unlink()
     metrics = project / "reports/metrics/mvtec.csv"
     rows = pd.read_csv(metrics)
     rows[rows["variant"] != "patchcore-25"].to_csv(metrics, index=False)
@@ -326,6 +329,7 @@ def test_table_6_gives_the_number_of_seeds_of_each_dataset(project):
     metrics = project / "reports/metrics/mstc.csv"
     rows = pd.read_csv(metrics)
     rows[rows["seed"] == 0].to_csv(metrics, index=False)
+    (project / "reports/metrics/mstc_evaluated.json").unlink()
     run_cells(project, "t6_other_datasets")
     described = json.loads((project / "reports/tables/t6_other_datasets.json").read_text())
     assert "one seed" in described["caption"]
@@ -351,7 +355,7 @@ BESIDE += ["s5_low_shot", "s6_backbones", "f4_locality_and_hierarchies", "f5_sub
 )
 def test_no_table_of_own_images_bears_a_name_or_a_number_of_the_paper(project, notebook):
     for path in project.glob("data/*/manifest.json"):
-        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"paper": None}), encoding="utf-8")
+        rewrite(path, paper=None)
     shutil.rmtree(project / "reports/tables", ignore_errors=True)
     run_cells(project, notebook)
     made = sorted((project / "reports/tables").glob("*.csv"))

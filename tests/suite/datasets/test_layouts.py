@@ -1,3 +1,4 @@
+import errno
 import http.server
 import io
 import threading
@@ -451,6 +452,93 @@ def test_synthetic_images_are_drawn_once_unless_seed_or_images_change(tmp_path, 
     assert drawn == [0, 0]
     prepare.prepare("mvtec", spec("synthetic", "mvtec", seed=1), tmp_path)
     assert drawn == [0, 0, 1]
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A dataset that is drawn in a moment; how often it was drawn, and the folder of its images."""
+    drawn = []
+
+    def generate(layout, root, *, seed):
+        drawn.append(seed)
+        mvtec_folder(root, f"part-{seed}")
+
+    monkeypatch.setattr(prepare.synthetic, "generate", generate)
+    prepare.prepare("toy", spec("synthetic", "mvtec"), tmp_path)
+    return drawn, tmp_path / "toy/synthetic"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"seed": 0}'])
+def test_without_a_whole_record_of_what_was_drawn_it_is_drawn_again_with_a_word(tmp_path, stand_in, content, capsys):
+    drawn, root = stand_in
+    record = root.with_suffix(".json")
+    before = record.read_bytes()
+    record.write_bytes(content)
+    prepare.prepare("toy", spec("synthetic", "mvtec"), tmp_path)
+    assert drawn == [0, 0]
+    assert f"the images in {root} are drawn again" in capsys.readouterr().err
+    assert record.read_bytes() == before
+
+
+def test_what_was_drawn_is_drawn_anew_but_never_somebodys_own(tmp_path, stand_in):
+    drawn, root = stand_in
+    prepare.prepare("toy", spec("synthetic", "mvtec", seed=1), tmp_path)
+    assert drawn == [0, 1]
+    assert [path.name for path in root.iterdir()] == ["part-1"]  # other files, and all of them drawn here
+    own = root / "part-1/train/good/my.png"
+    own.write_bytes(b"an image that exists nowhere else")
+    (root / ".DS_Store").write_bytes(b"")
+    for seed in (1, 2):
+        with pytest.raises(InputError, match="holds files that are not of the suite") as caught:
+            prepare.prepare("toy", spec("synthetic", "mvtec", seed=seed), tmp_path)
+        assert str(own) in caught.value.offenders
+    assert own.read_bytes() == b"an image that exists nowhere else"
+    assert not list((tmp_path / "toy").glob(".*"))
+
+
+def test_an_incomplete_download_takes_nothing_of_somebodys_own_with_it(tmp_path, tiles):
+    root = prepare_tiles(tmp_path).root
+    own = root / "MT_Free/Imgs/notes.txt"
+    own.write_text("mine")
+    (root / "MT_Free/Imgs/exp1_num_0.jpg").unlink()
+    with pytest.raises(InputError, match="holds files that are not of the suite") as caught:
+        prepare_tiles(tmp_path)
+    assert caught.value.offenders == (str(own),)
+    assert own.read_text() == "mine"
+
+
+def test_a_file_that_is_no_manifest_is_not_written_over(tmp_path):
+    root = mvtec_folder(tmp_path / "data/mine")  # the images lie where the manifest goes
+    own = tmp_path / "data/mine/manifest.json"
+    own.write_text('{"camera": "A", "images": []}')
+    with pytest.raises(
+        InputError, match=r"manifest\.json is no manifest, but lies where one is written\nRemedy: move it"
+    ):
+        prepare.prepare("mine", spec(root, "mvtec"), tmp_path / "data")
+    assert own.read_text() == '{"camera": "A", "images": []}'
+    own.write_text("{")  # one that was cut off
+    assert prepare.prepare("mine", spec(root, "mvtec"), tmp_path / "data") == Manifest.read(own)
+
+
+def test_what_a_killed_run_left_of_a_dataset_is_deleted(tmp_path, stand_in):
+    home = tmp_path / "toy"
+    mvtec_folder(home / ".synthetic-ab12/synthetic")
+    (home / ".manifest.ab12.json").write_text("half")
+    (home / ".own").write_text("mine")
+    prepare.prepare("toy", spec("synthetic", "mvtec"), tmp_path)
+    assert {path.name for path in home.iterdir()} == {"synthetic", "synthetic.json", "manifest.json", ".own"}
+
+
+def test_a_full_disk_is_told_where_images_are_drawn(tmp_path, monkeypatch):
+    def generate(layout, root, *, seed):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prepare.synthetic, "generate", generate)
+    with pytest.raises(
+        InputError, match=r"toy/synthetic cannot be written: No space left on device; [\d,]+ MiB are free"
+    ):
+        prepare.prepare("toy", spec("synthetic", "mvtec"), tmp_path)
+    assert not list((tmp_path / "toy").iterdir())
 
 
 def test_a_failure_leaves_the_manifest_and_the_images_of_before(tmp_path, monkeypatch):

@@ -166,10 +166,30 @@ def test_no_manifest_or_one_of_another_version_is_refused(tmp_path):
     path = tmp_path / "manifest.json"
     with pytest.raises(InputError, match=r"there is no manifest .*manifest\.json\nRemedy: run `dvc repro data@"):
         Manifest.read(path)
-    for text in ("{", "[]", '{"schema": 0}'):
+    for text in ("{", "[]", '{"schema": 0}', "[" * 100_000):
         path.write_text(text)
         with pytest.raises(InputError, match=r"the manifest .* (is damaged|was not written by this version)"):
             Manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"split": "train"', '"split": "test"'),
+        ('"label": 1', '"label": 0'),
+        ('"source": "folder"', '"source": "download"'),
+        ("train/good/000.png", "train/good/001.png"),
+        ('"sha256"', '"sha255"'),
+    ],
+)
+def test_a_damaged_manifest_says_what_to_run(tmp_path, old, new):
+    path = tmp_path / "data/toy/manifest.json"
+    build(mvtec_folder(tmp_path)).write(path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=r"is damaged: its content is not[^\n]*\nRemedy: run `dvc repro data@toy`"):
+        Manifest.read(path)
 
 
 def test_a_manifest_from_before_datasets_said_what_they_are_says_what_to_run(tmp_path):

@@ -1,6 +1,5 @@
 """What the panels show and answer, on a toy project and without a browser."""
 
-import json
 from contextlib import chdir
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sealed_files import rewrite
 from whole_project import EXPLORERS, NOTEBOOKS, ROOT, call_synthetic, code_cells, notebook_cells
 from work_done import Work, counting
 
@@ -175,7 +175,7 @@ def test_an_unknown_dataset_is_told_with_those_that_there_are(scored):
 
 def test_results_of_another_version_are_told(scored):
     index = scored.root / "reports/scores/toy/index.json"
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": 1}))
+    rewrite(index, schema=1)
     explorer = AnomalyExplorer(Project(scored.params), "toy")
     assert "another version" in explorer.chooser.status.value
     assert "dvc repro score@toy" in explorer.chooser.status.value
@@ -239,10 +239,10 @@ def test_only_banks_of_patches_are_offered(scored):
 
 
 def test_variants_are_those_of_the_category_and_the_choice_is_kept_where_it_can_be(scored):
-    path = scored.root / "reports/scores/toy/index.json"
-    index = json.loads(path.read_text())
-    index["cells"] = [cell for cell in index["cells"] if (cell["category"], cell["variant"]) != ("nut", "tenth")]
-    path.write_text(json.dumps(index))
+    def without_one(index):
+        index["cells"] = [cell for cell in index["cells"] if (cell["category"], cell["variant"]) != ("nut", "tenth")]
+
+    rewrite(scored.root / "reports/scores/toy/index.json", without_one)
     chooser = AnomalyExplorer(Project(scored.params), "toy", "bolt", "all").chooser
     chooser.categories.value = "nut"
     assert (chooser.variants.options, chooser.variants.value) == (("all",), "all")
@@ -252,7 +252,7 @@ def test_variants_are_those_of_the_category_and_the_choice_is_kept_where_it_can_
 
 def test_a_category_without_a_suitable_variant_is_told(scored):
     path = scored.root / "reports/scores/toy/index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"cells": []}))
+    rewrite(path, cells=[])
     explorer = AnomalyExplorer(Project(scored.params), "toy")
     assert "no results of a variant that can be shown here" in explorer.chooser.status.value
 

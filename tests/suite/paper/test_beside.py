@@ -1,9 +1,9 @@
-import json
 from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from sealed_files import rewrite
 
 from patchcore_core import InputError
 from patchcore_suite.datasets.inspection import build_manifest
@@ -85,8 +85,7 @@ def compared(project):
 
 def call_synthetic(project):
     for path in ("data/toy/manifest.json", "reports/scores/toy/index.json"):
-        value = json.loads((project.root / path).read_text())
-        (project.root / path).write_text(json.dumps(value | {"source": "synthetic", "synthetic": True}))
+        rewrite(project.root / path, source="synthetic", synthetic=True)
 
 
 def table(project, printed=T1, **options):

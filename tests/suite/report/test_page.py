@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from conftest import ToyProject
+from sealed_files import rewrite as rewrite_json
 from toy_report import BY_VARIANT, drawing, make_everything, percent, sections
 
 from patchcore_core.common.errors import InputError
@@ -168,15 +169,26 @@ def test_a_report_to_which_no_notebook_handed_anything_says_so(reported):
         build_report(Project(reported.params))
 
 
-def test_a_broken_figure_is_named(reported):
-    (reported.root / "reports/figures/t1_image_auroc.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"t1_image_auroc\.png cannot be read"):
+def test_files_that_are_not_what_a_notebook_wrote_are_all_named(reported):
+    reports = reported.root / "reports"
+    shutil.copyfile(reports / "figures/anomaly_maps_toy.png", reports / "figures/t1_image_auroc.png")
+    with (reports / "tables/s1_image_auroc.csv").open("a") as file:
+        file.write("x")
+    with pytest.raises(InputError, match=r"files of t1_image_auroc .* are not those that it wrote") as caught:
         build_report(Project(reported.params))
+    assert caught.value.offenders == ("figures/t1_image_auroc.png", "tables/s1_image_auroc.csv")
+    assert caught.value.remedy == "run `dvc repro -f -s t1_image_auroc`"
+
+
+def test_damaged_times_are_left_out_of_the_report(reported, capsys):
+    (reported.root / "reports/timings/toy.json").write_bytes(b"{")
+    assert build_report(Project(reported.params))
+    assert "left out" in capsys.readouterr().err
 
 
 def test_results_of_another_schema_are_refused_with_what_to_run(reported):
     path = reported.root / "reports/scores/toy/index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    rewrite_json(path, schema=1)
     with pytest.raises(InputError, match="another version\nRemedy: run `dvc repro score@toy`"):
         build_report(Project(reported.params))
 

@@ -57,10 +57,50 @@ def test_times_lie_apart_from_what_is_the_same_in_every_run(tmp_path):
     assert Section.read(tmp_path / "sections/t1_measured.json").measured
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda text: text.replace("0.973", "0.937"),
+        lambda text: text.replace('"order": 3', '"order": 4'),
+        lambda text: text[: len(text) // 2],
+        lambda text: "[" * 100_000,
+        lambda text: "[]",
+        lambda text: '"text"',
+    ],
+    ids=["a number", "order", "truncated", "nested", "a list", "text"],
+)
+def test_a_damaged_section_is_none(tmp_path, harm):
+    section().write(tmp_path)
+    path = tmp_path / "sections/t1.json"
+    path.write_text(harm(path.read_text()))
+    with pytest.raises(InputError, match=r"describes no section.*\nRemedy: run `dvc repro -f -s t1`"):
+        Section.read(path)
+
+
+def test_a_section_under_the_name_of_another_is_none(tmp_path):
+    section(measured=True).write(tmp_path)
+    path = tmp_path / "sections/t2_measured.json"
+    (tmp_path / "sections/t1_measured.json").rename(path)
+    with pytest.raises(InputError, match=r"it is t1_measured\.json\nRemedy: run `dvc repro -f -s t2`"):
+        Section.read(path)
+
+
+def test_a_section_knows_its_files_from_others(tmp_path):
+    section().write(tmp_path)
+    found = Section.read(tmp_path / "sections/t1.json")
+    assert len(found.files) == 8
+    found.check_files(tmp_path)
+    (tmp_path / "figures/bars.svg").unlink()  # which is not there is not another
+    found.check_files(tmp_path)
+    (tmp_path / "tables/first.tex").write_text("")
+    with pytest.raises(InputError, match=r"are not those that it wrote:\n  - tables/first\.tex\nRemedy: "):
+        found.check_files(tmp_path)
+
+
 @pytest.mark.parametrize("content", [None, "no JSON", json.dumps({"notebook": "t1"})])
 def test_what_describes_no_section_is_refused_with_what_to_run(tmp_path, content):
     path = tmp_path / "t1.json"
     if content:
         path.write_text(content)
-    with pytest.raises(InputError, match=r"describes no section.*\nRemedy: run `dvc repro t1`"):
+    with pytest.raises(InputError, match=r"describes no section.*\nRemedy: run `dvc repro -f -s t1`"):
         Section.read(path)

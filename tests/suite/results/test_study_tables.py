@@ -11,6 +11,7 @@ from patchcore_suite.paper import studies
 from patchcore_suite.results import profile_steps, study_tables
 from patchcore_suite.results.table import as_text
 from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.run.sealed import sealed
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.project import Project
 
@@ -184,13 +185,16 @@ def test_a_description_names_few_categories(toy):
 def test_seconds_are_means_over_categories_and_absent_without_the_file(toy):
     params = toy.measure(everywhere(base=0.9))
     cells = [
-        {"category": category, "variant": "base", "shots": None, "seed": 0, "file": category}
+        {"category": category, "variant": "base", "shots": None, "seed": 0, "file": category, "key": category}
         for category in ("bolt", "nut")
     ]
     ScoreIndex("toy", False, "folder", tuple(cells), ()).write(toy.root / "reports/scores/toy")
     assert study_tables.selection_seconds(Project(params).dataset("toy"), "sizes").empty
     machine = {"gpu": None, "processor": "abacus", "cores": 2}
-    times = {name: {"coreset_s": seconds, "machine": machine} for name, seconds in (("bolt", 1.0), ("nut", 3.0))}
+    times = {
+        name: sealed({"coreset_s": seconds, "machine": machine, "key": name})
+        for name, seconds in (("bolt", 1.0), ("nut", 3.0))
+    }
     (_made(toy.root / "reports/timings") / "toy.json").write_text(json.dumps(times))
     (row,) = study_tables.selection_seconds(Project(params).dataset("toy"), "sizes").to_dict("records")
     assert row == {"variant": "base", "seed": 0, "seconds": 2.0, "machine": "abacus, 2 cores"}

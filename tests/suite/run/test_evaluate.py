@@ -25,6 +25,7 @@ from patchcore_suite.report.links import Links
 from patchcore_suite.results.examples import DatasetResults
 from patchcore_suite.results.quantities import known as known_cell
 from patchcore_suite.results.study_metrics import by_category, misclassified, read_intervals, read_metrics
+from patchcore_suite.run import evaluate
 from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
@@ -340,6 +341,53 @@ def test_the_files_of_metrics_are_the_same_each_time(scored, monkeypatch):
     computed = evaluate_dataset(scored.toy, show_progress=False).metrics
     assert np.allclose(written["value"], computed["value"], atol=5e-7, equal_nan=True)
     assert list(written["metric"]) == list(computed["metric"])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_text(path.read_text().replace(",1.0\n", ",0.9\n", 1)),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:200]),
+        lambda path: path.write_bytes(b"\xff" * 50),
+    ],
+    ids=["a number", "empty", "truncated", "no text"],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_metrics_that_are_not_what_was_computed_are_refused_and_computed_anew(scored, monkeypatch, harm, known):
+    monkeypatch.setattr(evaluate, "check_controls", lambda *arguments: None)
+    evaluate.write_metrics(scored.toy)
+    path, before = scored.toy.metrics, scored.toy.metrics.read_bytes()
+    harm(path)
+    assert path.read_bytes() != before
+    if not known:  # as in a fresh copy of the project: what can be seen is told
+        scored.toy.evaluated.unlink()
+    if known or path.read_bytes()[:1] != b"d":
+        with pytest.raises(
+            InputError, match=r"metrics .*(changed|damaged)[\s\S]*\nRemedy: run `dvc repro evaluate@toy`"
+        ):
+            read_metrics(scored.toy)
+    evaluate.write_metrics(scored.toy)
+    assert path.read_bytes() == before
+    assert len(read_metrics(scored.toy))
+
+
+def test_metrics_of_another_dataset_are_refused(scored, monkeypatch):
+    monkeypatch.setattr(evaluate, "check_controls", lambda *arguments: None)
+    evaluate.write_metrics(scored.toy)
+    scored.toy.evaluated.unlink()
+    scored.toy.metrics.write_text(scored.toy.metrics.read_text().replace("toy,", "other,"))
+    with pytest.raises(InputError, match=r"toy\.csv are those of other\nRemedy: run `dvc repro evaluate@toy`"):
+        read_metrics(scored.toy)
+
+
+def test_a_result_that_was_exchanged_is_taken_out_of_the_store(scored, capsys):
+    folder, before = scored.toy.scores, evaluate.evaluate_dataset(scored.toy, show_progress=False)
+    shutil.copyfile(folder / "bolt/all/seed-0.safetensors", folder / "bolt/tenth/seed-0.safetensors")
+    (folder / "nut/tenth/seed-1.safetensors").write_bytes(b"half")
+    after = evaluate.evaluate_dataset(scored.toy, show_progress=False)
+    pd.testing.assert_frame_equal(before.metrics, after.metrics)
+    assert capsys.readouterr().err.count("it is copied again out of") == 2
 
 
 def test_images_that_were_exchanged_after_scoring_are_noticed(scored):

@@ -314,6 +314,29 @@ def test_a_kind_of_input_error_in_a_cell_shows_its_message_alone(project):
 
 
 @pytest.mark.slow
+def test_what_a_killed_run_left_goes_and_what_is_of_others_stays(project):
+    path, folder = written(notebook(), project), project / "executed"
+    folder.mkdir()
+    for name in (".page.ab12cd.ipynb", ".page.ab12cd.html", ".pages.ab12cd.ipynb", ".other"):
+        (folder / name).write_text("half")
+    run(path, project, number=1)
+    assert files(folder) == {"page.ipynb", "page.html", ".pages.ab12cd.ipynb", ".other"}
+
+
+def test_a_failed_run_that_cannot_be_kept_still_tells_its_error(project):
+    path = written(notebook("raise ValueError('the error itself')"), project)
+    (project / "failed").write_text("in the way")
+    with pytest.raises(InputError, match=r"the error itself[\s\S]*The run is not kept: .*File exists"):
+        run(path, project, number=1)
+
+
+def test_reports_that_cannot_be_written_are_named(project):
+    path = written(notebook(), project)
+    (project / "executed").write_text("in the way")
+    with pytest.raises(InputError, match=r"executed/page\.ipynb cannot be written: File exists"):
+        run(path, project, number=1)
+
+
 def test_an_earlier_output_survives_a_failed_run(project):
     page = written(notebook("1 / number"), project)
     run(page, project, number=1)

@@ -36,6 +36,17 @@ def test_all_else_is_another_value(one, other):
     assert not same_numbers(one, other)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'a,b\n"', b"[" * 100_000])
+def test_what_cannot_be_read_is_written_anew(tmp_path, content):
+    path = tmp_path / "metrics"
+    path.write_bytes(content)
+    write_json_unless_same(path, {"pro": 0.5})
+    assert json.loads(path.read_text()) == {"pro": 0.5}
+    path.write_bytes(content)
+    write_frame_unless_same(path, pd.DataFrame({"pro": [0.5]}), digits=6)
+    assert path.read_text() == "pro\n0.5\n"
+
+
 @pytest.fixture
 def frame():
     return pd.DataFrame({"variant": ["a", "b"], "value": [0.912345, np.nan]})

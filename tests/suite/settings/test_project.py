@@ -1,4 +1,5 @@
 import pytest
+from sealed_files import rewrite
 
 from patchcore_core import InputError
 from patchcore_suite.settings.project import Project, load_project
@@ -29,6 +30,12 @@ def test_a_dataset_has_what_params_say_of_it(project):
     assert toy.config("spade").hierarchies != (3,)
     assert (toy.preprocessing().resize, toy.preprocessing("spade").resize) == ((64, 64), 32)
     assert toy.manifest().categories == ["bolt", "nut"]
+
+
+def test_the_manifest_of_another_dataset_is_none(project):
+    rewrite(project.toy.manifest_file, name="other")
+    with pytest.raises(InputError, match=r"toy/manifest\.json is that of other\nRemedy: run `dvc repro data@toy`"):
+        project.toy.manifest()
 
 
 def test_datasets_come_by_name_and_an_unknown_one_is_an_error_that_lists_them(project):
