@@ -121,9 +121,8 @@ class PatchCore(Detector):
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
         with atomic_path(path / MEMORY_BANK_FILE) as temporary:
-            safetensors.torch.save_file(
-                {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary
-            )
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+            safetensors.torch.save_file(tensors, temporary)
         description = {
             "format": MODEL_FORMAT,
             "config": self.config.to_dict(),
@@ -157,7 +156,7 @@ class PatchCore(Detector):
             description = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
             intact = description["tensors_sha256"] == sha256_file(path / MEMORY_BANK_FILE)
             fitted_with, values, seed = (description[key] for key in ("weights_sha256", "config", "seed"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save"
             ) from None

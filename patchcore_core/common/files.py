@@ -11,6 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from patchcore_core.common.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # these name no file
@@ -20,10 +22,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # these name no fil
 def atomic_path(path: str | Path) -> Generator[Path, None, None]:
     """Give a temporary name beside `path`; it takes the final name only when the block succeeds.
 
-    A lock on it ends with the process: so what a dead one left is told from what a live one writes.
-
-    Raises:
-        InputError: see `writing`.
+    A lock on it ends with the process: so what a dead one left can be told. Errors: see `writing`.
     """
     path = Path(path)
     with writing(path):
@@ -46,14 +45,16 @@ def writing(path: Path) -> Generator[None, None, None]:
     """Raise InputError where `path` cannot be written: no room, or nothing may be written there."""
     try:
         yield
-    except OSError as error:
-        folder, place = path.absolute().parent, Path(error.filename or path).absolute()
-        if error.errno not in FULL and folder not in place.parents and place not in (folder, *folder.parents):
+    except (OSError, SafetensorError) as error:  # the latter, of a full disk, has no number
+        folder, name = path.absolute().parent, getattr(error, "filename", None)
+        place = Path(name).absolute() if name else None
+        related = place and (folder in place.parents or place in (folder, *folder.parents))
+        if not related and getattr(error, "errno", errno.EIO) not in FULL:
             raise
         there = next(part for part in (folder, *folder.parents) if os.path.isdir(part))
-        free = f"{shutil.disk_usage(there).free / 2**20:,.0f} MiB are free there"
-        remedy = "make room there, or let it be written; what was finished is kept"
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; {free}", remedy=remedy) from None
+        reason = f"{getattr(error, 'strerror', error)}; {shutil.disk_usage(there).free / 2**20:,.0f} MiB are free there"
+        remedy = "make room, move what is in the way, or choose another folder; what was finished is kept"
+        raise InputError(f"{path} cannot be written: {reason}", remedy=remedy) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

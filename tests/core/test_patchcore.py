@@ -499,6 +499,25 @@ def test_saving_again_replaces_the_model_and_equal_models_have_equal_bytes(saved
     assert len(PatchCore.load(saved, network=Pyramid()).memory_bank) == int(0.2 * 4 * 140)
 
 
+@pytest.mark.parametrize("blocked", ["a file", "a file/deeper", "folder"])
+def test_a_model_that_cannot_be_saved_says_where_and_why(saved, tmp_path, blocked):
+    (tmp_path / "a file").write_text("mine")
+    (tmp_path / "folder/model.json").mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"{blocked}/\S+ cannot be written: .*\nRemedy: "):
+        PatchCore.load(saved, network=Pyramid()).save(tmp_path / blocked)
+    assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_a_full_disk_is_told_where_a_model_is_saved(saved, tmp_path, monkeypatch):
+    def full(tensors, path):
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(InputError, match=r"memory_bank\.safetensors cannot be written: I/O error: No space left"):
+        PatchCore.load(saved, network=Pyramid()).save(tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
 def test_nothing_saved_is_a_pickle(saved):
     assert sorted(path.name for path in saved.iterdir()) == ["memory_bank.safetensors", "model.json"]
     json.loads((saved / "model.json").read_text())
@@ -543,6 +562,7 @@ def drop(key):
         (lambda folder: (folder / "model.json").unlink(), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("{"), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("[1]"), "holds no PatchCore model"),
+        (lambda folder: (folder / "model.json").write_text("[" * 100_000), "holds no PatchCore model"),
         (edit(format=2), r"another format \(2, not 1\)"),
         (edit(config={"coreset_fraction": 7}), r"coreset_fraction=7 must lie in"),
         (edit(config={"coreset": 1}), "unknown keys"),
