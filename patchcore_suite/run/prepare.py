@@ -137,7 +137,7 @@ def _replaced(folder: Path, *, untouched: bool = False) -> Iterator[Path]:
             fresh = Path(temporary, folder.name)
             fresh.mkdir()
             yield fresh
-            if not untouched and (unknown := sorted(_files(folder) - _files(fresh))):
+            if (not untouched or folder.is_symlink()) and (unknown := sorted(_files(folder) - _files(fresh))):
                 raise InputError(
                     f"{folder} is to be made anew, and holds files that are not of the suite",
                     offenders=[folder / path for path in unknown],
@@ -149,7 +149,9 @@ def _replaced(folder: Path, *, untouched: bool = False) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> set[Path]:
-    """What a folder holds, without folders, by path within it."""
+    """What a folder holds, without folders, by path within it; a link is itself all that is there."""
+    if folder.is_symlink():
+        return {Path()}
     found = (path for path in folder.rglob("*") if path.name not in JUNK)
     return {path.relative_to(folder) for path in found if path.is_symlink() or not path.is_dir()}
 

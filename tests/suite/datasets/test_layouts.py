@@ -496,6 +496,16 @@ def test_what_was_drawn_is_drawn_anew_but_never_somebodys_own(tmp_path, stand_in
     assert not list((tmp_path / "toy").glob(".*"))
 
 
+def test_a_link_where_images_are_drawn_is_left_alone(tmp_path, stand_in):
+    _, root = stand_in
+    root.rename(tmp_path / "elsewhere")
+    root.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="holds files that are not of the suite"):
+        prepare.prepare("toy", spec("synthetic", "mvtec", seed=1), tmp_path)
+    assert root.is_symlink()
+    assert (tmp_path / "elsewhere/part-0").is_dir()
+
+
 def test_an_incomplete_download_takes_nothing_of_somebodys_own_with_it(tmp_path, tiles):
     root = prepare_tiles(tmp_path).root
     own = root / "MT_Free/Imgs/notes.txt"
