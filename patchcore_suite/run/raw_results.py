@@ -15,11 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import atomic_path
+from patchcore_core.common.files import atomic_path, sha256_json
 from patchcore_suite.datasets.names import INDEX as INDEX_FILE
 from patchcore_suite.run.sealed import read_json, unsealed, write_sealed
 
 SCHEMA = 4  # 4: a checksum
+# What a stamp says beyond what determines a result: what came out.
+MEASURED = ("key", "image_size", "nominal_images", "memory_bank", "covering_radius")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +192,11 @@ def read_timings(path: Path, index: ScoreIndex) -> dict[str, dict[str, object]]:
         remedy = f"`dvc repro -f score@{index.dataset}` writes them again"
         print(f"times in {path} are damaged or of other results, and left out; {remedy}", file=sys.stderr)
     return found
+
+
+def key_of(stamp: Mapping[str, object]) -> str:
+    """The hash of all that determines a result, computed from its stamp."""
+    return sha256_json({name: value for name, value in stamp.items() if name not in MEASURED})
 
 
 def _content_sha256(stamp: Mapping[str, object], arrays: Mapping[str, NDArray]) -> str:
