@@ -27,11 +27,15 @@ setting = $(if $(value $(1)),--set $(2)=$(quoted))
 SOURCES = $(call setting,MVTEC,datasets.mvtec.source) $(call setting,MTD,datasets.mtd.source) \
 	$(call setting,MSTC,datasets.mstc.source) $(call setting,DEVICE,execution.device)
 RESULTS := .cache/results
+# DVC's own message for a copy without .git says nothing of what to do.
+UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = true' .dvc/config .dvc/config.local || { \
+	echo 'ERROR: DVC expects a Git repository, and this folder is none' >&2; \
+	echo 'Remedy: git init; or, to do without Git: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format schema picture clean
+.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format schema picture verify clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +51,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 repro: setup ## run the whole pipeline (9 to 10 minutes on 2 cores with the default, synthetic images)
 	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 9 to 10 minutes by default, nothing if fresh"
+	@$(UNDER_GIT)
 	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
@@ -58,6 +63,7 @@ preflight: setup ## what the run of params.yaml takes, and all that would fail
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
 	@$(BIN)/python -m patchcore_suite.preflight.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
 ifdef GO
+	@$(UNDER_GIT)
 	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
 	@$(BIN)/dvc repro
@@ -107,7 +113,28 @@ format: setup ## format code and strip notebooks
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	@$(STRIP) $(NOTEBOOKS)
 
-clean: ## delete the environment, caches, generated data and reports
-	rm -rf $(VENV) $(PEERS) .cache .pytest_cache .ruff_cache *.egg-info
+verify: setup ## check every file that carries a checksum: reports, both stores, images; exit code 1 if one is not as written
+	@$(BIN)/python -m patchcore_suite.report.verify
+
+# Of data/ goes what the suite made: manifests, and drawn or downloaded images with the record beside them, unless
+# something in there is newer than the record. Links are not followed.
+clean: ## delete the environment, caches, reports, and of data/ drawn and downloaded images and manifests, nothing else
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache patchcore_bench.egg-info
+	rm -rf .cache/cells .cache/features .cache/failed .cache/results
 	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/index.html
-	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	@rmdir .cache 2>/dev/null || true
+	@for home in data/*; do \
+		if [ -L "$$home" ] || [ ! -d "$$home" ]; then continue; fi; \
+		for made in "$$home/synthetic" "$$home/download"; do \
+			if [ -L "$$made" ] || [ ! -d "$$made" ]; then continue; fi; \
+			if [ -n "$$(find "$$made" ! -type d -print | head -n 1)" ]; then \
+				if ! grep -qs '"layout"' "$$made.json"; then echo "clean: $$made is kept: nothing says that it was made here"; continue; fi; \
+				own=$$(find "$$made" ! -type d -cnewer "$$made.json" -print | head -n 3); \
+				if [ -n "$$own" ]; then echo "clean: $$made is kept: it holds what is newer than its record:"; echo "$$own"; continue; fi; \
+			fi; \
+			echo "rm -rf $$made $$made.json"; rm -rf "$$made" "$$made.json"; \
+		done; \
+		rm -rf "$$home"/.synthetic-???????? "$$home"/.download-????????; \
+		if grep -qs '"image_sha256"' "$$home/manifest.json"; then echo "rm $$home/manifest.json"; rm -f "$$home/manifest.json"; fi; \
+		rmdir "$$home" 2>/dev/null || true; \
+	done

@@ -94,9 +94,9 @@ def take_room(writers: Sequence[MapsWriter], folder: Path, *, of: str) -> None:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        need = sum(writer.size for writer in writers)
+        need = math.ceil(sum(writer.size for writer in writers) / 2**20)
         raise InputError(
-            f"feature maps of {of} need {need / 2**20:,.0f} MiB in {folder}, where {free / 2**20:,.0f} MiB are free",
+            f"feature maps of {of} need {need:,} MiB in {folder}, where {free // 2**20:,} MiB are free",
             remedy="make room there, or name a folder on another disk as execution.cache_dir in params.yaml; what was "
             "finished is kept",
         ) from None

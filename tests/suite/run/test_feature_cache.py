@@ -229,7 +229,7 @@ def test_the_room_for_maps_is_taken_before_they_are_computed(records, tmp_path, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    need = r"feature maps of 7 images need 0 MiB in .*features, where [\d,]+ MiB are free\nRemedy: make room"
+    need = r"feature maps of 7 images need 1 MiB in .*features, where [\d,]+ MiB are free\nRemedy: make room"
     with pytest.raises(InputError, match=need):
         maps(cache(tmp_path), records, backbone=PIXELS)
     assert runs == [3]  # of seven images
