@@ -11,7 +11,7 @@ from toy_folders import mvtec_folder, save_image
 
 from patchcore_core import InputError, PatchCore, backbones
 from patchcore_suite.datasets.images import Batches
-from patchcore_suite.run import cells, feature_cache, score
+from patchcore_suite.run import cells, feature_cache, groups
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
@@ -59,13 +59,13 @@ def unscored(finished):
 @pytest.fixture
 def computed(monkeypatch):
     """The cells that are computed from now on, as they are."""
-    done, original = [], score._run_cell
+    done, original = [], groups._run_cell
 
     def run_cell(cell, *arguments):
         original(cell, *arguments)
         done.append((cell.category, cell.variant, cell.seed))
 
-    monkeypatch.setattr(score, "_run_cell", run_cell)
+    monkeypatch.setattr(groups, "_run_cell", run_cell)
     return done
 
 
@@ -167,7 +167,7 @@ def test_two_runs_from_scratch_give_the_same_bytes(finished, project):
 def test_a_second_run_computes_nothing(finished, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")}
     results = files(finished.root / "reports" / "scores")
-    for module, name in ((PatchCore, "fit_described"), (feature_cache, "load_backbone"), (score, "_run_cell")):
+    for module, name in ((PatchCore, "fit_described"), (feature_cache, "load_backbone"), (groups, "_run_cell")):
         monkeypatch.setattr(module, name, refuse)
     run(finished)
     assert {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")} == before

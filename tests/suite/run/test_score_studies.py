@@ -15,12 +15,13 @@ from patchcore_suite.baselines.config import METHODS, EnsembleConfig
 from patchcore_suite.baselines.ensemble import Ensemble
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
-from patchcore_suite.run import score
+from patchcore_suite.run import groups
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import evaluate_dataset
+from patchcore_suite.run.groups import shot_rows
 from patchcore_suite.run.raw_results import ScoreIndex
-from patchcore_suite.run.score import score_dataset, shot_rows
+from patchcore_suite.run.score import score_dataset
 from patchcore_suite.settings.project import Project
 
 FOLDER = "reports/scores/toy"
@@ -134,8 +135,8 @@ def test_shots_lie_in_folders_of_their_own_and_the_index_tells_them(low_shot):
 
 
 def test_few_shots_run_no_image_through_the_network_twice(low_shot, monkeypatch):
-    seen, original = [], score._describe
-    monkeypatch.setattr(score, "_describe", lambda *given, **named: seen.append(1) or original(*given, **named))
+    seen, original = [], groups._describe
+    monkeypatch.setattr(groups, "_describe", lambda *given, **named: seen.append(1) or original(*given, **named))
     low_shot.score()
     assert len(seen) == 2 * (1 + 2)  # train and test: of bolt PatchCore's alone; of nut PatchCore's and SPADE's
 
@@ -298,7 +299,7 @@ def test_a_second_run_with_an_equal_network_computes_nothing(mine, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(score, "_run_cell", refuse)
+    monkeypatch.setattr(groups, "_run_cell", refuse)
     monkeypatch.setattr("patchcore_suite.run.feature_cache.feature_maps", refuse)
     mine.score(networks={"mine": network()})
 
