@@ -18,12 +18,15 @@ WITHOUT_INFLUENCE = (
     "patchcore_suite.baselines.config",
     "patchcore_suite.baselines.costs",
     "patchcore_suite.datasets.manifest",
+    "patchcore_suite.datasets.names",
     "patchcore_suite.datasets.records",
     "patchcore_suite.run.cells",
     "patchcore_suite.run.environment",
     "patchcore_suite.run.fingerprints",
     "patchcore_suite.run.imports",
+    "patchcore_suite.run.leftovers",
     "patchcore_suite.run.raw_results",
+    "patchcore_suite.run.sealed",
     "patchcore_suite.settings",
 )
 
