@@ -1,5 +1,6 @@
 """The whole project on toy images, so small that every stage runs on it within seconds."""
 
+import ast
 import json
 import re
 import shutil
@@ -113,14 +114,19 @@ def run_cells(folder: Path, notebook: str, **given: object) -> dict[str, object]
     """Run the code of a notebook here, without a kernel, with its parameters from params.yaml and `given`.
 
     Returns:
-        the variables that it leaves.
+        the variables that it leaves, and as `shown` the values that its cells end in.
     """
     _, *cells = code_cells(folder / f"notebooks/{notebook}.ipynb")
+    shown: list[object] = []
     with chdir(folder):
         variables: dict[str, object] = dict(load_params().tables.get(notebook, {})) | given
         for cell in cells:
-            exec(cell, variables)
-    return variables
+            parsed = ast.parse(cell)
+            last = parsed.body.pop() if isinstance(parsed.body[-1], ast.Expr) else None
+            exec(compile(parsed, notebook, "exec"), variables)
+            if last:
+                shown.append(eval(compile(ast.Expression(last.value), notebook, "eval"), variables))
+    return variables | {"shown": shown}
 
 
 def stages(folder: Path = ROOT) -> dict[str, dict]:

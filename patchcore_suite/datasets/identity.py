@@ -4,7 +4,7 @@ A folder's layout does not tell: your own parts may lie as MVTec AD's do. Only a
 fits, bears a name of the paper's, stands beside the paper's numbers and gets a verdict.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.manifest import Manifest
@@ -33,6 +33,11 @@ def check_identity(manifest: Manifest) -> None:
         )
 
 
+def paper_categories(paper: str) -> tuple[str, ...]:
+    """All categories of a dataset of the paper, by its key in `PAPER_NAMES`."""
+    return tuple(PAPER_COUNTS[paper]) if paper in PAPER_COUNTS else MSTC_SCENES
+
+
 def completeness(manifest: Manifest) -> dict[str, str]:
     """For each category, whether all images of the paper's dataset are there or only some.
 
@@ -44,31 +49,31 @@ def completeness(manifest: Manifest) -> dict[str, str]:
     return {category: COMPLETE if _is_complete(manifest, category) else REDUCED for category in manifest.categories}
 
 
-def extent(manifest: Manifest) -> str:
-    """What a dataset is beside the paper's: `SYNTHETIC`, `OWN`, `COMPLETE` with all its categories, or `REDUCED`."""
+def extent(manifest: Manifest, categories: Iterable[str] | None = None) -> str:
+    """What a dataset is beside the paper's: `SYNTHETIC`, `OWN`, `COMPLETE` with all its categories, or `REDUCED`.
+
+    Args:
+        categories: ask of these alone: they are `COMPLETE` where no image of any is left out.
+    """
     if manifest.synthetic:
         return SYNTHETIC
     if manifest.paper is None:
         return OWN
     found = completeness(manifest)
-    whole = set(found) == set(_categories(manifest.paper)) and set(found.values()) == {COMPLETE}
-    return COMPLETE if whole else REDUCED
+    wanted = {*found, *paper_categories(manifest.paper)} if categories is None else categories
+    return COMPLETE if all(found.get(category) == COMPLETE for category in wanted) else REDUCED
 
 
 def _is_complete(manifest: Manifest, category: str) -> bool:
-    if category not in _categories(manifest.paper):
+    if category not in paper_categories(manifest.paper):
         return False
     if manifest.paper not in PAPER_COUNTS:  # mSTC, whose numbers of frames are not published
         return manifest.division.get("every") == MSTC_EVERY
     return _found(manifest, category) == _wanted(manifest, category)
 
 
-def _categories(paper: str) -> tuple[str, ...]:
-    return tuple(PAPER_COUNTS[paper]) if paper in PAPER_COUNTS else MSTC_SCENES
-
-
 def _problems(manifest: Manifest) -> Iterator[str]:
-    name, known = PAPER_NAMES[manifest.paper], _categories(manifest.paper)
+    name, known = PAPER_NAMES[manifest.paper], paper_categories(manifest.paper)
     for category in manifest.categories:
         if category not in known:
             yield f"{category}: {name} has no such category, but {', '.join(known)}"

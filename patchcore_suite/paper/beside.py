@@ -7,12 +7,13 @@ import pandas as pd
 
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.paper.conditions import conditions_of
+from patchcore_suite.paper.counterparts import like_for_like
 from patchcore_suite.paper.published import Published, published_numbers
 from patchcore_suite.paper.rows import COLUMNS, Compared, absent, empty, quoted
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_RUN, QUOTED, WEIGHTS_MISSING
 from patchcore_suite.results.quantities import Said
-from patchcore_suite.results.sources import index_of, paper_name
+from patchcore_suite.results.sources import images_of, index_of, paper_name
 from patchcore_suite.results.study_metrics import read_intervals
 from patchcore_suite.results.summaries import percent
 from patchcore_suite.settings.params import MAIN_STUDY
@@ -81,7 +82,8 @@ def beside_paper(
 
     Returns:
         the columns `rows.COLUMNS`; first the variants, those that could not be run among them, then the controls, then
-        the systems that are only quoted. A dataset that is none of the paper's stands alone.
+        the systems that are only quoted. A dataset that is none of the paper's stands alone, as does a variant of which
+        the paper has no number over the same categories.
     """
     rows = study_metrics.read_metrics(dataset, study=study)
     rows = rows[rows["shots"].isna()]
@@ -91,19 +93,33 @@ def beside_paper(
     numbers = printed.numbers(metric, category=category, dataset=name) if name else ()
     intervals = read_intervals(dataset, metric=metric, category=category) if study == MAIN_STUDY else {}
     missing = [entry["variant"] for entry in index_of(dataset).weights_missing]
-    count = rows["category"].nunique() if category == "mean" else 1
+    over = list(rows["category"].unique()) if category == "mean" else [category]
+    images = images_of(dataset, over)
     table, compared = [], set()
     for variant in dict.fromkeys([*dataset.studies[study].variants, *ours]):
-        theirs = printed.number_of(variant, numbers)
-        compared |= {theirs.method} if theirs else set()
+        number = printed.number_of(variant, numbers)
+        compared |= {number.method} if number else set()
+        theirs = like_for_like(number, images=images, categories=over)
         if variant not in ours:
-            table.append(absent(variant, WEIGHTS_MISSING if variant in missing else NOT_RUN, theirs))
+            table.append(absent(variant, WEIGHTS_MISSING if variant in missing else NOT_RUN, theirs.number))
             continue
-        conditions = theirs and conditions_of(dataset, variant, categories=count, metric=metric)
-        remarks = (QUOTES,) if theirs and theirs.from_elsewhere else ()
-        one = Compared(variant, ours[variant], theirs, conditions, intervals.get(variant), remarks)
+        conditions = theirs.number and conditions_of(dataset, variant, categories=over, metric=metric)
+        remarks = (QUOTES,) if theirs.number and theirs.number.from_elsewhere else ()
+        one = Compared(
+            variant,
+            ours[variant],
+            theirs.number,
+            conditions,
+            intervals.get(variant),
+            (*theirs.remarks, *remarks),
+            theirs.unlike,
+            _spread_elsewhere(dataset, variant, metric, over) if ours[variant].spread is None else None,
+        )
         table.append(one.row)
-    table += [quoted(_name(number, numbers), number) for number in numbers if number.method not in compared]
+    for number in numbers:
+        theirs = like_for_like(number, images=images, categories=over)
+        if theirs.number and number.method not in compared:
+            table.append(quoted(_name(number, numbers), theirs))
     return pd.DataFrame(table, columns=COLUMNS)
 
 
@@ -145,7 +161,7 @@ def same_setting(dataset: ProjectDataset, *, study: str, fields: Sequence[str]) 
     found = {}
     for variant in dataset.studies[study].variants:
         if dataset.config(variant).method == PatchCoreConfig.method:
-            ours = conditions_of(dataset, variant, categories=1, metric="")
+            ours = conditions_of(dataset, variant, categories=(), metric="")
             found[variant] = {field: getattr(ours, field) for field in fields}
     return found
 
@@ -155,6 +171,21 @@ def _values(rows: pd.DataFrame, metric: str, category: str) -> pd.DataFrame:
     if category == "mean":
         return study_metrics.mean_over_categories(rows, metric)
     return rows[(rows["metric"] == metric) & (rows["category"] == category)][["variant", "seed", "value"]]
+
+
+def _spread_elsewhere(dataset: ProjectDataset, variant: str, metric: str, categories: Sequence[str]) -> float | None:
+    """What another draw changes, for a variant of one seed: known from the main study, or not at all (NaN)."""
+    if not _draws(dataset, variant):
+        return None
+    rows = study_metrics.read_metrics(dataset)
+    rows = rows[rows["shots"].isna() & (rows["variant"] == variant) & rows["category"].isin(categories)]
+    return float(study_metrics.mean_over_categories(rows, metric)["value"].std())
+
+
+def _draws(dataset: ProjectDataset, variant: str) -> bool:
+    """Whether a seed has a say in a variant: in a memory bank of everything it has none."""
+    whole = [isinstance(one, PatchCoreConfig) and one.coreset_fraction == 1 for one in dataset.config(variant).members]
+    return dataset.config(variant).seeded and not all(whole)
 
 
 def _name(number: Published, printed: Sequence[Published]) -> str:

@@ -1,5 +1,6 @@
 """What a number was obtained under, in the terms that the paper uses, and where two numbers differ in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from patchcore_core.common.errors import InputError
@@ -8,7 +9,8 @@ from patchcore_suite.results.sources import images_of
 from patchcore_suite.settings.project import ProjectDataset
 
 IMAGES = ("complete", "reduced", "synthetic", "own")
-SYNTHETIC, OWN = "data synthetic", "data own"  # which rule a verdict out
+UNLIKE_IMAGES = SYNTHETIC, REDUCED, OWN = "data synthetic", "data reduced", "data own"  # which rule a verdict out
+CATEGORIES_DIFFER = "categories differ"  # which does so too
 PAPER_WEIGHTS = "torchvision ImageNet V1"
 
 
@@ -44,7 +46,7 @@ def differences(ours: Conditions, theirs: Conditions) -> tuple[str, ...]:
     if ours.images != theirs.images:
         found.append(f"data {ours.images}")
     if theirs.categories not in (None, ours.categories):
-        found.append(f"categories differ: {ours.categories} of {theirs.categories}")
+        found.append(f"{CATEGORIES_DIFFER}: {ours.categories} of {theirs.categories}")
     for item in fields(Conditions):
         mine, printed = getattr(ours, item.name), getattr(theirs, item.name)
         if item.name in ("images", "categories") or mine == printed:
@@ -66,15 +68,19 @@ def _show(value: object, none: str) -> str:
 TORCHVISION = ("resnet", "wide_resnet", "resnext", "densenet")  # whose weights here are the paper's
 
 
-def conditions_of(dataset: ProjectDataset, variant: str, *, categories: int, metric: str) -> Conditions:
-    """What the numbers of a variant are obtained under, as far as a table of the paper says the same of its own."""
+def conditions_of(dataset: ProjectDataset, variant: str, *, categories: Sequence[str], metric: str) -> Conditions:
+    """What the numbers of a variant are obtained under, as far as a table of the paper says the same of its own.
+
+    Args:
+        categories: those that the numbers are means over.
+    """
     config, images = dataset.config(variant), dataset.preprocessing(variant)
     first = config.members[0]
     backbones = sorted(member.backbone for member in config.members)
     patchcore = isinstance(first, PatchCoreConfig)
     return Conditions(
-        images=images_of(dataset),
-        categories=categories,
+        images=images_of(dataset, categories),
+        categories=len(categories),
         backbone="+".join(backbones),
         weights=PAPER_WEIGHTS if all(map(_is_torchvision, backbones)) else None,
         hierarchies=first.hierarchies,

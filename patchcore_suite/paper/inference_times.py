@@ -14,6 +14,7 @@ from patchcore_suite.paper.published import published_numbers
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOTHING
 from patchcore_suite.results.quantities import Cell, Quantity, difference
+from patchcore_suite.results.sources import is_papers, paper_name
 from patchcore_suite.run.inference_times import TOTAL, System
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.settings.project import ProjectDataset
@@ -22,13 +23,21 @@ METRICS = ("image_auroc", "pixel_auroc", "pro")  # of Table 5
 
 
 def times_beside_paper(
-    times: pd.DataFrame, systems: Mapping[str, System], skipped: Mapping[str, str], *, table: str = "T5"
+    times: pd.DataFrame,
+    systems: Mapping[str, System],
+    skipped: Mapping[str, str],
+    dataset: ProjectDataset,
+    *,
+    table: str = "T5",
 ) -> pd.DataFrame:
     """What `time_systems` returns, one row a system and batch size, and the paper's seconds beside it.
 
-    The last rows are the systems that were not timed, and why.
+    The last rows are the systems that were not timed, and why. Images that are none of the paper's stand alone.
     """
-    printed = {number.method: number.quantity for number in published_numbers(table, metric="seconds_per_image")}
+    numbers = ()
+    if is_papers(dataset):
+        numbers = published_numbers(table, metric="seconds_per_image", dataset=paper_name(dataset))
+    printed = {number.method: number.quantity for number in numbers}
     cells = times.pivot(index=["system", "images_at_a_time"], columns="part", values="median_ms")
     cells = cells[[part for part in times["part"].unique() if part != TOTAL]]
     totals = times[times["part"] == TOTAL].set_index(["system", "images_at_a_time"])
@@ -40,7 +49,7 @@ def times_beside_paper(
             {"system": system, "rows of the bank": NOTHING if bank is None else Quantity(bank, form="d")}
             | {"images at a time": Quantity(count, form="d"), **parts}
             | {"total (ms)": _milliseconds(total["median_ms"]), "95th percentile (ms)": _milliseconds(total["p95_ms"])}
-            | {"paper, on its GPU": printed.get(SYSTEMS.get(system, ""), NOTHING)}
+            | ({"paper, on its GPU": printed.get(SYSTEMS.get(system, ""), NOTHING)} if printed else {})
         )
     rows += [{"system": system, "rows of the bank": reason} for system, reason in skipped.items()]
     return pd.DataFrame(rows).fillna(NOTHING)

@@ -3,17 +3,19 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.identity import paper_categories
+from patchcore_suite.datasets.spec import PAPER_NAMES
 from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions
 from patchcore_suite.results.quantities import Quantity
 
-CATEGORIES = {"MVTec AD": 15, "mSTC": 12, "MTD": 1}
+KEYS = {name: paper for paper, name in PAPER_NAMES.items()}  # in params.yaml, of the paper's datasets
 FROM_ELSEWHERE = "quoted by the paper"  # in a note
 FILE = Path(__file__).with_suffix(".csv")
 
@@ -42,15 +44,24 @@ class Published:
     resize: int | tuple[int, int] | None = None
     crop: int | None = None
     shots: int | None = None
+    over: int | None = None  # categories that a mean is over, where it is ours of printed ones (see `mean_over`)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it stands for all categories of its dataset."""
+        return self.category in ("mean", "all") and self.over is None
+
+    @property
+    def categories(self) -> int:
+        """How many categories it is of: those of its dataset, some of them, or one."""
+        return len(paper_categories(KEYS[self.dataset])) if self.whole else self.over or 1
 
     @property
     def conditions(self) -> Conditions:
         """What the number was obtained under, as far as it is said."""
         shared = {item.name: getattr(self, item.name) for item in fields(Conditions) if hasattr(self, item.name)}
-        whole = self.category in ("mean", "all")
         return Conditions(
             images="complete",
-            categories=CATEGORIES[self.dataset] if whole else 1,
             weights=PAPER_WEIGHTS if self.backbone else None,
             **shared,
         )
@@ -104,6 +115,30 @@ def published_numbers(
             _known(name, wanted, (getattr(row, name) for row in chosen), table)
     fixed = {name: value for name, value in (named | {"dataset": dataset}).items() if value is not None}
     return tuple(row for row in chosen if row.has(fixed | dict(setting)))
+
+
+def mean_over(number: Published, categories: Iterable[str]) -> Published | None:
+    """A mean over some categories, of the numbers that a table prints by category for the same method and settings.
+
+    Args:
+        number: the printed mean over all of them.
+
+    Returns:
+        `number` with the mean of the others, and with their table's name; None where one is not printed.
+    """
+    same = {name: getattr(number, name) for name in ("dataset", "method", "metric", "resize", *SETTINGS)}
+    printed = {row.category: row for row in _read() if row.has(same)}
+    found = [printed.get(category) for category in categories]
+    if not found or None in found:
+        return None
+    return replace(
+        number,
+        table=found[0].table,
+        value=round(sum(row.value for row in found) / len(found), 8),
+        std=None,
+        verified=all(row.verified for row in found),
+        over=len(found),
+    )
 
 
 @cache

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper.conditions import SYNTHETIC, Conditions, differences
+from patchcore_suite.paper.counterparts import Counterpart
 from patchcore_suite.paper.published import Published
 from patchcore_suite.paper.verdicts import NO_VERDICT, verdict
 from patchcore_suite.results import quantities
@@ -20,10 +21,12 @@ class Compared:
 
     Attributes:
         ours: a share, the mean over seeds.
-        theirs: the paper's; None where it has none.
+        theirs: the paper's; None where it has none that may stand beside ours.
         conditions: what ours was obtained under, where there is one of theirs.
         interval: 95 % interval of ours.
         remarks: reasons to add, where the images are real.
+        unlike: why the paper's number may not.
+        spread: of ours over draws, where that is one draw; NaN if it is not known.
     """
 
     variant: str
@@ -32,6 +35,8 @@ class Compared:
     conditions: Conditions | None = None
     interval: Interval | None = None
     remarks: tuple[str, ...] = ()
+    unlike: str = ""
+    spread: float | None = None
 
     @property
     def row(self) -> Row:
@@ -44,12 +49,13 @@ class Compared:
             raise InputError(
                 f"variant {self.variant!r} has no conditions", remedy="say what its numbers were obtained under"
             )
+        unlike = (self.unlike,) if self.unlike else ()
         found = verdict(
             self.ours.value,
             self.theirs,
-            spread=self.ours.spread,
+            spread=self.spread if self.ours.spread is None else self.ours.spread,
             interval=self.interval and (self.interval.low, self.interval.high),
-            reasons=differences(self.conditions, self.theirs.conditions) if self.theirs else (),
+            reasons=differences(self.conditions, self.theirs.conditions) if self.theirs else unlike,
         )
         remarks = () if SYNTHETIC in found.reasons else self.remarks
         return {
@@ -63,9 +69,10 @@ class Compared:
         }
 
 
-def quoted(name: str, number: Published) -> Row:
+def quoted(name: str, counterpart: Counterpart) -> Row:
     """The row of a system that was not run here: it has no verdict."""
-    return empty(name) | {"paper": number.quantity, "reason": Said.of_one(QUOTED)}
+    said = Said.of_one(QUOTED, *counterpart.remarks)
+    return empty(name) | {"paper": counterpart.number.quantity, "reason": said}
 
 
 def absent(variant: str, why: str, theirs: Published | None) -> Row:

@@ -1,5 +1,6 @@
 """Settings of a study beside the numbers that the paper has for them, in its figures, text and Table S5."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -7,11 +8,12 @@ import pandas as pd
 
 from patchcore_suite.paper.beside import SYSTEMS, Printed, beside_paper
 from patchcore_suite.paper.conditions import conditions_of
+from patchcore_suite.paper.counterparts import Counterpart, like_for_like
 from patchcore_suite.paper.published import published_numbers
 from patchcore_suite.paper.rows import Compared, quoted
-from patchcore_suite.results import formats, study_metrics, study_tables
+from patchcore_suite.results import formats, quantities, study_metrics, study_tables
 from patchcore_suite.results.quantities import nominal_images
-from patchcore_suite.results.sources import paper_name
+from patchcore_suite.results.sources import images_of, paper_name
 from patchcore_suite.results.summaries import percent
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.settings.project import ProjectDataset
@@ -44,24 +46,48 @@ def settings_beside_paper(
     return frame[shown].reset_index(drop=True)
 
 
+def random_step_read_off(dataset: ProjectDataset, study: str) -> str:
+    """What random selection loses to the coreset at 1 % in the paper's Figure 5, as the end of a sentence.
+
+    Empty where it is not of the images that the study is of: the figure is of all of MVTec AD.
+    """
+    over = list(study_metrics.read_metrics(dataset, study=study)["category"].unique())
+    name, images = paper_name(dataset), images_of(dataset, over)
+    read = published_numbers("Fig. 5", metric="image_auroc", dataset=name) if name else ()
+    theirs = {
+        number.method: like_for_like(number, images=images, categories=over).number
+        for number in read
+        if number.coreset_fraction == 0.01
+    }
+    coreset, random = (theirs.get(f"PatchCore, {sampler}") for sampler in ("coreset", "random"))
+    if not (coreset and random):
+        return ""
+    return f", in what others read off the paper's figure by {quantities.step(coreset.value, random.value)} points"
+
+
 def low_shot_beside_paper(dataset: ProjectDataset, study: str, *, metric: str) -> pd.DataFrame:
     """A study of shots beside Table S5 of the paper: the columns of `paper.rows`, and nominal images."""
     values = study_tables.study_values(dataset, study, metrics=[metric])
     values = values[values["shots"].notna() | values["control"]]
-    count = study_metrics.read_metrics(dataset, study=study)["category"].nunique()
-    name = paper_name(dataset)
+    over = list(study_metrics.read_metrics(dataset, study=study)["category"].unique())
+    name, images = paper_name(dataset), images_of(dataset, over)
     theirs = published_numbers("S5", metric=metric, dataset=name) if name else ()
     printed = {(number.method, number.shots): number for number in theirs}
     table = []
     for (variant, shots), part in values.groupby(["variant", "shots"], sort=False, dropna=False):
-        number = conditions = None
+        theirs, conditions = Counterpart(), None
         if not pd.isna(shots):
             number = printed.pop((SYSTEMS.get(variant), int(shots)), None)
-            ours = conditions_of(dataset, variant, categories=count, metric=metric)
+            theirs = like_for_like(number, images=images, categories=over)
+            ours = conditions_of(dataset, variant, categories=over, metric=metric)
             conditions = replace(ours, shots=int(shots))
-        row = Compared(variant, percent(part[metric]), number, conditions).row
+        mean = percent(part[metric])
+        spread = math.nan if mean.spread is None else None  # each seed draws its own images
+        row = Compared(variant, mean, theirs.number, conditions, unlike=theirs.unlike, spread=spread).row
         table.append({"variant": variant, "nominal images": nominal_images(shots)} | row)
     for number in printed.values():
-        images = {"variant": number.method, "nominal images": nominal_images(number.shots)}
-        table.append(images | quoted(number.method, number))
+        theirs = like_for_like(number, images=images, categories=over)
+        if theirs.number:
+            shots = {"variant": number.method, "nominal images": nominal_images(number.shots)}
+            table.append(shots | quoted(number.method, theirs))
     return pd.DataFrame(table)

@@ -9,6 +9,7 @@ import pandas as pd
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper import published
 from patchcore_suite.paper.beside import SYSTEMS, Printed, beside_paper
+from patchcore_suite.paper.counterparts import like_for_like
 from patchcore_suite.paper.rows import Row, empty
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, INTERVAL, NOT_SHOWN, NOTHING
@@ -29,14 +30,21 @@ def with_errors(frame: pd.DataFrame, dataset: ProjectDataset, *, table: str = "T
     Returns:
         `frame` with the columns error, misclassified, and both of the paper, before the verdict.
     """
-    name = paper_name(dataset)
-    theirs = _numbers(table, "image_auroc_error", name, "mean") + _numbers(table, "misclassified", name, "all")
-    printed = {(number.metric, number.method): _unnamed(number.quantity) for number in theirs}
-    shown = study_metrics.misclassified(study_metrics.read_metrics(dataset))
+    name, rows = paper_name(dataset), study_metrics.read_metrics(dataset)
+    over, printed = list(rows["category"].unique()), {}
+    images = images_of(dataset, over)
+    for number in _numbers(table, "image_auroc_error", name, "mean") + _numbers(table, "misclassified", name, "all"):
+        theirs = like_for_like(number, images=images, categories=over).number
+        if theirs:
+            printed[number.metric, number.method] = _unnamed(theirs.quantity)
+    shown = study_metrics.misclassified(rows)
     systems = [SYSTEMS.get(variant, variant) for variant in frame["variant"]]
     columns = {
         "error": [short_of_all(cell) if known(cell) else NOTHING for cell in frame["ours"]],
-        "error: paper": [printed.get(("image_auroc_error", system), NOTHING) for system in systems],
+        "error: paper": [
+            printed.get(("image_auroc_error", system), short_of_all(cell) if known(cell) else NOTHING)
+            for system, cell in zip(systems, frame["paper"], strict=True)
+        ],
         "misclassified": frame["variant"].map(shown).astype(object).fillna(NOTHING),
         "misclassified: paper": [printed.get(("misclassified", system), NOTHING) for system in systems],
     }
@@ -49,17 +57,15 @@ def by_category(printed: Printed, metric: str, dataset: ProjectDataset) -> pd.Da
 
     Returns:
         one row a category and one for the mean; a column a variant, each followed by the paper's numbers where there
-        are any for these categories; of pixel metrics, the ceiling at the end (see `ceiling_row`).
+        are any for these categories, none of whose images is left out; of pixel metrics, the ceiling at the end (see
+        `ceiling_row`).
     """
     rows = study_metrics.read_metrics(dataset)
     rows = rows[rows["shots"].isna()]
     frame = study_metrics.by_category(rows, metric)
     categories = list(rows["category"].unique())
     if not index_of(dataset).synthetic:
-        name = paper_name(dataset)
-        complete = [*categories, "mean"] if images_of(dataset) == "complete" else categories
-        numbers = _numbers(printed.table, printed.metric or metric, name, *complete)
-        theirs = {(number.method, number.category): number.quantity for number in numbers}
+        theirs = _by_category(printed, metric, dataset, categories)
         for variant, system in printed.systems.items():
             if variant in frame and any(method == system for method, _ in theirs):
                 shown = [theirs.get((system, category), NOTHING) for category in frame["category"]]
@@ -111,6 +117,21 @@ def ceiling_row(dataset: ProjectDataset, metric: str, categories: Sequence[str])
     """A row of `beside_paper` for the blurred ground truth: the highest value that a patch grid allows."""
     ceiling = share(study_metrics.read_ceiling(dataset, metric, categories))
     return empty(CEILING) | {"ours": ceiling, "reason": Said.of_one("ceiling of pixel metrics")}
+
+
+def _by_category(
+    printed: Printed, metric: str, dataset: ProjectDataset, categories: Sequence[str]
+) -> dict[tuple[str, str], Quantity]:
+    """The paper's numbers of categories, and their mean, by method and category, where they are like ours."""
+    over = {category: [category] for category in categories} | {"mean": categories}
+    images = {category: images_of(dataset, ours) for category, ours in over.items()}
+    found = {}
+    for number in _numbers(printed.table, printed.metric or metric, paper_name(dataset), *over):
+        category = number.category
+        theirs = like_for_like(number, images=images[category], categories=over[category]).number
+        if theirs:
+            found[number.method, category] = theirs.quantity
+    return found
 
 
 def _numbers(table: str, metric: str, dataset: str | None, *categories: str) -> list[published.Published]:

@@ -19,14 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
+from patchcore_suite.datasets.identity import COMPLETE
 from patchcore_suite.datasets.manifest import Manifest
-from patchcore_suite.datasets.paper_counts import MVTEC
 from patchcore_suite.paper.beside import Printed, beside_paper
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_AVAILABLE, NOTHING
 from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
-from patchcore_suite.results.sources import dataset_title, index_of
+from patchcore_suite.results.sources import dataset_title, images_of, index_of, is_papers
 from patchcore_suite.results.summaries import percent, plain
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
@@ -44,16 +44,25 @@ PAPER_TABLES = {
     "mstc": (("T6", None, "pixel_auroc"),),
 }
 STUDIES = {
-    "subsampling": "Subsampling (Figure 5)",
+    "subsampling": "Subsampling",
     "covering": "Covering radius (Eq. 5)",
-    "locality": "Locality, hierarchies and switches of the method (Figure 4)",
-    "backbones": "Backbones (Table S6)",
-    "larger": "Larger images, ensemble (Table 4)",
+    "locality": "Locality, hierarchies and switches of the method",
+    "backbones": "Backbones",
+    "larger": "Larger images, ensemble",
     "resolution": "Image size",
-    "search": "Approximate search (Table 5)",
+    "search": "Approximate search",
     "profiles": "Compatibility profiles",
     "score": "Image score: Eq. 6 and Eq. 7",
-    "low_shot": "Few nominal images (Figure 6, Table S5)",
+    "low_shot": "Few nominal images",
+}
+# Where the paper has such a study of MVTec AD.
+STUDIES_OF_PAPER = {
+    "subsampling": "Figure 5",
+    "locality": "Figure 4",
+    "backbones": "Table S6",
+    "larger": "Table 4",
+    "search": "Table 5",
+    "low_shot": "Figure 6, Table S5",
 }
 
 
@@ -127,9 +136,10 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
     """The main study: each table of the paper, then all metrics."""
     rows = study_metrics.read_metrics(dataset)
     categories = list(rows["category"].unique())
-    single = all(category in MVTEC for category in categories) and len(categories) < len(MVTEC)
+    complete = [category for category in categories if images_of(dataset, [category]) == COMPLETE]
     for whole, by_category, metric in PAPER_TABLES.get(dataset.manifest().paper, ()):
-        for category in categories if by_category and single else ["mean"]:
+        means = ["mean"] if images_of(dataset) == COMPLETE else []
+        for category in complete if by_category and not means else means:
             table = by_category if category != "mean" else whole
             frame = beside_paper(Printed(table), metric, dataset, category=category)
             note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
@@ -146,7 +156,7 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
         rows = rows[rows["variant"].isin(chosen.variants)]
         if rows.empty:
             continue
-        heading, note = STUDIES.get(study, study), study_metrics.describe_seeds(rows)
+        heading, note = _study_heading(study, dataset), study_metrics.describe_seeds(rows)
         if chosen.shots != (None,):
             few = rows[rows["shots"].notna()]
             for metric in ("image_auroc", "pixel_auroc"):
@@ -159,6 +169,12 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
         if study in ("subsampling", "centroids"):
             claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), dataset))
         yield Block(heading, note, _metrics_frame(rows, radius=chosen.covering_radius), claims)
+
+
+def _study_heading(study: str, dataset: ProjectDataset) -> str:
+    heading = STUDIES.get(study, study)
+    known = study in STUDIES_OF_PAPER and is_papers(dataset)
+    return f"{heading} ({STUDIES_OF_PAPER[study]})" if known else heading
 
 
 def _metrics_frame(rows: pd.DataFrame, *, radius: bool = False) -> pd.DataFrame:

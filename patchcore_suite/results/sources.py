@@ -1,10 +1,13 @@
 """What the numbers of a dataset were obtained from and under, in the terms that the paper's tables use."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from patchcore_suite.datasets.identity import extent
+from patchcore_suite.datasets.identity import REDUCED, extent
 from patchcore_suite.datasets.spec import PAPER_NAMES
 from patchcore_suite.results import study_metrics
+from patchcore_suite.results.table import Heading
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import ProjectDataset
@@ -19,12 +22,30 @@ def paper_name(dataset: ProjectDataset) -> str | None:
 
 def dataset_title(dataset: ProjectDataset) -> str:
     """What tables call a dataset: its name in the paper, or in params.yaml if it is none of the paper's."""
-    return paper_name(dataset) or dataset.name
+    return paper_name(dataset) if is_papers(dataset) else dataset.name
 
 
-def images_of(dataset: ProjectDataset) -> str:
-    """Whether a dataset's images are "synthetic", "own", "complete" or "reduced" (some of the paper's are left out)."""
-    return extent(dataset.manifest())
+def is_papers(dataset: ProjectDataset) -> bool:
+    """Whether a dataset bears a name of the paper's: it consists of whole categories of one, or stands in for one.
+
+    Of some images of a category, nobody can tell whose they are.
+    """
+    manifest = dataset.manifest()
+    return manifest.paper is not None and extent(manifest, manifest.categories) != REDUCED
+
+
+def stands_for(dataset: ProjectDataset, name: str, subject: str) -> Heading | None:
+    """The table or figure of the paper that one of a dataset stands for; None where the dataset is not the paper's."""
+    return Heading(name, subject) if is_papers(dataset) else None
+
+
+def images_of(dataset: ProjectDataset, categories: Iterable[str] | None = None) -> str:
+    """Whether images are "synthetic", "own", "complete" or "reduced" (some of the paper's are left out).
+
+    Args:
+        categories: of these alone; None: of the paper's whole dataset.
+    """
+    return extent(dataset.manifest(), categories)
 
 
 def index_of(dataset: ProjectDataset) -> ScoreIndex:

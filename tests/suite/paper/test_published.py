@@ -9,7 +9,8 @@ import pytest
 from patchcore_core.common.errors import InputError
 from patchcore_suite.paper import published, verdicts
 from patchcore_suite.paper.conditions import PAPER_WEIGHTS, SYNTHETIC, Conditions, differences
-from patchcore_suite.paper.published import Published, published_numbers
+from patchcore_suite.paper.counterparts import Counterpart, like_for_like
+from patchcore_suite.paper.published import Published, mean_over, published_numbers
 from patchcore_suite.paper.rows import COLUMNS, Compared, quoted
 from patchcore_suite.paper.verdicts import NEAR, NO_VERDICT, NOT_REPRODUCED, REPRODUCED, verdict
 from patchcore_suite.results.quantities import Interval, Quantity
@@ -259,11 +260,15 @@ def test_a_verdict_without_noise(ours, name):
         (0.979, 0.006, NEAR),  # beyond it, although within twice the spread
         (0.982, 0.003, NEAR),
         (0.960, 0.015, NEAR),  # 3 points: the same for near
-        (0.959, 0.1, NOT_REPRODUCED),
+        (0.959, 0.015, NOT_REPRODUCED),
+        (0.959, 0.016, NO_VERDICT),  # draws differ by more than verdicts tell apart ...
+        (0.990, 0.016, NO_VERDICT),
+        (0.957, 0.016, NOT_REPRODUCED),  # ... and this is more
+        (0.5, 0.1, NOT_REPRODUCED),
         (0.986, 0.0, REPRODUCED),
     ],
 )
-def test_the_spread_over_seeds_doubles_the_limits(ours, spread, name):
+def test_the_spread_over_seeds_doubles_the_limits_or_rules_a_verdict_out(ours, spread, name):
     assert verdict(ours, number(0.990), spread=spread).name == name
 
 
@@ -287,11 +292,68 @@ def test_an_interval_doubles_the_limits_and_no_more(ours, interval, name):
     assert verdict(ours, number(0.990), interval=interval).name == name
 
 
+def test_a_single_draw_of_unknown_spread_is_not_judged():
+    found = verdict(0.982, number(0.990), spread=float("nan"), reasons=["crop differs: none, not 224"])
+    reasons = ("crop differs: none, not 224", "one seed: what another changes is not known")
+    assert found == verdicts.Verdict(NO_VERDICT, -0.008, reasons)
+
+
 def test_what_noise_decided_is_said():
     assert verdict(0.982, number(0.990), spread=0.004).reasons == ("difference within twice the spread",)
     found = verdict(0.982, number(0.990), interval=(0.97, 0.995), reasons=["crop differs: none, not 224"])
     assert found.reasons == ("crop differs: none, not 224", "published number within the interval")
     assert verdict(0.989, number(0.990), spread=0.004).reasons == ()  # close without its help
+
+
+@pytest.mark.parametrize(
+    ("ours", "reason"),
+    [
+        ({"images": "reduced", "categories": 1}, "data reduced"),
+        ({"images": "own"}, "data own"),
+        ({"categories": 2}, "categories differ: 2 of 15"),
+    ],
+)
+def test_there_is_no_verdict_on_other_images_or_categories(ours, reason):
+    reasons = differences(replace(PAPERS, crop=None, **ours), PAPERS)
+    assert verdict(0.990, number(0.990), reasons=reasons) == verdicts.Verdict(NO_VERDICT, None, (reason,))
+
+
+# Means over some categories
+
+
+def test_a_mean_over_categories_by_hand():
+    mean = one("T1", metric="image_auroc", method="PatchCore-1%")
+    some = mean_over(mean, ["bottle", "screw"])
+    assert (some.value, some.table, some.over, some.category) == (0.982, "S1", 2, "mean")
+    assert some.conditions == replace(mean.conditions, categories=2)
+    assert mean_over(one("T5", metric="pixel_auroc", method="PatchCore-1%"), ["bottle"]).table == "S2"
+
+
+@pytest.mark.parametrize(
+    ("table", "choices"),
+    [
+        ("T1", {"metric": "image_auroc", "method": "SPADE"}),
+        ("T1", {"metric": "misclassified", "method": "PatchCore-1%", "category": "all"}),
+        ("T4", {"metric": "image_auroc", "method": "PatchCore-1%", "hierarchies": (2, 3)}),  # another network
+        ("Fig. 5", {"metric": "image_auroc", "method": "PatchCore, coreset", "coreset_fraction": 0.01}),
+        ("S5", {"metric": "image_auroc", "method": "PatchCore-25%", "shots": 1}),
+    ],
+)
+def test_what_no_table_prints_by_category_has_no_mean_over_some(table, choices):
+    assert mean_over(one(table, **choices), ["bottle"]) is None
+
+
+def test_a_category_that_the_paper_does_not_have_leaves_no_mean():
+    assert mean_over(one("T1", metric="image_auroc", method="PatchCore-1%"), ["bottle", "bolt"]) is None
+
+
+def test_nothing_is_compared_like_for_like_with_images_left_out():
+    mean = one("T1", metric="image_auroc", method="PatchCore-1%")
+    assert like_for_like(mean, images="reduced", categories=["bottle"]) == Counterpart(unlike="data reduced")
+    assert like_for_like(mean, images="own", categories=["bottle"]) == Counterpart(unlike="data own")
+    assert like_for_like(mean, images="synthetic", categories=["bottle"]) == Counterpart(mean)
+    assert like_for_like(mean, images="complete", categories=[f"{n}" for n in range(15)]) == Counterpart(mean)
+    assert like_for_like(None, images="complete", categories=["bottle"]) == Counterpart()
 
 
 def test_there_is_no_verdict_on_synthetic_images():
@@ -349,15 +411,15 @@ def test_a_row_beside_the_papers():
 
 
 def test_a_system_that_is_only_quoted_has_no_verdict():
-    row = quoted("AE-SSIM", number(0.87, verified=False))
+    row = quoted("AE-SSIM", Counterpart(number(0.87, verified=False)))
     assert [str(row[name]) for name in COLUMNS] == ["AE-SSIM", "-", "87.0 (unverified)", "-", "-", "-", "quoted"]
 
 
 def test_reasons_stand_in_the_row_and_remarks_after_them():
     theirs = one("T1", metric="image_auroc", method="PatchCore-10%")
-    ours = replace(PAPERS, categories=2, backbone="tf_efficientnet_lite0")
+    ours = replace(PAPERS, backbone="tf_efficientnet_lite0", crop=None)
     row = shown(Compared("a", OURS, theirs, ours, remarks=("quoted elsewhere",)))
-    reason = "categories differ: 2 of 15; backbone differs: tf_efficientnet_lite0, not wide_resnet50_2"
+    reason = "backbone differs: tf_efficientnet_lite0, not wide_resnet50_2; crop differs: none, not 224"
     assert (row["verdict"], row["reason"]) == (REPRODUCED, f"{reason}; quoted elsewhere")
     row = shown(Compared("b", OURS))
     assert (row["verdict"], row["reason"]) == (NO_VERDICT, "no published number")

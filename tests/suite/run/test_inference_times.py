@@ -11,6 +11,7 @@ from patchcore_core.detector import Detector, Prediction
 from patchcore_suite.baselines.config import MeanImageConfig
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.paper_counts import PAPER_COUNTS
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.paper.inference_times import search_losses, times_beside_paper
@@ -263,7 +264,7 @@ def test_a_study_that_is_not_there_is_named(project):
         fit_systems(project.toy, study="search")
 
 
-def test_systems_are_timed_with_each_number_of_images(patchcore, brightness, records):
+def test_systems_are_timed_with_each_number_of_images(project, patchcore, brightness, records):
     systems = {"a": System(patchcore, PREPROCESSING), "b": System(brightness, PREPROCESSING)}
     times = time_systems(systems, records[:2], batch_sizes=[1, 2], repeats=1, warm_up=0)
     groups = times.groupby(["system", "images_at_a_time"], sort=False)["part"].agg(list).to_dict()
@@ -274,17 +275,25 @@ def test_systems_are_timed_with_each_number_of_images(patchcore, brightness, rec
         for count in (1, 2)
     }
 
-    table = times_beside_paper(times, systems, {"c": "an ensemble"}).map(str)
+    table = times_beside_paper(times, systems, {"c": "an ensemble"}, project.toy).map(str)
     assert table["system"].tolist() == ["a", "a", "b", "b", "c"]
     assert table["rows of the bank"].tolist() == [str(len(patchcore.memory_bank))] * 2 + ["-", "-", "an ensemble"]
     assert (table == "").sum().sum() == 0
     assert set(table.loc[4].drop(["system", "rows of the bank"])) == {"-"}
 
 
-def test_the_papers_seconds_stand_beside_the_system_of_the_same_name(patchcore, records):
+def test_the_papers_seconds_stand_beside_the_system_of_the_same_name_and_the_papers_images(
+    project, patchcore, records, monkeypatch
+):
     systems = {"patchcore-10": System(patchcore, PREPROCESSING), "other": System(patchcore, PREPROCESSING)}
     times = time_systems(systems, records[:1], batch_sizes=[1], repeats=1, warm_up=0)
-    assert times_beside_paper(times, systems, {})["paper, on its GPU"].map(str).tolist() == ["0.22 s", "-"]
+    monkeypatch.setitem(PAPER_COUNTS, "mvtec-ad", {"bolt": (3, 2, 2, 24), "nut": (3, 2, 2, 24)})
+    project.call("mvtec-ad")
+    seconds = times_beside_paper(times, systems, {}, project.toy)["paper, on its GPU"]
+    assert seconds.map(str).tolist() == ["0.22 s", "-"]
+    monkeypatch.setitem(PAPER_COUNTS, "mvtec-ad", {"bolt": (3, 2, 2, 24), "nut": (3, 3, 2, 24)})  # one is missing
+    assert "paper, on its GPU" not in times_beside_paper(times, systems, {}, project.toy)
+    assert "paper, on its GPU" not in times_beside_paper(times, systems, {}, project.call(None).toy)
 
 
 def write_results(project, variant, indices, distances):
