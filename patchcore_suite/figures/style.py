@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from patchcore_core.common.files import atomic_path
 
+mpl.rcdefaults()  # a `matplotlibrc` in the working directory has been read all the same
 sns.set_theme(
     context="notebook",
     style="whitegrid",

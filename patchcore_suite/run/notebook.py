@@ -19,13 +19,16 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from jupyter_core.paths import ENV_JUPYTER_PATH
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from traitlets import default
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
 from patchcore_core.common.progress import RUNNER_VARIABLE
+from patchcore_suite.run.kernel import OwnKernelManager
 from patchcore_suite.run.leftovers import clear_reports, remove_leftovers
 from patchcore_suite.settings.project import load_project
 
@@ -52,8 +55,7 @@ def run_notebook(
     """
     source = read_notebook(notebook)
     check_parameters(notebook, literal_parameters(notebook, source), parameters)
-    os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel, as is the next one
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # no bar is meant for the notebook
+    os.environ[RUNNER_VARIABLE] = "1"  # inherited by the kernel
     with suppress(OSError):  # a cache that can only be read
         failed.unlink(missing_ok=True)
     remove_leftovers(output.parent, f".{glob.escape(output.stem)}.*")
@@ -64,6 +66,7 @@ def run_notebook(
                 _no_format(temporary),
                 parameters=dict(parameters),
                 kernel_name=KERNEL,
+                kernel_manager_class=OwnKernelManager,
                 cwd=str(cwd),
                 extra_arguments=KERNEL_ARGUMENTS,
             )
@@ -150,11 +153,26 @@ def normalise(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
 
 
+class OwnHTMLExporter(HTMLExporter):
+    """Takes the templates of this environment, not those that a person keeps under the same names."""
+
+    def get_prefix_root_dirs(self) -> list[str]:
+        """The folders in which `nbconvert/templates` is looked for."""
+        own = [folder for folder in ENV_JUPYTER_PATH if Path(folder, "nbconvert/templates").is_dir()]
+        return own or super().get_prefix_root_dirs()
+
+    @default("template_data_paths")
+    def _own_data_paths(self) -> list[str]:
+        return [str(Path(folder, "nbconvert/templates")) for folder in self.get_prefix_root_dirs()]
+
+
 def to_html(notebook: NotebookNode, *, title: str) -> str:
     """The executed notebook as a page of its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of alternative texts, which matplotlib's inline figures cannot carry
-        page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources={"metadata": {"name": title}})
+        page, _ = OwnHTMLExporter(embed_images=True).from_notebook_node(
+            notebook, resources={"metadata": {"name": title}}
+        )
     return page
 
 

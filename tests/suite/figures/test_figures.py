@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -456,3 +460,42 @@ def test_a_bar_of_times_tells_the_median_and_the_percentile_of_the_total():
     (axis,) = figures.time_bars(times()).axes
     assert [text.get_text() for text in axis.texts] == ["3.5 (95 %: 7)", "9 (95 %: 27)"]
     assert axis.yaxis_inverted()
+
+
+# A person's settings
+
+DRAWN = """
+import hashlib, sys
+from pathlib import Path
+import numpy as np
+from patchcore_suite import figures
+figure = figures.score_histograms({"a": (np.array([0, 0, 1, 1]), np.array([1.0, 2, 3, 4]))}, title="t")
+figures.save(figure, Path(sys.argv[1]) / "x.png")
+print(*[hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(sys.argv[1]).glob("x.*"))])
+"""
+SETTINGS = """
+text.usetex: True
+font.weight: bold
+font.size: 20
+figure.titlesize: 40
+savefig.transparent: True
+savefig.facecolor: black
+svg.fonttype: none
+"""
+
+
+def drawn(folder, **environment):
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", DRAWN, str(folder)]
+    run = subprocess.run(command, env=os.environ | environment, cwd=folder, capture_output=True, text=True, check=False)
+    return run.stdout or run.stderr
+
+
+@pytest.mark.slow
+def test_nobodys_settings_of_matplotlib_have_a_say_in_a_figure(tmp_path):
+    first = drawn(tmp_path / "plain")
+    assert len(first.split()) == 2
+    for name, content in {"personal": b"font.family: \xe9", "here": SETTINGS.encode()}.items():  # not UTF-8
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "matplotlibrc").write_bytes(content)
+    assert drawn(tmp_path / "here", MPLCONFIGDIR=str(tmp_path / "personal"), MPLBACKEND="nonsense") == first

@@ -3,6 +3,7 @@ import json
 import math
 import re
 import runpy
+import sys
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from patchcore_core import InputError
 from patchcore_core.common.progress import RUNNER_VARIABLE
 from patchcore_suite.run import notebook as runner
+from patchcore_suite.run.kernel import impersonal
 from patchcore_suite.run.notebook import check_parameters, literal_parameters, main, read_notebook, run_notebook
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -376,3 +378,74 @@ def test_braces_in_a_folder_name_are_no_format(tmp_path):
     folder.mkdir()
     run(written(notebook(), folder), folder, number=1)
     assert (folder / "executed/page.html").is_file()
+
+
+# A person's surroundings
+
+
+SEEN = """
+import os, sys, matplotlib
+import patchcore_suite.figures
+from IPython import get_ipython
+settings = [matplotlib.get_backend(), matplotlib.rcParams["font.weight"], get_ipython().ast_node_interactivity]
+print(sys.prefix, "started" in globals(), settings, os.environ.get("PYTHONSTARTUP"), os.environ.get("JUPYTER_PATH"))
+"""
+
+
+@pytest.fixture
+def personal(tmp_path, monkeypatch):
+    """Another kernel `python3`, a profile and startup files, a template of pages, and settings of matplotlib."""
+    settings = "c.InteractiveShell.ast_node_interactivity = 'all'\nc.InteractiveShellApp.exec_lines = ['started = 1']\n"
+    texts = {
+        "jupyter/kernels/python3/kernel.json": json.dumps(KERNEL | {"argv": ["/bin/false"]}),
+        "jupyter/nbconvert/templates/lab/index.html.j2": "mine",
+        "ipython/profile_default/ipython_kernel_config.py": settings,
+        "ipython/profile_default/ipython_config.py": settings,
+        "ipython/profile_default/startup/00.py": "started = 1",
+        "start.py": "started = 1",
+        "matplotlib/matplotlibrc": "text.usetex: True\nfont.weight: bold\nbackend: pdf\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / "personal" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for variable, name in {
+        "JUPYTER_PATH": "jupyter",
+        "JUPYTER_DATA_DIR": "jupyter",
+        "JUPYTER_CONFIG_DIR": "ipython",
+        "JUPYTER_RUNTIME_DIR": "start.py",  # no folder
+        "IPYTHONDIR": "ipython",
+        "PYTHONSTARTUP": "start.py",
+        "MPLCONFIGDIR": "matplotlib",
+    }.items():
+        monkeypatch.setenv(variable, str(tmp_path / "personal" / name))
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_in_this_environment_whatever_surrounds_it(project, request):
+    page = written(notebook(SEEN, PICTURE, "1\n2", "import warnings; warnings.warn('no error')"), project)
+    pages = [project / f"executed/page{suffix}" for suffix in (".ipynb", ".html")]
+    executed = run(page, project, number=1)
+    inline = "module://matplotlib_inline.backend_inline"
+    seen = f"{sys.prefix} False {[inline, 'normal', 'last_expr']} None None\n"
+    assert executed.cells[3].outputs[0].text == seen
+    before = [path.read_bytes() for path in pages]
+    request.getfixturevalue("personal")
+    run(page, project, number=1)
+    assert [path.read_bytes() for path in pages] == before
+
+
+@pytest.mark.slow
+def test_the_files_of_a_kernel_are_removed_with_it(project, monkeypatch, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    run(written(notebook("__import__('os').environ['IPYTHONDIR']"), project), project, number=1)
+    assert not list((tmp_path / "temporary").glob("patchcore-kernel-*"))
+
+
+def test_what_is_personal_in_an_environment_is_left_out_and_nothing_else():
+    personal = ("IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_CONFIG_DIR", "MPLBACKEND", "MATPLOTLIBRC", "PYTHONSTARTUP")
+    kept = {"PATH": "/bin", "PYTHONPATH": "here", "HOME": "/home/me", "MPLCONFIGDIR": "/fonts", RUNNER_VARIABLE: "1"}
+    assert impersonal(kept | dict.fromkeys(personal, "mine")) == kept
