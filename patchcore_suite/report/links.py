@@ -1,9 +1,11 @@
 """What made the report: results by variant, images, weights, versions and times; and where each number leads."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from patchcore_suite.datasets.names import shown
 from patchcore_suite.run.environment import versions
@@ -19,7 +21,7 @@ class VariantResults:
     anchor: str
     seeds: str  # "0, 1, 2"
     shots: str  # "all", "1, 5, all"
-    folders: Mapping[str, str]  # by category, as tables show it; relative to reports/
+    folders: Mapping[str, str]  # by category, as tables show it; as links from reports/
 
 
 class Links:
@@ -39,7 +41,7 @@ class Links:
         return f"#missing-{dataset}-{variant}" if (dataset, variant) in self._missing else ""
 
     def files(self, dataset: str | None, variant: str, category: str) -> str:
-        """The folder of a variant's raw results on a category; empty where there is none."""
+        """A link to the folder of a variant's raw results on a category; empty where there is none."""
         found = self._known.get((dataset, variant))
         return found.folders.get(category, "") if found else ""
 
@@ -95,9 +97,14 @@ def _by_variant(index: ScoreIndex) -> Iterator[VariantResults]:
         )
 
 
+def address(path: str | PurePosixPath) -> str:
+    """A path below reports/ as a link: `#`, `?` and `%` in a name of the user's would end or change it."""
+    return quote(os.fsencode(path), safe="/@+,=~")
+
+
 def _folder(dataset: str, file: str) -> str:
     """The folder CATEGORY/VARIANT of a result, which holds those of all shots and seeds."""
-    return str(PurePosixPath("scores", dataset, *PurePosixPath(file).parts[:2]))
+    return address(PurePosixPath("scores", dataset, *PurePosixPath(file).parts[:2]))
 
 
 def _preparation(preprocessing: Mapping[str, object]) -> str:

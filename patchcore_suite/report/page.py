@@ -11,7 +11,7 @@ from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
-from patchcore_suite.report.links import Links, describe_dataset
+from patchcore_suite.report.links import Links, address, describe_dataset
 from patchcore_suite.report.pictures import Figure, read_figure
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
 from patchcore_suite.results.section import Section
@@ -35,8 +35,8 @@ class ShownSection:
 
     @property
     def notebook(self) -> str:
-        """The executed notebook, relative to reports/."""
-        return f"executed/{self.key}.html"
+        """A link to the executed notebook."""
+        return address(f"executed/{self.key}.html")
 
     @property
     def synthetic(self) -> bool:
@@ -70,6 +70,7 @@ def build_report(project: Project) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["address"] = address
     return environment.get_template(TEMPLATE).render(
         sections=sections,
         contents=list(_contents(sections)),

@@ -2,9 +2,11 @@ import json
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pytest
+import toy_report
 from conftest import ToyProject
 from sealed_files import rewrite as rewrite_json
 from toy_report import BY_VARIANT, drawing, make_everything, percent, sections
@@ -14,8 +16,10 @@ from patchcore_suite.paper import verdicts
 from patchcore_suite.report.page import build_report, write_plots
 from patchcore_suite.report.shown_tables import count_verdicts
 from patchcore_suite.results.quantities import Said
-from patchcore_suite.results.section import FOLDER, Section
+from patchcore_suite.results.section import FOLDER, Picture, Section
+from patchcore_suite.results.table import Heading
 from patchcore_suite.run import environment
+from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.project import Project
 
 SECTIONS = list(sections())
@@ -95,13 +99,37 @@ def test_what_is_of_a_dataset_that_was_dropped_is_not_shown(reported):
     assert "title of t1_image_auroc" in html
 
 
-def test_every_link_leads_somewhere(reported):
+def assert_links_lead_somewhere(reported):
     page = Page(build_report(Project(reported.params)))
     inside = [link for link in page.links if "://" not in link]
     assert inside
     for link in inside:
-        target, _, fragment = link.partition("#")
-        assert fragment in page.ids if not target else (reported.root / "reports" / target).exists(), link
+        parts = urlsplit(link)
+        target = reported.root / "reports" / unquote(parts.path)
+        assert not parts.query
+        assert target.exists() if parts.path else parts.fragment in page.ids, link
+    return page
+
+
+def test_every_link_leads_somewhere(reported):
+    assert_links_lead_somewhere(reported)
+
+
+def test_links_to_files_with_signs_of_addresses_in_their_names_lead_there(reported):
+    name = "part #2? 50%25 größe a&b"
+    folder = reported.root / "reports/scores/toy"
+    (folder / "nut").rename(folder / name)
+    index = ScoreIndex.read(folder)
+    moved = [cell | {"category": name, "file": f"{name}/{cell['file'].partition('/')[2]}"} for cell in index.cells]
+    cells = [new if old["category"] == "nut" else old for old, new in zip(index.cells, moved, strict=True)]
+    replace(index, cells=tuple(cells)).write(folder)
+    tables, pictures = {name: toy_report.table(name, BY_VARIANT)}, {name: Picture(drawing(), "Bars: what is shown")}
+    Section(name, Heading("Own", "x"), 50, tables, pictures).write(reported.root / "reports")
+    toy_report.write(reported.root / f"reports/executed/{name}.html", "<!doctype html><title>notebook</title>")
+    links = assert_links_lead_somewhere(reported).links
+    quoted = "part%20%232%3F%2050%2525%20gr%C3%B6%C3%9Fe%20a%26b"
+    for link in (f"scores/toy/{quoted}/tenth", *(f"{kind}/{quoted}" for kind in ("executed", "tables", "figures"))):
+        assert [found for found in links if found.startswith(link)]
 
 
 def test_the_page_loads_nothing_from_outside_and_describes_its_pictures(reported):
