@@ -1,6 +1,7 @@
 """From raw results to metrics, without any inference: a corrected metric costs seconds."""
 
 import argparse
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.metrics import Regions
+from patchcore_suite.baselines.config import RandomScoresConfig
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.evaluated import note_evaluated
@@ -16,7 +18,14 @@ from patchcore_suite.run.intervals import MainStudyIntervals
 from patchcore_suite.run.leftovers import clear_reports
 from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import ScoreIndex
-from patchcore_suite.run.result_metrics import Judged, ceiling, ground_truth, maps_of, result_metrics
+from patchcore_suite.run.result_metrics import (
+    Judged,
+    ceiling,
+    ground_truth,
+    maps_of,
+    random_deviation,
+    result_metrics,
+)
 from patchcore_suite.run.rounding import write_frame_unless_same, write_json_unless_same
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
@@ -31,10 +40,12 @@ class Evaluation(NamedTuple):
         metrics: in long form, `COLUMNS`: one row a category, variant, seed and metric; `value` is empty where a metric
             is not available.
         intervals: of the main study, see `MainStudyIntervals.frame`.
+        random_pixels: standard deviation of the pixel AUROC of random scores, by category and variant.
     """
 
     metrics: pd.DataFrame
     intervals: pd.DataFrame
+    random_pixels: Mapping[tuple[str, str], float]
 
 
 def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> Evaluation:
@@ -45,6 +56,7 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
     """
     index, manifest, intervals = ScoreIndex.read(dataset.scores), dataset.manifest(), MainStudyIntervals(dataset)
     rows: list[list[object]] = []
+    random_pixels: dict[tuple[str, str], float] = {}
     with progress_bar(len(index.cells), f"{dataset.name}: metrics", unit="cell", show=show_progress) as bar:
         for number, category in enumerate(manifest.categories):
             manifest.check_unchanged(category)
@@ -69,13 +81,16 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
                 values = result_metrics(Judged(result, labels, regions, maps))
                 rows += [[*about, metric, value] for metric, value in values.items()]
                 intervals.add(cell, labels, result.scores, regions, maps)
+                if mapped and result.stamp["method"] == RandomScoresConfig.method:
+                    random_pixels[category, cell["variant"]] = random_deviation(result, regions.masks)
                 bar.update(1)
             intervals.close(category, labels, number=number)
             given = masks.get(dataset.preprocessing())
             if given is not None and given.masks.any():
                 values = ceiling(given)
                 rows += [[dataset.name, category, CEILING, None, 0, metric, value] for metric, value in values.items()]
-    return Evaluation(pd.DataFrame(rows, columns=COLUMNS).astype({"shots": "Int64"}), intervals.frame())
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"shots": "Int64"})
+    return Evaluation(frame, intervals.frame(), random_pixels)
 
 
 def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
@@ -114,7 +129,7 @@ def write_metrics(dataset: ProjectDataset) -> None:
         category: np.array([record.label for record in manifest.records(category, "test")])
         for category in manifest.categories
     }
-    check_controls(found.metrics, labels, dataset)
+    check_controls(found.metrics, labels, dataset, found.random_pixels)
     write_frame_unless_same(dataset.metrics, found.metrics, digits=DIGITS)
     write_frame_unless_same(dataset.intervals, found.intervals, digits=DIGITS)
     write_json_unless_same(dataset.summary, summarise(headline(found.metrics, dataset)))

@@ -18,6 +18,7 @@ from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.run.metric_registry import METRICS, Metric
+from patchcore_suite.run.random_pixels import pixel_auroc_deviation
 from patchcore_suite.run.raw_results import RawResult
 
 CEILING_STRIDE = 8  # pixels, of hierarchy 2
@@ -126,6 +127,11 @@ def _attribute(judged: Judged, path: str) -> object:
     for name in path.split("."):
         found = None if found is None else getattr(found, name)
     return found
+
+
+def random_deviation(result: RawResult, masks: NDArray[np.bool_]) -> float:
+    """Standard deviation of the pixel AUROC that a result of random distances has with masks (n, H, W)."""
+    return pixel_auroc_deviation(masks, result.distances.shape[1:], sigma=result.stamp["config"]["smoothing_sigma"])
 
 
 def maps_of(result: RawResult, size: tuple[int, int]) -> NDArray[np.float32]:
