@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.progress import progress_bar
+from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.fast.products import block_rows, in_blocks
 
@@ -112,7 +112,7 @@ def greedy_coreset(
     picks[0] = start
     count, fresh, round_size = 1, picks[:1], SMALLEST_ROUND
 
-    with progress_bar(size, "greedy coreset", unit="pick", show=progress) as bar:
+    with progress_bar(size, "greedy coreset", unit="pick", show=progress, wait=LONG) as bar:
         bar.update(1)
         while count < size:
             state.add(fresh)

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from patchcore_core.common.progress import progress_bar
+from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.coreset import random_coreset
 from patchcore_core.neighbours import nearest
 
@@ -43,7 +43,7 @@ def kmeans_centroids(
     rows, found = ((vectors - centre).float().cpu().numpy() for vectors in (features, centroids))
     # One round a call, for the progress bar and to stop early; faiss is to use all rows, and not to warn of few.
     kmeans = faiss.Kmeans(rows.shape[1], size, niter=1, min_points_per_centroid=1, max_points_per_centroid=len(rows))
-    with progress_bar(KMEANS_ROUNDS, "k-means", unit="round", show=progress) as bar:
+    with progress_bar(KMEANS_ROUNDS, "k-means", unit="round", show=progress, wait=LONG) as bar:
         for _ in range(KMEANS_ROUNDS):
             kmeans.train(rows, init_centroids=found)
             bar.update(1)
@@ -81,7 +81,7 @@ def learned_proxies(
         return initial
     centre = features.mean(dim=0)
     with (
-        progress_bar(PROXY_STEPS, "proxies", unit="step", show=progress) as bar,
+        progress_bar(PROXY_STEPS, "proxies", unit="step", show=progress, wait=LONG) as bar,
         torch.inference_mode(False),  # a caller who wants no gradients does not mean these
         torch.enable_grad(),
     ):

@@ -60,7 +60,7 @@ def library_of(name: str) -> str:
     """Whose network it is: "torchvision", "timm", or "pixels" for the image itself.
 
     Raises:
-        InputError: unknown name; those like it are listed.
+        InputError: unknown name; the one most like it is named.
     """
     if name == PIXELS:
         return PIXELS
@@ -71,10 +71,10 @@ def library_of(name: str) -> str:
     if network_name in models.list_models(module=models):
         return "torchvision"
     if not timm.is_model(_timm_name(name)):
-        known = models.list_models(module=models) + timm.list_models() + [PIXELS]
+        known = {*models.list_models(module=models), *timm.list_models(), PIXELS}
+        near = "".join(f" (did you mean {match}?)" for match in get_close_matches(network_name, known, 1, 0.8))
         raise InputError(
-            f"backbone={name!r} is neither a torchvision nor a timm network",
-            offenders=[f"similar name: {match}" for match in get_close_matches(network_name, set(known))],
+            f"backbone={name!r} is neither a torchvision nor a timm network{near}",
             remedy="choose a name of torchvision.models.list_models() or timm.list_models()",
         )
     return "timm"

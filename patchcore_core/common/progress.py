@@ -8,13 +8,15 @@ from tqdm import tqdm
 
 RUNNER_VARIABLE = "PATCHCORE_RUNNER"  # set by the notebook runner in the kernel that it starts
 LOG_INTERVAL = 15  # seconds between two updates where nobody is watching a terminal
+LONG = 5  # seconds from which a step of many is worth a bar of its own
 
 
-def progress_bar(total: int, description: str, *, unit: str = "it", show: bool = True) -> "tqdm[NoReturn]":
-    """A tqdm bar on standard error.
+def progress_bar(
+    total: int, description: str, *, unit: str = "it", show: bool = True, wait: float = 0
+) -> "tqdm[NoReturn]":
+    """A tqdm bar on standard error, shown once `wait` seconds have passed; one below another is removed at its end.
 
-    In a kernel started by the notebook runner, the bar goes to the terminal instead of into the notebook, so that
-    executed notebooks hold no moment of their making.
+    In a kernel of the notebook runner it goes to the terminal: executed notebooks hold no moment of their making.
     """
     file = sys.__stderr__ if RUNNER_VARIABLE in os.environ else sys.stderr
     watched = file is not None and file.isatty()
@@ -24,6 +26,8 @@ def progress_bar(total: int, description: str, *, unit: str = "it", show: bool =
         unit=unit,
         file=file,
         disable=not show,
+        delay=wait,
+        leave=None,
         ascii=not watched,
         dynamic_ncols=watched,
         mininterval=0.2 if watched else LOG_INTERVAL,

@@ -284,7 +284,8 @@ def decoded(name: str, content: bytes, *, bits: int = 16) -> Image.Image:
         try:
             return read_image(Record(path, category="", split="test", label=0, defect="", bits=bits))
         except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from None
+            problem = error.problem.replace(str(path), name)
+            raise InputError(problem, offenders=error.offenders, remedy=error.remedy) from None
 
 
 def _is(cell: Mapping[str, object], category: str, variant: str) -> bool:

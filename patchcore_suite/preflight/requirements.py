@@ -32,6 +32,7 @@ from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.room import check_machine
 from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
+from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import Project, ProjectDataset
 
 
@@ -128,7 +129,7 @@ def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: b
                 check_hierarchies(member.backbone, member.map_hierarchies)
             absent = {m.backbone: why for m in members if (why := _missing_weights(m.backbone, dataset.project))}
         except InputError as error:
-            checked.problems.append(f"variants.{variant}: {error}")
+            checked.problems.append(f"variants.{variant}: {one_line(error)}")
             continue
         for backbone, why in absent.items():
             checked.weights.setdefault(backbone, (why, []))[1].append(variant)
@@ -215,7 +216,7 @@ def _needs(
             maps = [_maps(member.backbone, member.map_hierarchies, size) for member in config.members]
         except InputError as error:
             if variant not in refused:
-                checked.problems.append(f"{category}: variants.{variant}: {error}")
+                checked.problems.append(f"{category}: variants.{variant}: {one_line(error)}")
                 refused.add(variant)
             continue
         shapes = [described_shape(m, of) for m, of in zip(config.members, maps, strict=True)]

@@ -23,6 +23,7 @@ from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.studies import Study
 
@@ -167,7 +168,7 @@ def _weights(
             found.pop(variant, None)
             missing[variant] = str(error)
         except InputError as error:
-            problems.append(f"variants.{variant}: {error}")
+            problems.append(f"variants.{variant}: {one_line(error)}")
     if problems:
         raise InputError(
             f"variants cannot run on {dataset.name}", offenders=problems, remedy="correct them in params.yaml"

@@ -1,5 +1,6 @@
 """Groups of cells in several processes at once; raw results do not depend on who computes them."""
 
+import io
 import multiprocessing
 import os
 import signal
@@ -10,10 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import faiss
 import torch
+from tqdm import tqdm
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import free_bytes
@@ -23,13 +26,18 @@ from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.groups import Group, compute
 
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
 TRIES = 2  # of a group whose process died
 LOOK = 0.5  # seconds between two looks at what is finished
 
 Task = Group | MapsOf
 
 
-def compute_in_processes(groups: Sequence[Group], work: Plan, count: int, *, looked: Callable[[], None]) -> None:
+def compute_in_processes(
+    groups: Sequence[Group], work: Plan, count: int, *, looked: Callable[[], None], show_progress: bool = False
+) -> None:
     """Compute groups in `count` processes, each with an equal share of the threads.
 
     Feature maps are made before the groups that read them, each once. What runs at once takes less than the free memory
@@ -37,13 +45,14 @@ def compute_in_processes(groups: Sequence[Group], work: Plan, count: int, *, loo
 
     Args:
         looked: called whenever files may have been finished, at least twice a second.
+        show_progress: of what takes long within a cell, each process in a line of its own below the first one.
 
     Raises:
         InputError: groups failed; all that is wrong is listed, and what was finished is in the store.
     """
     schedule = _Schedule(list(groups), work, free=free_bytes())
     while schedule.waiting:
-        with _pool(work, count) as pool:
+        with _pool(work, count, show_progress) as pool:
             try:
                 _run(schedule, pool, count, looked)
             except BrokenProcessPool:
@@ -162,12 +171,13 @@ def _one_line(category: str, error: InputError) -> str:
 
 
 @contextmanager
-def _pool(work: Plan, count: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(work: Plan, count: int, show_progress: bool) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, at once where it is left by an error or an interrupt."""
     before = set(multiprocessing.active_children())
     threads = max(1, torch.get_num_threads() // count)
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(work, threads))
+    lines = context.Value("i", 0) if show_progress else None
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(work, threads, lines))
     try:
         yield pool
         pool.shutdown()
@@ -180,11 +190,13 @@ def _pool(work: Plan, count: int) -> Iterator[ProcessPoolExecutor]:
 # In the processes: what `_begin` has set.
 _work: Plan
 _cache: FeatureCache
+_lines_above: list[tqdm]
 
 
-def _begin(work: Plan, threads: int) -> None:
-    global _work, _cache
+def _begin(work: Plan, threads: int, lines: "Synchronized[int] | None") -> None:
+    global _work, _cache, _lines_above
     _work, _cache = work, FeatureCache(work.dataset.project.features, work.dataset.execution, {})
+    _lines_above = [] if lines is None else list(_hold_lines(lines))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who handed out the work ends its processes
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
@@ -199,6 +211,15 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def _hold_lines(lines: "Synchronized[int]") -> Iterator[tqdm]:
+    """Bars that show nothing, and keep those of this process off the lines of the bar of all cells and of others."""
+    with lines.get_lock():
+        lines.value += 1
+        mine = lines.value
+    for _ in range(mine):
+        yield tqdm(file=io.StringIO())
+
+
 def _make(of: MapsOf, category: str, hierarchies: Sequence[int]) -> dict[int, Shape]:
     """Make feature maps, and say of which shapes (c, h, w) they are."""
     with _whole_errors():
@@ -208,7 +229,7 @@ def _make(of: MapsOf, category: str, hierarchies: Sequence[int]) -> dict[int, Sh
 
 def _compute(group: Group) -> None:
     with _whole_errors():
-        for _ in compute(group, _work, _cache):
+        for _ in compute(group, _work, _cache, show_progress=bool(_lines_above)):
             pass
 
 

@@ -66,7 +66,11 @@ def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> 
 
 
 def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool = False) -> Iterator[Cell]:
-    """Compute the results of a group, and write each into the store as soon as it is there."""
+    """Compute the results of a group, and write each into the store as soon as it is there.
+
+    Args:
+        show_progress: of feature maps, and of each memory bank whose selection takes long.
+    """
     execution = work.dataset.execution
     records = work.manifest.records(group.category)
     splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
@@ -98,7 +102,7 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
     for cell in group.cells:
         rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
         chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
-        _run_cell(cell, chosen, test, work, made)
+        _run_cell(cell, chosen, test, work, made, show_progress=show_progress)
         yield cell
 
 
@@ -139,11 +143,18 @@ def _describe(maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, 
 
 
 def _run_cell(
-    cell: Cell, nominal: Sequence[Tensor], test: Sequence[Tensor], work: Plan, made: Mapping[str, object]
+    cell: Cell,
+    nominal: Sequence[Tensor],
+    test: Sequence[Tensor],
+    work: Plan,
+    made: Mapping[str, object],
+    *,
+    show_progress: bool,
 ) -> None:
     started = time.perf_counter()
     size = cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
-    model = detector(cell.config, seed=cell.seed, device=work.dataset.execution.device).fit_described(nominal)
+    device = work.dataset.execution.device
+    model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress).fit_described(nominal)
     fitted = time.perf_counter()
     prediction = model.predict_described(test, size)
     predicted = time.perf_counter()

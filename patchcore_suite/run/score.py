@@ -81,7 +81,8 @@ def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int, bar: "tqdm
         bar.update(len(finished))
 
     together = groups(pending, work, largest=CELLS_A_GROUP)
-    compute_in_processes(together, work, min(count, len(together)), looked=count_finished)
+    shown = not bar.disable
+    compute_in_processes(together, work, min(count, len(together)), looked=count_finished, show_progress=shown)
     count_finished()
 
 

@@ -63,7 +63,8 @@ class Params:
             try:
                 return EnsembleConfig(models=tuple(self.config(dataset, model) for model in chosen.models))
             except InputError as error:
-                raise InputError(f"{where} is not valid. {error}") from None
+                problem = f"{where} is not valid. {error.problem}"
+                raise InputError(problem, offenders=error.offenders, remedy=error.remedy) from None
         fixed = self.dataset(dataset).overrides if chosen.method == PatchCoreConfig.method else {}
         return configuration(chosen.method).from_mapping({**chosen.values, **fixed}, where=where)
 

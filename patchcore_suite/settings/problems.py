@@ -19,6 +19,12 @@ FIELD = re.compile(r"(\w+)=")  # how a configuration begins what it says of one 
 T = TypeVar("T")
 
 
+def one_line(error: InputError) -> str:
+    """All that an error says, as one of several in a list that has a remedy of its own."""
+    problem = error.problem + (f" ({'; '.join(error.offenders)})" if error.offenders else "")
+    return "; ".join(filter(None, (problem, error.remedy)))
+
+
 class Problems:
     """The problems of one document, each with the place and the path of its key.
 
@@ -89,7 +95,7 @@ class Problems:
             for item in error.errors(include_url=False):
                 self._add_refused((*path, *item["loc"]), item)
         except InputError as error:
-            for text in error.offenders or ["; ".join(filter(None, (error.problem, error.remedy)))]:
+            for text in error.offenders or [one_line(error)]:
                 field = FIELD.match(text)
                 where = (*path, field[1]) if field else path
                 self.add(where, f"{dotted(path)}.{text}" if field else f"{dotted(path)}: {text}")

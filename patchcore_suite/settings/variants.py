@@ -15,7 +15,7 @@ from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.checked import BLOCK, Several, Wanted, one_of
-from patchcore_suite.settings.problems import Problems, hint
+from patchcore_suite.settings.problems import Problems, hint, one_line
 from patchcore_suite.settings.yaml_file import KeyPath, dotted
 
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -68,7 +68,7 @@ def _is_method(method: object, where: str, path: KeyPath, problems: Problems) ->
     try:
         return method == EnsembleConfig.method or configuration(method, where=where) is not None
     except InputError as error:
-        problems.add(path, f"{error.problem}; {error.remedy}")
+        problems.add(path, one_line(error))
         return False
 
 
@@ -163,7 +163,7 @@ def _profile(
             dimension=config.dimension,
         )
     except InputError as error:
-        problems.add((*path, "switches"), f"{dotted(path)}.switches: {error.problem}; {error.remedy}")
+        problems.add((*path, "switches"), f"{dotted(path)}.switches: {one_line(error)}")
         return None
 
 

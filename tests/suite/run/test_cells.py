@@ -308,3 +308,23 @@ def test_the_kind_of_device_is_part_of_a_key_and_its_number_is_not(project):
         keys.append(planned(project).cells[0].key)
     assert keys[0] != keys[1] == keys[2] == keys[3]
     assert torch.device("cuda:1").type == "cuda"
+
+
+def test_variants_that_cannot_run_are_named_at_once_with_one_remedy(project):
+    project.variants = {
+        "typo": {"backbone": "resnet5O"},
+        "deep": {"backbone": "resnet18", "hierarchies": [2, 7]},
+        "both": {"method": "ensemble", "models": ["typo", "deep"]},
+    }
+    text = message(planned, project)
+    assert [line.split(":")[0] for line in text.splitlines()] == [
+        "variants cannot run on toy",
+        "  - variants.typo",
+        "  - variants.deep",
+        "  - variants.both",
+        "Remedy",
+    ]
+    assert (
+        "variants.typo: backbone='resnet5O' is neither a torchvision nor a timm network (did you mean resnet50?);"
+        in text
+    )

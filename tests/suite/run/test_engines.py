@@ -12,12 +12,16 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from tqdm import tqdm
 
 from patchcore_core import InputError
+from patchcore_core.common.progress import progress_bar
+from patchcore_suite.baselines.registry import detector
 from patchcore_suite.run import engines
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.engines import compute_in_processes
-from patchcore_suite.run.groups import groups
+from patchcore_suite.run.feature_cache import FeatureCache
+from patchcore_suite.run.groups import compute, groups
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.score import score_dataset
 
@@ -165,7 +169,7 @@ def test_one_thread_or_the_engine_local_computes_in_this_process(project, monkey
 def test_params_say_how_many_processes(project, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "patchcore_suite.run.score.compute_in_processes", lambda groups, work, count, looked: asked.append(count)
+        "patchcore_suite.run.score.compute_in_processes", lambda groups, work, count, **_: asked.append(count)
     )
     project.execution["processes"] = 3
     project.variants = SEVERAL
@@ -227,3 +231,38 @@ def test_a_group_whose_process_died_twice_is_left_out_with_its_name(project):
     variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
     assert category == group.category
     assert error.problem == f"{variants}: the process that computed it died, most often for want of memory"
+
+
+# Progress within a cell
+
+
+def test_a_memory_bank_shows_its_progress_where_that_is_asked_for(project, monkeypatch):
+    asked = []
+
+    def spied(config, *, progress=False, **options):
+        asked.append(progress)
+        return detector(config, progress=progress, **options)
+
+    monkeypatch.setattr("patchcore_suite.run.groups.detector", spied)
+    work = plan(project.toy)
+    cache = FeatureCache(project.root / ".cache/features", project.toy.execution, {})
+    (first, *_) = groups(work.pending(), work)
+    for show in (True, False):
+        asked.clear()
+        assert list(compute(first, work, cache, show_progress=show)) == list(first.cells)
+        assert any(asked) == show
+
+
+def test_each_process_shows_progress_below_the_bar_of_all_cells_and_those_of_others(monkeypatch):
+    monkeypatch.setattr(tqdm, "_instances", type(tqdm._instances)())
+    lines = multiprocessing.get_context("spawn").Value("i", 0)
+    (first,) = engines._hold_lines(lines)
+    bar = progress_bar(1, "in the first process")
+    assert abs(bar.pos) == 1
+    bar.close()
+    first.close()
+    held = list(engines._hold_lines(lines))
+    bar = progress_bar(1, "in the second process")
+    assert abs(bar.pos) == len(held) == 2
+    for one in (bar, *held):
+        one.close()
