@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import cv2
@@ -25,6 +27,7 @@ from patchcore_suite.baselines.work import BASE_BYTES, described_shape, peak_byt
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.settings.problems import one_line
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -61,11 +64,10 @@ def compute_in_processes(
     if schedule.unexpected:
         raise schedule.unexpected[0]
     if schedule.problems:
-        remedies = dict.fromkeys(error.remedy for _, error in schedule.problems if error.remedy)
         raise InputError(
             f"cells of {work.dataset.name} failed; all others are finished and kept",
-            offenders=list(dict.fromkeys(_one_line(category, error) for category, error in schedule.problems)),
-            remedy="; ".join(remedies),
+            offenders=list(dict.fromkeys(f"{category}: {one_line(error)}" for category, error in schedule.problems)),
+            remedy="correct that, and run it again: what was finished is not computed again",
         )
 
 
@@ -140,14 +142,7 @@ def _run(schedule: _Schedule, pool: ProcessPoolExecutor, count: int, looked: Cal
     while schedule.waiting or schedule.running:
         while len(schedule.running) < count and (found := schedule.next()) is not None:
             task, needed = found
-            if isinstance(task, Group):
-                schedule.waiting.remove(task)
-                future = pool.submit(_compute, task)
-            else:
-                group = next(group for group in schedule.waiting if task in group.maps)
-                hierarchies = group.hierarchies[group.maps.index(task)]
-                future = pool.submit(_make, task, group.category, hierarchies)
-            schedule.running[future] = task, needed
+            schedule.running[_submit(task, schedule, pool)] = task, needed
         finished, _ = wait(schedule.running, timeout=LOOK, return_when=FIRST_COMPLETED)
         looked()
         for future in finished:
@@ -160,14 +155,31 @@ def _run(schedule: _Schedule, pool: ProcessPoolExecutor, count: int, looked: Cal
                 schedule.made[task] = future.result()
 
 
+def _submit(task: Task, schedule: _Schedule, pool: ProcessPoolExecutor) -> Future:
+    """Hand out a group, or maps that one waits for."""
+    with _without_main():
+        if isinstance(task, Group):
+            schedule.waiting.remove(task)
+            return pool.submit(_compute, task)
+        group = next(group for group in schedule.waiting if task in group.maps)
+        return pool.submit(_make, task, group.category, group.hierarchies[group.maps.index(task)])
+
+
 def _described(task: Task) -> str:
     if isinstance(task, Group):
         return ", ".join(dict.fromkeys(cell.variant for cell in task.cells))
     return f"feature maps of {task.backbone}"
 
 
-def _one_line(category: str, error: InputError) -> str:
-    return f"{category}: {error.problem}" + (f" ({'; '.join(error.offenders)})" if error.offenders else "")
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let processes that start now not run the caller's script again, as they would to find its functions."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

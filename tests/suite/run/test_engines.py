@@ -132,7 +132,8 @@ def test_an_interrupt_ends_all_processes_at_once_and_what_was_finished_stays(pro
     project.variants = SEVERAL
     project.dataset["seeds"] = list(range(8))
     params = project.params.root / "params.yaml"
-    code = (
+    script = project.root / "script.py"  # which does not ask whether it is the main module
+    script.write_text(
         "import torch, sys; torch.set_num_threads(2)\n"
         "from patchcore_core.common.errors import exit_on_input_error\n"
         "from patchcore_suite.run.score import score_dataset\n"
@@ -140,7 +141,7 @@ def test_an_interrupt_ends_all_processes_at_once_and_what_was_finished_stays(pro
         "with exit_on_input_error():\n"
         f"    score_dataset(load_project({str(params)!r}).dataset('toy'), show_progress=False)\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
     store = project.root / ".cache" / "cells"
     while not any(store.glob("[0-9a-f]*.safetensors")):
         assert run.poll() is None, run.stderr.read()
