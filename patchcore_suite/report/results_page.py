@@ -43,26 +43,18 @@ PAPER_TABLES = {
     "mtd": (("T6", None, "image_auroc"),),
     "mstc": (("T6", None, "pixel_auroc"),),
 }
+# Headings, and where the paper has such a study of its images.
 STUDIES = {
-    "subsampling": "Subsampling",
-    "covering": "Covering radius (Eq. 5)",
-    "locality": "Locality, hierarchies and switches of the method",
-    "backbones": "Backbones",
-    "larger": "Larger images, ensemble",
-    "resolution": "Image size",
-    "search": "Approximate search",
-    "profiles": "Compatibility profiles",
-    "score": "Image score: Eq. 6 and Eq. 7",
-    "low_shot": "Few nominal images",
-}
-# Where the paper has such a study of MVTec AD.
-STUDIES_OF_PAPER = {
-    "subsampling": "Figure 5",
-    "locality": "Figure 4",
-    "backbones": "Table S6",
-    "larger": "Table 4",
-    "search": "Table 5",
-    "low_shot": "Figure 6, Table S5",
+    "subsampling": ("Subsampling", "Figure 5"),
+    "covering": ("Covering radius (Eq. 5)", ""),
+    "locality": ("Locality, hierarchies and switches of the method", "Figure 4"),
+    "backbones": ("Backbones", "Table S6"),
+    "larger": ("Larger images, ensemble", "Table 4"),
+    "resolution": ("Image size", ""),
+    "search": ("Approximate search", "Table 5"),
+    "profiles": ("Compatibility profiles", ""),
+    "score": ("Image score: Eq. 6 and Eq. 7", ""),
+    "low_shot": ("Few nominal images", "Figure 6, Table S5"),
 }
 
 
@@ -172,9 +164,8 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
 
 
 def _study_heading(study: str, dataset: ProjectDataset) -> str:
-    heading = STUDIES.get(study, study)
-    known = study in STUDIES_OF_PAPER and is_papers(dataset)
-    return f"{heading} ({STUDIES_OF_PAPER[study]})" if known else heading
+    heading, source = STUDIES.get(study, (study, ""))
+    return f"{heading} ({source})" if source and is_papers(dataset) else heading
 
 
 def _metrics_frame(rows: pd.DataFrame, *, radius: bool = False) -> pd.DataFrame:
