@@ -8,19 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchcore_core.metrics import (
-    PIXEL_METRICS,
-    PixelStatistics,
-    Regions,
-    bootstrap_mean_auroc,
-    image_auroc,
-    percentile_interval,
-    pixel_replicates,
-    pixel_statistics,
-    stratified_counts,
-)
+from patchcore_core.metrics import Regions, image_auroc
 from patchcore_suite.datasets.names import MEAN, shown
+from patchcore_suite.run.image_intervals import bootstrap_mean_auroc, percentile_interval, stratified_counts
 from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric
+from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, PixelStatistics, pixel_replicates, pixel_statistics
 from patchcore_suite.settings.project import ProjectDataset
 
 REPLICATES = 1000  # resamples

@@ -58,8 +58,6 @@ draw = np.random.default_rng(0)
 labels, scores, maps = np.array([0, 0, 1, 1]), draw.random(4), draw.random((4, 8, 8))
 masks = np.zeros((4, 8, 8), dtype=bool)
 masks[2:, 2:5, 2:5] = True
-statistics = metrics.pixel_statistics(masks, maps)
-replicates = metrics.pixel_replicates(labels, [statistics], replicates=5)
 values = [
     metrics.image_auroc(labels, scores),
     metrics.f1_optimum(labels, scores).f1,
@@ -68,9 +66,6 @@ values = [
     metrics.pro(masks, maps),
     metrics.pro_per_image(masks, maps),
     *metrics.pixel_metrics(masks, maps).values(),
-    *metrics.bootstrap_auroc(labels, scores, replicates=5),
-    *metrics.bootstrap_mean_auroc([(labels, scores)], replicates=5),
-    *metrics.percentile_interval(replicates["pro"]),
 ]
 assert all(0 <= value <= 1 for value in values)
 """

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from toy_folders import mvtec_folder
 
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, metrics
-from patchcore_core.metrics import Regions, bootstrap_auroc, bootstrap_mean_auroc
+from patchcore_core.metrics import Regions
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
@@ -29,6 +29,7 @@ from patchcore_suite.run import evaluate
 from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
+from patchcore_suite.run.image_intervals import bootstrap_auroc, bootstrap_mean_auroc
 from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.result_metrics import Judged, ceiling, ground_truth, maps_of, result_metrics

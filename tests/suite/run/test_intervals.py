@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from patchcore_core.metrics import PIXEL_METRICS, percentile_interval, pixel_replicates, pixel_statistics
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.evaluate import evaluate_dataset
+from patchcore_suite.run.image_intervals import percentile_interval
+from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, pixel_replicates, pixel_statistics
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.result_metrics import ground_truth
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.metrics import pixels
-from patchcore_core.metrics.image_intervals import COUNTS_AT_ONCE, stratified_counts
 from patchcore_core.metrics.images import truth_values
+from patchcore_suite.run.image_intervals import COUNTS_AT_ONCE, stratified_counts
 
 THRESHOLDS = 1024  # of pixel AUROC and PRO
 SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly

@@ -9,17 +9,19 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
 from patchcore_core import metrics
-from patchcore_core.metrics import (
-    PIXEL_METRICS,
+from patchcore_suite.run import pixel_intervals
+from patchcore_suite.run.image_intervals import (
     bootstrap_auroc,
     bootstrap_mean_auroc,
     percentile_interval,
-    pixel_intervals,
+    resampled_auroc,
+    stratified_counts,
+)
+from patchcore_suite.run.pixel_intervals import (
+    PIXEL_METRICS,
     pixel_replicates,
     pixel_statistics,
-    resampled_auroc,
     resampled_pixel_metrics,
-    stratified_counts,
 )
 
 
