@@ -15,9 +15,7 @@ from patchcore_core.backbones import Backbone, Weights, feature_maps, load_backb
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
-
-Images = Tensor | Iterable[Tensor]  # (n, 3, H, W), or batches of it
-BATCH = 32  # images that are described at once when all come in one tensor
+from patchcore_core.images import Images, checked, split, without_labels
 
 
 @dataclass(frozen=True)
@@ -42,18 +40,24 @@ class Prediction:
 class Detector(ABC):
     """A method of anomaly detection behind two verbs, fit and predict.
 
-    Images are (n, 3, H, W) with values in [0, 1] and in RGB; a named backbone normalises them as it was trained.
+    Images are (n, 3, H, W) with floating-point values in [0, 1] and in RGB; a network normalises them as it was
+    trained. They come in one tensor or NumPy array, in batches of either, or in batches (images, labels) as of a
+    DataLoader, whose labels are passed over; all are brought to single precision. Others are refused.
+
     A method is three functions: `describe` (feature maps to what is kept of each image), `fit_described` and
     `predict_described`. The suite calls these, so that variants share what they can.
 
     Args:
         config: the variant.
         network: any module that maps images to a list of feature maps (n, c, h, w), in place of the backbone that
-            `config` names; it gets the images as they are.
+            `config` names; it gets the images in [0, 1].
         seed: of everything that is drawn.
         weights: a weights file or folder for the named backbone (see `weights.find_weights`).
         device: where to compute.
         progress: show progress bars.
+
+    Raises:
+        InputError: a device that is not here.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Detector(ABC):
     ) -> None:
         self.config = config
         self.seed = seed
-        self.device = torch.device(device)
+        self.device = _usable(device)
         self.progress = progress
         self._own_network, self._weights = network, weights
 
@@ -106,7 +110,7 @@ class Detector(ABC):
         """Learn from nominal images.
 
         Raises:
-            InputError: there are no images, or images of different sizes.
+            InputError: there are no images, images of different sizes, or others than a method takes.
         """
         return self.fit_described(self._describe_all(images)[0])
 
@@ -114,7 +118,7 @@ class Detector(ABC):
         """Score test images.
 
         Raises:
-            InputError: nothing was fitted yet, there are no images, or images of different sizes.
+            InputError: nothing was fitted yet, or images as of `fit`.
         """
         return self.predict_described(*self._describe_all(images))
 
@@ -124,18 +128,23 @@ class Detector(ABC):
 
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
         """What is kept of all images, and the images' size (H, W)."""
-        batches = torch.split(images, BATCH) if isinstance(images, Tensor) else images
+        batches = split(images)
         sizes: set[tuple[int, int]] = set()
 
         def descriptions() -> Iterator[list[Tensor]]:
-            for batch in filter(len, batches):
+            first = 0
+            for given in batches:
+                batch = checked(given, first=first, device=self.device)
+                if not len(batch):
+                    continue
+                first += len(batch)
                 height, width = batch.shape[-2:]
                 sizes.add((height, width))
                 if len(sizes) > 1:
                     raise InputError(f"images of different sizes: {sorted(sizes)}", remedy="bring all to one size")
                 yield self.describe_images(batch)
 
-        count = sum(len(batch) for batch in batches) if isinstance(batches, Sequence) else None
+        count = sum(len(without_labels(batch)) for batch in batches) if isinstance(batches, Sequence) else None
         described = put_together(descriptions(), count=count, batches=length_hint(batches), device=self.device)
         if not sizes:
             raise InputError("there are no images", remedy="give at least one image")
@@ -187,6 +196,18 @@ def put_together(
         filled += n
     whole = [room[:filled] for room in rooms]
     return [torch.cat(parts) for parts in zip(whole, *more, strict=True)] if more else whole
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, if numbers can be computed on it."""
+    try:
+        torch.zeros(1, device=torch.device(device)).item()
+    except (AssertionError, RuntimeError, TypeError):  # unknown, not here, or one without values
+        raise InputError(
+            f"device={device!r} is none that can compute here",
+            remedy='use "cpu", or "cuda" or "cuda:N" where torch.cuda.is_available()',
+        ) from None
+    return torch.device(device)
 
 
 def generator(seed: int, purpose: str) -> Generator:

@@ -77,9 +77,9 @@ def test_by_hand_on_grey_pixels():
 
 
 def test_an_altered_spot_is_found_where_it_is():
-    model = PatchCore(config(), network=Pyramid()).fit(pictures(6, (96, 160)))
-    test = pictures(2, (96, 160), seed=1)
-    test[1, :, 64:80, 16:40] = 3
+    model = PatchCore(config(), network=Pyramid()).fit(pictures(6, (96, 160)) / 3)
+    test = pictures(2, (96, 160), seed=1) / 3
+    test[1, :, 64:80, 16:40] = 1
     prediction = model.predict(test)
     assert prediction.scores[1] > 2 * prediction.scores[0]
     assert prediction.maps.shape == (2, 96, 160)
