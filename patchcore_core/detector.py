@@ -174,6 +174,15 @@ def put_together(
     Raises:
         InputError: they do not fit into memory.
     """
+
+    def need(number: int, parts: Sequence[Tensor], of: str) -> None:
+        check_free(
+            sum(number * part[0].nbytes for part in parts),
+            f"the descriptions of {of}{where}",
+            device=device,
+            remedy="use storage float16, a larger stride or smaller images",
+        )
+
     rooms: list[Tensor] = []
     more: list[Sequence[Tensor]] = []  # what there was no room for
     filled = 0
@@ -181,15 +190,12 @@ def put_together(
         n = len(parts[0])
         if not rooms:
             expected = batches * n if count is None else count
-            check_free(
-                sum(expected * part[0].nbytes for part in parts),
-                f"the descriptions of {expected} images{where}",
-                device=device,
-                remedy="use storage float16, a larger stride or smaller images",
-            )
+            need(expected, parts, f"{expected} images")
             rooms = [part.new_empty(expected, *part.shape[1:]) for part in parts]
         if more or filled + n > len(rooms[0]):
             more.append(parts)
+            seen = filled + sum(len(first) for first, *_ in more)
+            need(seen, parts, f"{seen} images or more")  # which are copied once more in the end
             continue
         for room, part in zip(rooms, parts, strict=True):
             room[filled : filled + n] = part

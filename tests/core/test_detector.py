@@ -87,6 +87,20 @@ def test_descriptions_that_do_not_fit_into_memory_are_refused_with_where_they_ar
         put_together([parts], count=29, device=torch.device("cpu"), where=" of a dataset")
 
 
+def test_images_of_unknown_number_are_refused_before_all_are_described(monkeypatch):
+    described = []
+
+    def descriptions():
+        for number in range(100):
+            described.append(number)
+            yield [torch.zeros(2, 32)]  # 256 bytes; what was kept is copied once in the end
+
+    monkeypatch.setattr(free_memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    with pytest.raises(InputError, match="the descriptions of 10 images or more need"):
+        put_together(descriptions(), count=None, device=torch.device("cpu"))
+    assert len(described) == 5
+
+
 def test_empty_batches_are_passed_over():
     images = pictures(3)
     with_empty = brightness().fit([images[:0], images[:2], images[:0], images[2:]])
