@@ -1,9 +1,9 @@
 """Frozen ImageNet networks that turn images into feature maps, by name and hierarchy."""
 
+from patchcore_core.backbones.architectures import check_hierarchies
 from patchcore_core.backbones.networks import (
     Backbone,
     backbone_weights,
-    check_hierarchies,
     feature_maps,
     load_backbone,
     map_shapes,

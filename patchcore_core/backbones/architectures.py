@@ -4,7 +4,7 @@ Both libraries take longer to import than torch, and are imported by what first 
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -42,18 +42,23 @@ def build_architecture(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     Raises:
         InputError: unknown name, or a hierarchy that the network lacks.
     """
+    check_hierarchies(name, hierarchies)
     return _ARCHITECTURES[library_of(name)](name, hierarchies)
 
 
-@cache
-def hierarchies_of(name: str) -> frozenset[int]:
-    """The hierarchies of which the network of that name has feature maps.
+def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
+    """Refuse what `load_backbone` would refuse, without any weights.
 
     Raises:
-        InputError: unknown name, or a network of timm that gives no feature maps.
+        InputError: unknown name, or a hierarchy of which the backbone has no feature maps; those that it has are named.
     """
-    available = _AVAILABLE[library_of(name)]  # which imports the libraries: what they make then is to have values
-    return frozenset(without_values(lambda: available(name)))
+    layers = _layers(name)
+    if not layers.of.keys() >= {*hierarchies}:
+        has = ", ".join(map(str, sorted(layers.of))) or f"none: {layers.why_none}"
+        raise InputError(
+            f"hierarchies={list(hierarchies)}: backbone {name!r} has {has}",
+            remedy="choose among these hierarchies" if layers.of else "choose a convolutional network",
+        )
 
 
 def library_of(name: str) -> str:
@@ -80,28 +85,38 @@ def library_of(name: str) -> str:
     return "timm"
 
 
-def refuse_unknown(name: str, hierarchies: tuple[int, ...], available: Collection[int]) -> None:
-    """Refuse hierarchies of which a network has no feature maps, naming those that it has."""
-    unknown = [j for j in hierarchies if j not in available]
-    if unknown:
-        offered = f"has {', '.join(map(str, sorted(available)))}" if available else "has none: it is not convolutional"
-        raise InputError(
-            f"hierarchies={list(hierarchies)}: backbone {name!r} {offered}", remedy="choose among these hierarchies"
-        )
-
-
 def without_values(act: Callable[[], Result]) -> Result:
     """Do something of which only the shapes matter, without computing any values where the network allows it."""
     try:
         with torch.device("meta"):
             return act()
-    except (InputError, RuntimeError):  # it may look at values while it is built; other errors come again
+    except (InputError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise
         with torch.random.fork_rng(devices=[]):
             return act()
 
 
+def _wants_values(error: Exception) -> bool:
+    """Whether something failed because there were no values."""
+    return torch.empty(0).is_meta and "meta" in str(error).lower()
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Where a network's feature maps are had, by hierarchy; or why there are none."""
+
+    of: Mapping[int, Any]
+    why_none: str = ""
+
+
+@cache
+def _layers(name: str) -> _Layers:
+    layers = _LAYERS[library_of(name)]  # which imports the libraries: what they make then is to have values
+    return without_values(lambda: layers(name))
+
+
 def _pixels(name: str, hierarchies: tuple[int, ...]) -> Architecture:
-    refuse_unknown(name, hierarchies, PIXELS_HIERARCHIES)
     squares = _Squares(hierarchies)
     return Architecture(squares, squares, {}, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -110,9 +125,8 @@ def _torchvision(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     from torchvision.models.feature_extraction import create_feature_extractor
 
     whole = _torchvision_network(name)
-    layers = _torchvision_layers(whole)
-    refuse_unknown(name, hierarchies, layers)
-    extractor = _ValuesOf(create_feature_extractor(whole, return_nodes=[layers[j] for j in hierarchies]))
+    nodes = [_layers(name).of[j] for j in hierarchies]
+    extractor = _ValuesOf(create_feature_extractor(whole, return_nodes=nodes))
     return Architecture(whole, extractor, {key: key.removeprefix("network.") for key in extractor.state_dict()})
 
 
@@ -123,8 +137,9 @@ def _torchvision_network(name: str) -> nn.Module:
 
 
 @torch.inference_mode()
-def _torchvision_layers(network: nn.Module) -> dict[int, str]:
-    """The last layer of each stride, among the blocks that make up the network's trunk, by hierarchy."""
+def _torchvision_layers(name: str) -> _Layers:
+    """The last layer of each stride, among the blocks that make up the network's trunk."""
+    network = _torchvision_network(name)
     trunk = next((part for part in ("features", "trunk_output") if hasattr(network, part)), "")
     prefix = f"{trunk}." if trunk else ""
     layers: dict[int, str] = {}
@@ -140,31 +155,27 @@ def _torchvision_layers(network: nn.Module) -> dict[int, str]:
     ]
     try:
         network(torch.zeros(1, 3, PROBE, PROBE))
-    except AssertionError:  # a transformer that takes one image size only
-        return {}
+    except (AssertionError, RuntimeError) as error:  # a transformer that takes one image size only
+        if _wants_values(error):
+            raise
+        layers.clear()
     finally:
         for hook in hooks:
             hook.remove()
-    return {j: layer for j, layer in sorted(layers.items()) if j >= 0}
+    return _Layers({j: layer for j, layer in layers.items() if j >= 0}, "it is not convolutional")
 
 
 def _timm(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     import timm
 
-    index = _timm_layers(name)
-    refuse_unknown(name, hierarchies, index)
+    if name.startswith(UNTRAINED):  # whose values are those drawn after this network's
+        timm.create_model(_timm_name(name), features_only=True)
+    indices = [_layers(name).of[j] for j in hierarchies]
     whole = timm.create_model(_timm_name(name))
-    extractor = timm.create_model(_timm_name(name), features_only=True, out_indices=[index[j] for j in hierarchies])
-
-    # timm's feature networks may write stages.1.x as stages_1.x; the tensors are the same.
-    whole_name = {key.replace(".", "_"): key for key in whole.state_dict()}
+    extractor = timm.create_model(_timm_name(name), features_only=True, out_indices=indices)
     training = cast("Mapping[str, Sequence[float]]", whole.pretrained_cfg)
     return Architecture(
-        whole,
-        extractor,
-        {key: whole_name[key.replace(".", "_")] for key in extractor.state_dict()},
-        mean=training["mean"],
-        std=training["std"],
+        whole, extractor, _timm_whole_name(whole, extractor), mean=training["mean"], std=training["std"]
     )
 
 
@@ -172,24 +183,43 @@ def _timm_name(name: str) -> str:
     return name.removeprefix(UNTRAINED).removeprefix("timm/")
 
 
-def _timm_layers(name: str) -> dict[int, int]:
-    """timm's index of the last feature map of each stride, by hierarchy."""
+def _timm_whole_name(whole: nn.Module, extractor: nn.Module) -> dict[str, str]:
+    # timm's feature networks may write stages.1.x as stages_1.x; the tensors are the same.
+    whole_name = {key.replace(".", "_"): key for key in whole.state_dict()}
+    return {key: whole_name[key.replace(".", "_")] for key in extractor.state_dict()}
+
+
+@torch.inference_mode()
+def _timm_layers(name: str) -> _Layers:
+    """timm's index of the last feature map of each stride, where an image shows that channels and strides are true."""
     import timm
 
     try:
-        probe = timm.create_model(_timm_name(name), features_only=True)
-    except (AssertionError, AttributeError, RuntimeError) as error:  # timm has no one error for "cannot"
-        raise InputError(
-            f"backbone={name!r} gives no feature maps: {error}", remedy="choose a convolutional network"
-        ) from None
-    strides: list[int] = cast("Any", probe.feature_info).reduction()
-    return {int(math.log2(stride)) - 1: i for i, stride in enumerate(strides) if stride > 1}
+        extractor: Any = timm.create_model(_timm_name(name), features_only=True).eval()
+        _timm_whole_name(timm.create_model(_timm_name(name)), extractor)
+        side: int = extractor.pretrained_cfg["input_size"][-1]
+        shapes = [fmap.shape[1:] for fmap in extractor(torch.zeros(1, 3, side, side))]
+        found = [(c, round(math.log2(side / h)), round(math.log2(side / w))) for c, h, w in shapes]
+    except KeyError:  # of another name
+        return _Layers({}, "it is not convolutional, since timm cuts it into no stages")
+    except Exception as error:  # timm has no one error for "cannot"
+        if _wants_values(error):
+            raise
+        return _Layers({}, f"timm takes none from it ({error})")
+    info = extractor.feature_info
+    exponents = [math.log2(stride) for stride in info.reduction()]
+    if found != [(c, e, e) for c, e in zip(info.channels(), exponents, strict=True)]:
+        promised = f"{info.channels()} channels of strides {info.reduction()}"
+        return _Layers(
+            {}, f"its maps {[tuple(shape) for shape in shapes]} of {side} x {side} pixels are not {promised}"
+        )
+    return _Layers({int(e) - 1: index for index, e in zip(info.out_indices, exponents, strict=True) if e >= 1})
 
 
 _ARCHITECTURES = {PIXELS: _pixels, "torchvision": _torchvision, "timm": _timm}
-_AVAILABLE: dict[str, Callable[[str], Iterable[int]]] = {
-    PIXELS: lambda name: PIXELS_HIERARCHIES,
-    "torchvision": lambda name: _torchvision_layers(_torchvision_network(name)),
+_LAYERS: dict[str, Callable[[str], _Layers]] = {
+    PIXELS: lambda name: _Layers(dict.fromkeys(PIXELS_HIERARCHIES)),
+    "torchvision": _torchvision_layers,
     "timm": _timm_layers,
 }
 

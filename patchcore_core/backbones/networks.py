@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from patchcore_core.backbones.architectures import (
     build_architecture,
-    hierarchies_of,
+    check_hierarchies,
     library_of,
-    refuse_unknown,
     without_values,
 )
 from patchcore_core.backbones.weights import Weights, find_weights, no_weights
@@ -70,20 +69,27 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
         images: (n, 3, H, W).
 
     Returns:
-        Feature maps (n, c_j, h_j, w_j), finest first.
+        Feature maps (n, c_j, h_j, w_j) in single precision, finest first, in whatever order they came.
 
     Raises:
-        InputError: the network returned something else.
+        InputError: the network takes no such images, or returned something else: no floating-point maps, maps
+            (n, h, w, c), or values that are NaN or infinite.
     """
     if isinstance(network, nn.Module):
         network.eval()
-    maps: object = network(images)
+    maps = _run(network, images)
     if not _are_maps(maps, len(images)):
-        raise InputError(
-            f"the network returned {_describe(maps)} for images {tuple(images.shape)}",
-            remedy="let it return a list of feature maps (n, c, h, w), finest first",
-        )
-    return sorted((fmap.float() for fmap in maps), key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
+        problem = ""
+    elif not isinstance(network, Backbone) and _channels_last(network, images, maps):
+        problem = ": their channels come last"
+    elif not all(fmap.is_meta or bool(fmap.isfinite().all()) for fmap in maps):
+        problem = ": they hold NaN or infinite values"
+    else:
+        return sorted((fmap.float() for fmap in maps), key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
+    raise InputError(
+        f"the network returned {_describe(maps)} for images {tuple(images.shape)}{problem}",
+        remedy="let it return a list of finite floating-point feature maps (n, c, h, w), finest first",
+    )
 
 
 def load_backbone(
@@ -148,22 +154,13 @@ def backbone_weights(name: str, *, weights: str | None = None, download: bool = 
     return find_weights(name.removeprefix("timm/"), library=library, weights=weights, download=download)
 
 
-def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
-    """Refuse what `load_backbone` would refuse, without any weights.
-
-    Raises:
-        InputError: unknown name, or a hierarchy that the backbone lacks.
-    """
-    refuse_unknown(name, tuple(hierarchies), hierarchies_of(name))
-
-
 def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> list[tuple[int, int, int]]:
     """Shapes (c_j, h_j, w_j) of the feature maps of an image of `size` (H, W), finest first, without any weights.
 
     Raises:
         InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
     """
-    library_of(name)  # imports the libraries: what they make then is to have values
+    check_hierarchies(name, hierarchies)
 
     def run() -> list[Tensor]:
         extractor = build_architecture(name, tuple(hierarchies)).extractor
@@ -171,23 +168,59 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
 
     try:
         return [(c, h, w) for c, h, w in (fmap.shape[1:] for fmap in without_values(run))]
+    except InputError as error:
+        raise InputError(f"backbone={name!r}: {error.problem}", remedy=error.remedy) from None
+
+
+def _run(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> object:
+    try:
+        return network(images)
+    except torch.OutOfMemoryError:
+        raise
     except (AssertionError, RuntimeError) as error:
+        h, w = images.shape[-2:]
         raise InputError(
-            f"backbone={name!r} takes no images of {size[0]} x {size[1]} pixels: {error}",
-            remedy="choose another size, or a convolutional network",
-        ) from None
+            f"the network takes no images of {h} x {w} pixels: {error}",
+            remedy="choose another size, or another network",
+        ) from error
+
+
+def _channels_last(network: Callable[[Tensor], object], images: Tensor, maps: Sequence[Tensor]) -> bool:
+    """Whether maps are (n, h, w, c): only then they have the images' proportions, or follow their width."""
+    height, width = images.shape[-2:]
+
+    def proportioned(h: int, w: int) -> bool:  # up to rounding
+        return abs(h * width - w * height) <= (max(height, width) if height != width else 0)
+
+    if not all(proportioned(*fmap.shape[1:3]) for fmap in maps):
+        return False
+    if not all(proportioned(*fmap.shape[2:]) for fmap in maps):
+        return True
+    try:
+        narrow = network(images[:1, :, :, : width // 2])
+    except (AssertionError, RuntimeError):  # it takes one size only
+        return False
+    return _are_maps(narrow, 1) and all(
+        half.shape[2] < fmap.shape[2] and half.shape[3] == fmap.shape[3]
+        for half, fmap in zip(narrow, maps, strict=False)
+    )
 
 
 def _are_maps(value: object, n: int) -> TypeGuard[Sequence[Tensor]]:
-    """Whether it is one or more feature maps of n images."""
+    """Whether it is one or more floating-point tensors (n, ., ., .) that hold something."""
     if not isinstance(value, list | tuple) or not value:
         return False
     items = cast("Sequence[object]", value)
-    return all(isinstance(item, Tensor) and item.ndim == 4 and len(item) == n for item in items)
+    return all(
+        isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 4 and len(item) == n and item.numel()
+        for item in items
+    )
 
 
 def _describe(value: object) -> str:
     if isinstance(value, list | tuple):
         items = cast("Sequence[object]", value)
         return f"a {type(items).__name__} of [{', '.join(map(_describe, items))}]"
-    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"a tensor {tuple(value.shape)}" + (f" of {value.dtype}" if not value.is_floating_point() else "")

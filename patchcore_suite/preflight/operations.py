@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from patchcore_core.backbones import PIXELS, UNTRAINED, feature_maps, load_backbone
+from patchcore_core.backbones.architectures import without_values
 from patchcore_suite.baselines.costs import FLOAT, Work
 
 
@@ -42,8 +43,4 @@ def backbone_work(name: str, hierarchies: tuple[int, ...], size: tuple[int, int]
         dense = operations.get_total_flops() - traffic.grouped
         return Work(convolutions=dense, grouped=traffic.grouped, traffic=traffic.bytes)
 
-    try:
-        with torch.device("meta"):
-            return run()
-    except RuntimeError:  # the network looks at values while it is built, and the meta device has none
-        return run()
+    return without_values(run)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from patchcore_core import InputError
 from patchcore_core.backbones import (
     WeightsMissing,
+    architectures,
     backbone_weights,
     check_hierarchies,
     feature_maps,
@@ -329,4 +331,93 @@ def test_shapes_of_the_papers_backbone_are_known_without_its_weights():
 
 def test_a_size_that_a_backbone_does_not_take_is_refused():
     with pytest.raises(InputError, match="takes no images of 64 x 96 pixels"):
-        map_shapes("timm/swin_tiny_patch4_window7_224", (2, 3), (64, 96))
+        map_shapes("timm/efficientformerv2_s0", (2, 3), (64, 96))
+
+
+# Networks that are not read
+
+
+DOORS = {
+    "check_hierarchies": check_hierarchies,
+    "map_shapes": lambda name, hierarchies: map_shapes(name, hierarchies, (224, 224)),
+    "load_backbone": lambda name, hierarchies: load_backbone(name, hierarchies),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("timm/swin_tiny_patch4_window7_224", r"its maps \[\(56, 56, 96\), .* are not \[96, 192, 384, 768\] channels"),
+        ("timm/mambaout_femto", r"its maps \[\(56, 56, 48\), .* are not \[48, 96, 192, 288\] channels"),
+        ("timm/vit_tiny_patch16_224", "it is not convolutional"),
+        ("timm/mixer_s16_224", "it is not convolutional"),
+        ("timm/hiera_tiny_224", "it is not convolutional"),
+        ("vit_b_16", "it is not convolutional"),
+        ("maxvit_t", "it is not convolutional"),
+    ],
+)
+def test_a_network_that_cannot_be_read_is_refused_by_one_error_at_each_door(name, why):
+    said = set()
+    for act in DOORS.values():
+        with pytest.raises(InputError, match=why) as caught:
+            act(f"untrained/{name}", (2, 3))
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
+def test_a_first_map_of_stride_one_is_counted():
+    # DLA's maps have strides 1, 2, 4, ..., and timm leaves the first out unless it is asked for.
+    assert map_shapes("timm/dla34", (1, 2), (64, 64)) == [(64, 16, 16), (128, 8, 8)]
+    with pytest.raises(InputError, match="has 0, 1, 2, 3, 4\n"):
+        check_hierarchies("timm/dla34", (5,))
+
+
+@pytest.mark.parametrize(("of", "false"), [("channels", [1, 2, 3, 4, 5]), ("reduction", [1, 2, 4, 8, 16])])
+def test_channels_and_strides_are_compared_with_what_timm_promises(of, false, monkeypatch):
+    architectures._layers.cache_clear()
+    monkeypatch.setattr(timm.models.FeatureInfo, of, lambda info: false)
+    with pytest.raises(InputError, match=r"has none: its maps .* are not"):
+        check_hierarchies("timm/resnet10t", (2,))
+    architectures._layers.cache_clear()
+
+
+# Networks of the caller's
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+@pytest.mark.parametrize("channels", [3, 5, 8, 64])
+def test_maps_with_their_channels_last_are_refused_and_those_with_channels_first_taken(size, channels):
+    def network(images):
+        return [F.avg_pool2d(images[:, :1], 8).expand(-1, channels, -1, -1)]
+
+    assert shapes(feature_maps(network, images(2, size))) == [(channels, size[0] // 8, size[1] // 8)]
+    with pytest.raises(InputError, match="their channels come last"):
+        feature_maps(lambda batch: [fmap.permute(0, 2, 3, 1) for fmap in network(batch)], images(2, size))
+
+
+def test_a_coarser_map_tells_how_a_cube_is_meant():
+    def network(images):
+        return [F.avg_pool2d(images[:, :1], side).expand(-1, side, -1, -1) for side in (8, 16)]
+
+    first = feature_maps(network, images(1, (64, 64)))
+    assert shapes(first) == [(8, 8, 8), (16, 4, 4)]
+    with pytest.raises(InputError, match="their channels come last"):
+        feature_maps(lambda batch: [fmap.permute(0, 2, 3, 1) for fmap in network(batch)], images(1, (64, 64)))
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (lambda images: [images.long()], r"a tensor \(2, 3, 8, 8\) of torch\.int64"),
+        (lambda images: [images > 0.5], r"of torch\.bool"),
+        (lambda images: [images + 0j], r"of torch\.complex64"),
+        (lambda images: [images[..., :0]], r"\(2, 3, 8, 0\)"),
+        (lambda images: [images / 0], "they hold NaN or infinite values"),
+        (lambda images: [images, images[..., ::2, ::2].log() * 0], "they hold NaN or infinite values"),
+        (lambda images: images.view(7, 7), "takes no images of 8 x 8 pixels: shape"),
+        (nn.Linear(3, 3), "takes no images of 8 x 8 pixels: .*mat1 and mat2"),
+    ],
+)
+def test_maps_that_are_no_finite_numbers_are_refused(network, said):
+    with pytest.raises(InputError, match=said):
+        feature_maps(network, torch.rand(2, 3, 8, 8).mul(2).sub(1).relu())
