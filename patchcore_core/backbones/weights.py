@@ -9,7 +9,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -63,11 +63,13 @@ class Weights:
 
         Args:
             network: the whole network.
-            needed: the entries of its state that the feature maps depend on; others (a classifier) may be absent.
+            needed: the entries of its state that the feature maps depend on; others (a classifier) may be absent, or
+                made for another number of classes.
             name: the backbone's name, for error messages.
 
         Raises:
-            InputError: the file cannot be read, or its tensors do not fit.
+            InputError: the file cannot be read, or is another network's: its tensors do not fit, the network lacks
+                them, or they hold no values that it can have.
         """
         if self.path is None:
             raise InputError(f"there are no weights of {self.origin!r} to load into backbone {name!r}")
@@ -75,12 +77,7 @@ class Weights:
         state = _read(self.path)
         if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
             state = dict(zip(expected, state.values(), strict=True))
-        problems = [f"{key} is missing" for key in expected if key in needed and key not in state]
-        problems += [
-            f"{key} has shape {tuple(state[key].shape)}, the network needs {tuple(tensor.shape)}"
-            for key, tensor in expected.items()
-            if key in needed and key in state and state[key].shape != tensor.shape
-        ]
+        problems = [*_problems(state, expected, needed)]
         if problems:
             shown = problems[:5] + [f"... and {len(problems) - 5} more"] * (len(problems) > 5)
             raise InputError(
@@ -88,7 +85,33 @@ class Weights:
                 offenders=shown,
                 remedy=f"name a file made for {name!r}, or remove it and let the suite look the weights up",
             )
-        network.load_state_dict({key: state[key] for key in needed}, strict=False)
+        network.load_state_dict({key: state[key] for key in needed if key in state}, strict=False)
+
+
+def _problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], needed: Collection[str]) -> Iterator[str]:
+    """Why tensors are not those of the network that is `expected`, as it was initialised."""
+    fitting = {key for key, tensor in state.items() if key in expected and tensor.shape == expected[key].shape}
+    begun = {key.partition(".")[0] for key in fitting}  # parts of the network that the file holds
+    for key, tensor in expected.items():
+        found = state.get(key)
+        if found is None:
+            # A trimmed file lacks whole parts; half a part is another network's. Old files count no batches.
+            if (key in needed or key.partition(".")[0] in begun) and not key.endswith(".num_batches_tracked"):
+                yield f"{key} is missing"
+        elif found.shape != tensor.shape and (key in needed or found.shape[1:] != tensor.shape[1:]):
+            yield f"{key} has shape {tuple(found.shape)}, the network needs {tuple(tensor.shape)}"
+        elif tensor.is_floating_point():
+            yield from (f"{key} {wrong}" for wrong in _wrong_values(found, tensor, zeros=key.endswith("bias")))
+    yield from (f"{key} is none of the network's" for key in state if key not in expected)
+
+
+def _wrong_values(found: Tensor, initial: Tensor, *, zeros: bool) -> Iterator[str]:
+    if found.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        yield f"holds {found.dtype}, the network needs {initial.dtype}"
+    elif not found.to(initial.dtype).isfinite().all():
+        yield "holds NaN or infinite values"
+    elif not zeros and initial.any() and not found.any():
+        yield "holds nothing but zeros"
 
 
 def no_weights(identity: str) -> Weights:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from patchcore_core import InputError
-from patchcore_core.backbones import Weights, WeightsMissing
+from patchcore_core.backbones import Weights, WeightsMissing, architectures, load_backbone
 from patchcore_core.backbones import weights as weights
 from patchcore_core.backbones.weights import find_weights, reachable
 from patchcore_core.common.files import sha256_file
@@ -253,6 +253,105 @@ def test_weights_of_another_network_are_refused_with_the_file_and_what_does_not_
     assert "1.bias is missing" in text
     assert "0.weight has shape (8, 3, 3, 3), the network needs (4, 3, 3, 3)" in text
     assert all(torch.equal(tensor, before[key]) for key, tensor in target.state_dict().items())
+
+
+def refused(path, state, network, needed=None):
+    with pytest.raises(InputError, match="do not fit backbone 'mine'") as caught:
+        write(path, state).load_into(network, needed=needed or names(network), name="mine")
+    return caught.value.offenders
+
+
+def test_tensors_that_the_network_lacks_are_refused(tmp_path):
+    larger = {**small_network().state_dict(), "3.weight": torch.ones(2), "3.bias": torch.ones(2)}
+    found = refused(tmp_path / "larger.pth", larger, small_network())
+    assert found == ("3.weight is none of the network's", "3.bias is none of the network's")
+
+
+def test_a_part_that_is_there_by_half_is_refused_though_it_is_not_needed(tmp_path):
+    def blocks(number):
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(*(nn.Conv2d(4, 4, 1) for _ in range(number))))
+
+    path, needed = tmp_path / "smaller.pth", ["0.weight", "0.bias"]
+    assert refused(path, blocks(1).state_dict(), blocks(2), needed) == ("1.1.weight is missing", "1.1.bias is missing")
+    trimmed = {key: tensor for key, tensor in blocks(1).state_dict().items() if key in needed}
+    write(path, trimmed).load_into(blocks(2), needed=needed, name="mine")
+
+
+def test_another_number_of_classes_is_no_other_network_but_another_width_is(tmp_path):
+    network, path = small_network(), tmp_path / "mine.pth"
+    needed = [key for key in names(network) if not key.startswith("2.")]
+    state = network.state_dict()
+    more_classes = {**state, "2.weight": torch.ones(1000, 4, 1, 1), "2.bias": torch.ones(1000)}
+    write(path, more_classes).load_into(network, needed=needed, name="mine")
+    found = refused(path, {**state, "2.weight": torch.ones(2, 8, 1, 1)}, network, needed)
+    assert found == ("2.weight has shape (2, 8, 1, 1), the network needs (2, 4, 1, 1)",)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "wrong"),
+    [
+        ("0.weight", lambda tensor: (tensor * 100).to(torch.int8), "holds torch.int8, the network needs torch.float32"),
+        ("0.bias", lambda tensor: tensor.long(), "holds torch.int64, the network needs torch.float32"),
+        (
+            "2.weight",
+            lambda tensor: tensor.to(torch.complex64),
+            "holds torch.complex64, the network needs torch.float32",
+        ),
+        (
+            "2.weight",
+            lambda tensor: tensor.to(torch.float8_e5m2),
+            "holds torch.float8_e5m2, the network needs torch.float32",
+        ),
+        ("2.weight", lambda tensor: tensor * torch.nan, "holds NaN or infinite values"),
+        ("1.running_var", lambda tensor: tensor / 0, "holds NaN or infinite values"),
+        ("0.weight", lambda tensor: tensor.double() * 1e300, "holds NaN or infinite values"),
+        ("0.weight", torch.zeros_like, "holds nothing but zeros"),
+        ("1.weight", torch.zeros_like, "holds nothing but zeros"),
+        ("1.running_var", torch.zeros_like, "holds nothing but zeros"),
+    ],
+)
+def test_values_that_a_network_cannot_have_are_refused(tmp_path, key, change, wrong):
+    state = small_network().state_dict()
+    state[key] = change(state[key])
+    assert refused(tmp_path / "mine.pth", state, small_network()) == (f"{key} {wrong}",)
+
+
+def test_all_tensors_without_values_are_refused_together(tmp_path):
+    state = {key: torch.zeros_like(tensor) for key, tensor in small_network().state_dict().items()}
+    wrong = [f"{key} holds nothing but zeros" for key in ("0.weight", "1.weight", "1.running_var", "2.weight")]
+    assert refused(tmp_path / "mine.pth", state, small_network()) == tuple(wrong)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_of_any_precision_is_taken_and_so_are_biases_of_zero(tmp_path, kind):
+    state = {key: torch.full_like(tensor, 0.5).to(kind) for key, tensor in small_network().state_dict().items()}
+    state |= {"0.bias": torch.zeros(4), "1.bias": torch.zeros(4), "1.running_mean": torch.zeros(4)}
+    target = small_network()
+    write(tmp_path / "mine.pth", state).load_into(target, needed=names(target), name="mine")
+    assert target.state_dict()["0.weight"].eq(0.5).all()
+
+
+def test_an_old_file_that_counts_no_batches_is_loaded(tmp_path):
+    state = small_network().state_dict()
+    del state["1.num_batches_tracked"]
+    write(tmp_path / "mine.pth", state).load_into(small_network(), needed=names(small_network()), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "hierarchies"),
+    [
+        ("resnet18", "resnet34", (2, 3)),
+        ("resnet34", "resnet18", (0, 1)),
+        ("resnet101", "resnet50", (1, 2)),
+        ("timm/convnext_atto", "timm/convnext_femto", (1, 2)),
+    ],
+)
+def test_a_file_of_a_network_of_the_same_family_fills_no_other(tmp_path, small, large, hierarchies):
+    path = tmp_path / "weights.pth"
+    architecture = architectures.build_architecture(large, hierarchies)
+    torch.save(architecture.whole.state_dict(), path)
+    with pytest.raises(InputError, match=f"do not fit backbone '{small}'"):
+        load_backbone(small, hierarchies, weights=str(path))
 
 
 def test_of_many_tensors_that_do_not_fit_five_are_shown_and_all_counted(tmp_path):
