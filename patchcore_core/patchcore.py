@@ -1,31 +1,27 @@
 """PatchCore (Roth et al., CVPR 2022), put together from its equations."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from patchcore_core import scoring
+from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import atomic_path, sha256_file, write_json
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.detector import Detector, Prediction
 from patchcore_core.memory_bank import fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import patch_features
-
-MODEL_FORMAT = 1
-MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
+from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, read_model, write_model
 
 
 class PatchCore(Detector):
     """Anomaly detection with a memory bank of nominal patch features.
 
-    Images are (n, 3, H, W) with values in [0, 1] and in RGB; a named backbone normalises them as it was trained.
+    Images are (n, 3, H, W) with values in [0, 1] and in RGB, and come as `Detector` says.
 
         model = PatchCore(PatchCoreConfig(coreset_fraction=0.1)).fit(nominal_images)
         prediction = model.predict(test_images)
@@ -115,22 +111,24 @@ class PatchCore(Detector):
         return distances.view(features.shape[:3]), rows.view(features.shape[:3])
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled."""
-        path, weights = Path(path), self.weights
+        """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled.
+
+        Raises:
+            InputError: nothing was fitted yet, the bank holds NaN, or the network is one that could not be told from
+                another when the model is loaded: no named backbone and no `nn.Module`.
+        """
+        weights, own = self.weights, self._own_network
         tensors = {"memory_bank": self._fitted_bank()}
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
-        with atomic_path(path / MEMORY_BANK_FILE) as temporary:
-            tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-            safetensors.torch.save_file(tensors, temporary)
+        check_bank(tensors, self.config.storage, where="the model")
         description = {
-            "format": MODEL_FORMAT,
             "config": self.config.to_dict(),
             "seed": self.seed,
             "weights_sha256": weights.sha256 if weights else None,
-            "tensors_sha256": sha256_file(path / MEMORY_BANK_FILE),
+            "network_sha256": None if own is None else network_sha256(own),
         }
-        write_json(path / DESCRIPTION_FILE, description)
+        write_model(Path(path), tensors, description)
 
     @classmethod
     def load(
@@ -148,37 +146,33 @@ class PatchCore(Detector):
             network: the module that the model was fitted with, if it was not a named backbone.
 
         Raises:
-            InputError: the folder holds no model, a damaged one, one of another format, or one that was fitted
-                with another network or with other weights.
+            InputError: the folder holds no model, a changed or damaged one, one of another format, or one that was
+                fitted with another network or with other weights.
         """
         path = Path(path)
-        try:
-            description = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-            intact = description["tensors_sha256"] == sha256_file(path / MEMORY_BANK_FILE)
-            fitted_with, values, seed = (description[key] for key in ("weights_sha256", "config", "seed"))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(
-                f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save"
-            ) from None
-        if description.get("format") != MODEL_FORMAT or not intact:
-            raise InputError(
-                f"{path} is damaged or of another format ({description.get('format')}, not {MODEL_FORMAT})",
-                remedy="fit and save the model again",
-            )
-        if (fitted_with is None) != (network is not None):
-            own = "a network of its own: pass it as network=" if fitted_with is None else "a named backbone"
+        description, tensors = read_model(path)
+        fitted_with = description["network_sha256"]
+        if (fitted_with is None) != (network is None):
+            own = "a named backbone" if fitted_with is None else "a network of its own: pass it as network="
             raise InputError(f"{path} was fitted with {own}", remedy="load it with what it was fitted with")
-
-        config = PatchCoreConfig.from_mapping(values, where=str(path / DESCRIPTION_FILE))
-        model = cls(config, network=network, seed=seed, weights=weights, device=device)
-        found = model.weights
-        if found is not None and found.sha256 != fitted_with:
+        if network is not None and network_sha256(network) != fitted_with:
             raise InputError(
-                f"{path} was fitted with weights {fitted_with}, but {found.path} has {found.sha256}",
+                f"{path} was fitted with another network than the one given",
+                remedy="load it with the network that it was fitted with, in the same version of Python",
+            )
+
+        config = PatchCoreConfig.from_mapping(description["config"], where=str(path / DESCRIPTION_FILE))
+        check_bank(tensors, config.storage, where=str(path))
+        model = cls(config, network=network, seed=description["seed"], weights=weights, device=device)
+        found = model.weights
+        if found is not None and found.sha256 != description["weights_sha256"]:
+            raise InputError(
+                f"{path} was fitted with weights {description['weights_sha256']}, but {found.path} has {found.sha256}",
                 remedy="name the weights that it was fitted with",
             )
-        tensors = safetensors.torch.load_file(path / MEMORY_BANK_FILE, device=str(model.device))
-        model.memory_bank, model.coreset_indices = tensors["memory_bank"], tensors.get("coreset_indices")
+        model.memory_bank = tensors["memory_bank"].to(model.device)
+        kept = tensors.get("coreset_indices")
+        model.coreset_indices = None if kept is None else kept.to(model.device)
         return model
 
     def _fitted_bank(self) -> Tensor:

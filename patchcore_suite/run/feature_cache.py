@@ -1,20 +1,18 @@
 """Feature maps on disk, named by what determines them and shared by all variants that can use them."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from patchcore_core.backbones import Weights, feature_maps, load_backbone
+from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, sha256_json
 from patchcore_suite.datasets.images import Batches
@@ -172,28 +170,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def network_weights(network: Callable[[Tensor], Sequence[Tensor]]) -> Weights:
-    """What tells a caller's network from another: the SHA-256 of its parts, their `forward` and its parameters.
-
-    Functions that `forward` calls are not looked into: a change in them needs a network of another name.
+    """What stands for the weights of a caller's network: its fingerprint.
 
     Raises:
         InputError: it is no `nn.Module`, so that nothing tells it from another in a later run.
     """
-    if not isinstance(network, nn.Module):
-        raise InputError(
-            f"networks: {network!r} is no nn.Module, so that its results could not be told from those of another",
-            remedy="wrap it in an nn.Module, or give it to the method itself as network=",
-        )
-    digest = hashlib.sha256(repr(network).encode())
-    for kind in dict.fromkeys(type(part) for part in network.modules()):
-        code = getattr(kind.forward, "__code__", None)
-        digest.update(kind.__qualname__.encode() + (b"" if code is None else _instructions(code)))
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode() + np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    return Weights(path=None, origin="given by the caller", sha256=digest.hexdigest())
-
-
-def _instructions(code: CodeType) -> bytes:
-    """What a function does; where it stands does not count."""
-    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts]
-    return b" ".join([code.co_code, repr(code.co_names).encode(), *constants])
+    return Weights(path=None, origin="given by the caller", sha256=network_sha256(network))

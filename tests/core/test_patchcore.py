@@ -1,4 +1,3 @@
-import hashlib
 import json
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from torch import nn
 from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, coreset, memory_bank, searches
 from patchcore_core.backbones import WeightsMissing
 from patchcore_core.common import free_memory
+from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_core.detector import generator
 from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
 from patchcore_core.memory_bank import fill_memory_bank, select_coreset
@@ -449,46 +449,11 @@ def test_a_model_of_a_named_backbone_is_loaded_without_naming_it(tmp_path):
     assert equal(loaded.predict(test), original.predict(test))
 
 
-# What `save` wrote before there were two packages.
-MODEL_OF_BEFORE = """{
- "config": {
-  "backbone": "tf_efficientnet_lite0",
-  "border": "zeros",
-  "coreset_fraction": 0.2,
-  "dimension": null,
-  "first_pick": "drawn",
-  "hierarchies": [2, 3],
-  "neighbourhood_size": 3,
-  "projection_dimension": 128,
-  "reweight_neighbours": 3,
-  "sampler": "greedy",
-  "score": "max",
-  "search": "torch",
-  "smoothing_sigma": 1.5,
-  "squared_distances": false,
-  "storage": "float32",
-  "stride": 1,
-  "upsampling": "bilinear"
- },
- "format": 1,
- "seed": 5,
- "tensors_sha256": "%s",
- "weights_sha256": null
-}
-"""
-
-
-def test_a_model_that_was_saved_before_there_were_two_packages_is_loaded(tmp_path):
-    fitted = PatchCore(config(), network=Pyramid(), seed=5).fit(pictures(3))
-    tensors = {"memory_bank": fitted.memory_bank, "coreset_indices": fitted.coreset_indices}
-    safetensors.torch.save_file(tensors, tmp_path / "memory_bank.safetensors")
-    digest = hashlib.sha256((tmp_path / "memory_bank.safetensors").read_bytes()).hexdigest()
-    (tmp_path / "model.json").write_text(MODEL_OF_BEFORE % digest)
-
-    loaded = PatchCore.load(tmp_path, network=Pyramid())
-
-    assert (loaded.config, loaded.seed) == (config(), 5)
-    assert equal(loaded.predict(pictures(2, seed=1)), fitted.predict(pictures(2, seed=1)))
+def test_a_model_of_the_format_before_is_refused_with_the_reason(saved):
+    # Nothing in it vouches for its configuration, nor for the network that it was fitted with.
+    edit(format=1)(saved)
+    with pytest.raises(InputError, match=r"another format \(1, not 2\), whose configuration no hash covers"):
+        PatchCore.load(saved, network=Pyramid())
 
 
 def test_saving_again_replaces_the_model_and_equal_models_have_equal_bytes(saved):
@@ -531,6 +496,36 @@ def edit(**changes):
     return damage
 
 
+def edit_config(**changes):
+    def damage(folder):
+        config = json.loads((folder / "model.json").read_text())["config"]
+        edit(config=config | changes)(folder)
+
+    return damage
+
+
+def vouched(**changes):
+    """Other values with hashes that agree, as only a program can write them."""
+
+    def damage(folder):
+        path = folder / "model.json"
+        description = json.loads(path.read_text()) | changes
+        del description["sha256"]
+        path.write_text(json.dumps(description | {"sha256": sha256_json(description)}))
+
+    return damage
+
+
+def other_bank(**changes):
+    def damage(folder):
+        path = folder / "memory_bank.safetensors"
+        tensors = safetensors.torch.load_file(path) | changes
+        safetensors.torch.save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
+        vouched(tensors_sha256=sha256_file(path), tensors_bytes=path.stat().st_size)(folder)
+
+    return damage
+
+
 def cut_bank(folder):
     path = folder / "memory_bank.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
@@ -553,22 +548,37 @@ def drop(key):
     return damage
 
 
+CHANGED = r"model\.json is damaged: it was changed after it was saved"
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut_bank, "damaged"),
-        (turn_a_bit, "damaged"),
+        (cut_bank, r"memory_bank\.safetensors is damaged: it has \d+ bytes of the \d+ that were saved"),
+        (turn_a_bit, r"memory_bank\.safetensors is damaged: it holds other bytes than were saved"),
         (lambda folder: (folder / "memory_bank.safetensors").unlink(), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").unlink(), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("{"), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("[1]"), "holds no PatchCore model"),
+        (lambda folder: (folder / "model.json").write_bytes(b"\xff{}"), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), "holds no PatchCore model"),
-        (edit(format=2), r"another format \(2, not 1\)"),
-        (edit(config={"coreset_fraction": 7}), r"coreset_fraction=7 must lie in"),
-        (edit(config={"coreset": 1}), "unknown keys"),
-        (drop("config"), "model"),
-        (drop("seed"), "model"),
-        (drop("weights_sha256"), "model"),
+        (edit(format=3), r"another format \(3, not 2\)"),
+        (edit_config(neighbourhood_size=5), CHANGED),
+        (edit_config(stride=2), CHANGED),
+        (edit_config(smoothing_sigma=1.0), CHANGED),
+        (edit(seed=6), CHANGED),
+        (edit(network_sha256="0" * 64), CHANGED),
+        (edit(weights_sha256="0" * 64), CHANGED),
+        (drop("config"), CHANGED),
+        (drop("sha256"), CHANGED),
+        (drop("tensors_bytes"), CHANGED),
+        (vouched(config={"coreset_fraction": 7}), r"coreset_fraction=7 must lie in"),
+        (vouched(config={"coreset": 1}), "unknown keys"),
+        (other_bank(memory_bank=torch.full((84, 15), torch.nan)), "a memory bank with NaN or infinite values"),
+        (other_bank(memory_bank=torch.zeros(84, 15).long()), r"no memory bank \(l, d\) of float32"),
+        (other_bank(memory_bank=torch.zeros(84)), r"no memory bank \(l, d\) of float32"),
+        (other_bank(memory_bank=None), r"no memory bank \(l, d\) of float32"),
+        (other_bank(coreset_indices=torch.arange(7)), "has 84 rows and names 7"),
     ],
 )
 def test_a_damaged_or_foreign_folder_is_refused(saved, damage, message):
@@ -587,6 +597,30 @@ def test_a_model_of_an_own_network_needs_it_again(saved):
         PatchCore.load(saved)
 
 
+def test_another_network_than_the_one_it_was_fitted_with_is_refused(saved):
+    other = Pyramid()
+    with torch.no_grad():
+        other.fine[0, 0, 0, 0] += 1
+    with pytest.raises(InputError, match="was fitted with another network than the one given"):
+        PatchCore.load(saved, network=other)
+
+
+def test_a_network_that_is_no_module_cannot_be_told_from_another_later(saved, tmp_path):
+    fitted = PatchCore(config(), network=Pyramid().forward).fit(pictures(3))
+    with pytest.raises(InputError, match=r"is no nn\.Module"):
+        fitted.save(tmp_path)
+    with pytest.raises(InputError, match=r"is no nn\.Module"):
+        PatchCore.load(saved, network=Pyramid().forward)
+
+
+def test_a_bank_without_numbers_is_not_saved(tmp_path):
+    model = PatchCore(config(), network=Pyramid()).fit(pictures(3))
+    model.memory_bank[3] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinite values"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_model_of_a_named_backbone_takes_no_other_network(tmp_path):
     PatchCore().fit(pictures(1, (64, 64))).save(tmp_path)
     with pytest.raises(InputError, match="fitted with a named backbone"):
@@ -595,7 +629,7 @@ def test_a_model_of_a_named_backbone_takes_no_other_network(tmp_path):
 
 def test_other_weights_than_those_it_was_fitted_with_are_refused(tmp_path):
     PatchCore().fit(pictures(1, (64, 64))).save(tmp_path)
-    edit(weights_sha256="0" * 64)(tmp_path)
+    vouched(weights_sha256="0" * 64)(tmp_path)
     with pytest.raises(InputError, match="was fitted with weights 0000"):
         PatchCore.load(tmp_path)
 

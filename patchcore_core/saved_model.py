@@ -1,0 +1,73 @@
+"""A fitted model as a folder: its memory bank as safetensors, the rest as JSON, and hashes of both."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json
+
+MODEL_FORMAT = 2  # 1 had no hash of its description and of networks that callers gave
+MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
+
+
+def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str, object]) -> None:
+    """Write a model to the folder `path`: its tensors first, then what is said of them."""
+    bank = path / MEMORY_BANK_FILE
+    with atomic_path(bank) as temporary:
+        safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    whole = {**description, "format": MODEL_FORMAT, "tensors_bytes": bank.stat().st_size}
+    whole["tensors_sha256"] = sha256_file(bank)
+    write_json(path / DESCRIPTION_FILE, {**whole, "sha256": sha256_json(whole)})
+
+
+def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `write_model` wrote: description and tensors.
+
+    Raises:
+        InputError: there is no model, one of another format, or one that was changed, cut or damaged since.
+    """
+    try:
+        description: Any = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        version, bank = description.get("format"), path / MEMORY_BANK_FILE
+        size, found = bank.stat().st_size, sha256_file(bank)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save") from None
+    if version != MODEL_FORMAT:
+        why = ", whose configuration no hash covers" if version == 1 else ""
+        raise _unusable(path, f"is of another format ({version!r}, not {MODEL_FORMAT}){why}")
+    if description.pop("sha256", None) != sha256_json(description):
+        raise _unusable(path / DESCRIPTION_FILE, "is damaged: it was changed after it was saved")
+    if size != description["tensors_bytes"]:
+        raise _unusable(bank, f"is damaged: it has {size} bytes of the {description['tensors_bytes']} that were saved")
+    if found != description["tensors_sha256"]:
+        raise _unusable(bank, "is damaged: it holds other bytes than were saved")
+    return description, safetensors.torch.load_file(bank)
+
+
+def check_bank(tensors: dict[str, Tensor], storage: str, *, where: str) -> None:
+    """Refuse a memory bank that no fit gives.
+
+    Args:
+        tensors: `memory_bank` (l, d) and, where rows were chosen, `coreset_indices` (l,).
+        storage: the type of the bank.
+
+    Raises:
+        InputError: another type or shape, or values that are NaN or infinite.
+    """
+    bank, kept = tensors.get("memory_bank"), tensors.get("coreset_indices")
+    if bank is None or bank.ndim != 2 or not bank.numel() or bank.dtype != getattr(torch, storage):
+        raise _unusable(where, f"has no memory bank (l, d) of {storage}")
+    if kept is not None and kept.shape != bank.shape[:1]:
+        raise _unusable(where, f"has {len(bank)} rows and names {len(kept)}")
+    if not bank.isfinite().all():
+        raise _unusable(where, "has a memory bank with NaN or infinite values")
+
+
+def _unusable(what: object, problem: str) -> InputError:
+    return InputError(f"{what} {problem}", remedy="fit and save the model again")
