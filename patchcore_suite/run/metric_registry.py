@@ -16,7 +16,7 @@ class Metric(NamedTuple):
         share: whether it is a fraction, which tables show in percent.
         table: whether the table of a dataset has a column of it.
         summary: whether `dvc metrics show` prints it.
-        interval: whether it has a bootstrap interval in the main study; it needs `IMAGES` then, or is one of the core's
+        interval: whether it has a bootstrap interval in the main study; it needs `IMAGES` then, or is one of the
             PIXEL_METRICS, which are resampled together.
     """
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patchcore_core.metrics import PIXEL_METRICS, bootstrap_mean_auroc
 from patchcore_suite.results import formats, sentences, study_metrics, study_tables
 from patchcore_suite.run import evaluate, intervals
+from patchcore_suite.run.image_intervals import bootstrap_mean_auroc
 from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric
+from patchcore_suite.run.pixel_intervals import PIXEL_METRICS
 from patchcore_suite.run.result_metrics import Judged
 
 
