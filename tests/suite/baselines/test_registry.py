@@ -75,8 +75,8 @@ def test_every_configuration_names_its_method_once():
 @pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
 def test_every_method_does_what_a_detector_promises(kind):
     config = kind()
-    nominal, test = pictures(4), pictures(3, seed=1)
-    test[1] += 3 * (torch.arange(48) > 24)
+    nominal, test = pictures(4) / 4, pictures(3, seed=1) / 4
+    test[1] += 0.75 * (torch.arange(48) > 24)
 
     def fresh(seed=7):
         return detector(config, network=SmallPyramid(config.map_hierarchies), seed=seed)
