@@ -187,7 +187,8 @@ def test_features_that_are_not_finite_are_refused_and_counted(make):
 
 
 @both
-def test_progress_is_shown_when_asked_for(make, capfd):
+def test_progress_is_shown_when_asked_for(make, capfd, monkeypatch):
+    monkeypatch.setattr(learned_banks, "LONG", 0)  # else only of what takes seconds
     make(clusters(), 10, generator=seeded())
     assert capfd.readouterr().err == ""
     make(clusters(), 10, generator=seeded(), progress=True)

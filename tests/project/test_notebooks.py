@@ -1,5 +1,6 @@
 import ast
 import json
+import shlex
 import shutil
 from contextlib import chdir
 from itertools import pairwise
@@ -51,7 +52,7 @@ def literals(path):
 
 def given_parameters(stage):
     """What the command of a stage passes: names and values from params.yaml, then those of --set."""
-    words = stage["cmd"].split()
+    words = shlex.split(stage["cmd"].replace("${DVC_STAGE#*@}", "mvtec"))  # a stage of each dataset is called so
     stem = next(word for word in words if word.endswith(".ipynb")).removeprefix("notebooks/").removesuffix(".ipynb")
     settings = [word for option, word in pairwise(words) if option == "--set"]
     return stem, PARAMS["tables"].get(stem, {}) | {

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.paper_counts import PAPER_COUNTS
 from patchcore_suite.paper import studies
 from patchcore_suite.results import profile_steps, study_tables
 from patchcore_suite.results.table import as_text
@@ -29,8 +30,9 @@ FIELDS = ["neighbourhood_size", "hierarchies", "dimension"]
 
 
 @pytest.fixture
-def toy(project):
+def toy(project, monkeypatch):
     """A project with studies, and `measure`, which writes metrics {(category, variant, shots, seed): value}."""
+    monkeypatch.setitem(PAPER_COUNTS, "mvtec-ad", {"bolt": (3, 2, 2, 24), "nut": (3, 2, 2, 24)})  # all is there
     project.call("mvtec-ad").variants |= VARIANTS
     project.dataset |= {
         "variants": ["base", "patchcore-10", "chance"],
@@ -224,7 +226,8 @@ def intervals(toy):
     path.write_text("dataset,category,variant,metric,low,high\n")
 
 
-def test_few_shots_stand_beside_the_number_of_as_many(toy):
+def test_few_shots_stand_beside_the_number_of_as_many(toy, monkeypatch):
+    monkeypatch.setitem(PAPER_COUNTS, "mvtec-ad", {"nut": (3, 2, 2, 24)})  # the study's category is all of them
     cells = {("nut", "patchcore-10", shots, seed): 0.834 for shots in (1, 5) for seed in (0, 1)}
     cells |= {("nut", "chance", None, 0): 0.5}
     data = Project(toy.measure(cells)).dataset("toy")

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from small_networks import SmallPyramid
@@ -11,6 +12,7 @@ from patchcore_core.common.files import sha256_json
 from patchcore_suite.run import cells as cells
 from patchcore_suite.run import fingerprints
 from patchcore_suite.run.cells import plan
+from patchcore_suite.run.raw_results import RawResult
 
 
 def study(variants, seeds=(0,), **more):
@@ -289,8 +291,7 @@ def test_a_cell_whose_result_is_in_the_store_is_not_pending(project):
     work = planned(project)
     assert work.pending() == list(work.cells)
     path = work.path(work.cells[3])
-    path.parent.mkdir(parents=True)
-    path.touch()
+    RawResult(scores=np.zeros(2, dtype=np.float32), stamp={"key": work.cells[3].key}).write(path)
     assert path == project.root / ".cache/cells" / f"{work.cells[3].key}.safetensors"
     assert work.pending() == [cell for cell in work.cells if cell is not work.cells[3]]
 

@@ -326,7 +326,7 @@ def test_no_name_of_a_category_is_taken_for_a_word_of_the_suite(called_as_words,
     assert (toy.scores / "index.json").is_file()
     assert (toy.scores / "index.json (category)/all/seed-0.safetensors").is_file()
     links = Links(toy.project)
-    assert links.files("toy", "all", "mean (category)") == "scores/toy/mean (category)/all"
+    assert links.files("toy", "all", "mean (category)") == "scores/toy/mean%20%28category%29/all"
     assert links.files("toy", "all", "mean") == ""
 
 

@@ -321,9 +321,9 @@ def test_maps_that_change_their_shape_are_refused(records, tmp_path):
     class Growing(nn.Module):
         def forward(self, images):
             self.side = getattr(self, "side", 1) + 1
-            return [images[:, :, : self.side]]
+            return [images[:, :, : 8 * self.side]]
 
-    with pytest.raises(InputError, match=r"maps of \(3, 3, 48\) after maps of \(3, 2, 48\)"):
+    with pytest.raises(InputError, match=r"maps of \(3, 24, 48\) after maps of \(3, 16, 48\)"):
         maps(cache(tmp_path, networks={"mine": Growing()}), records, (1,), backbone="mine")
 
 

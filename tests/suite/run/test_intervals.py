@@ -22,7 +22,12 @@ def write_results(project):
     def write(of_variants):
         folder, cells = project.root / "reports/scores/toy", []
         manifest = project.toy.manifest()
-        stamp = {"preprocessing": {"resize": [64, 64], "crop": None}, "config": {"smoothing_sigma": 2}, "key": "a"}
+        stamp = {
+            "preprocessing": {"resize": [64, 64], "crop": None},
+            "config": {"smoothing_sigma": 2},
+            "method": "patchcore",
+            "key": "a",
+        }
         for (variant, category, seed), distances in of_variants.items():
             images = len(manifest.records(category, "test"))
             path = folder / category / f"{variant}-{seed}.safetensors"

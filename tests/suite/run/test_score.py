@@ -61,8 +61,8 @@ def computed(monkeypatch):
     """The cells that are computed from now on, as they are."""
     done, original = [], groups._run_cell
 
-    def run_cell(cell, *arguments):
-        original(cell, *arguments)
+    def run_cell(cell, *arguments, **options):
+        original(cell, *arguments, **options)
         done.append((cell.category, cell.variant, cell.seed))
 
     monkeypatch.setattr(groups, "_run_cell", run_cell)
