@@ -20,6 +20,8 @@ export GOMP_SPINCOUNT ?= 1000
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
 export MALLOC_TOP_PAD_ ?= 67108864
+# Each stage is a process or more, and half a second of each would go into compiling this project's modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # What `make paper` and `make results` are told: where the images lie, and on which device to compute.
 # Each reaches the shell as it was typed, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
