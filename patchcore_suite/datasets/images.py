@@ -112,6 +112,11 @@ def mask_values(record: Record) -> np.ndarray:
     values = np.asarray(image)
     if values.dtype.kind == "f":
         raise InputError(f"unsuitable mask: {record.mask}: floating point", remedy="save it with 8 bits")
+    if image.info.get(DEEP) and values.ndim == 3 and values.max() < 128:  # all below 256 was read as 0
+        raise InputError(
+            f"unsuitable mask: {record.mask}: colours of 16 bits, of which the lower 8 are not read",
+            remedy="save it in grey, or with 8 bits",
+        )
     return values if values.ndim == 2 else values.max(axis=2)
 
 

@@ -41,7 +41,7 @@ class Finding(NamedTuple):
         entry, problem: one of them is None.
         remarks: what is worth one.
         highest: the largest value of an image of 16 bits.
-        coloured: whether it is a colour image of 16 bits.
+        coloured: whether it is of 16 bits, and in colours or with alpha.
     """
 
     entry: Entry | None
@@ -182,7 +182,8 @@ def shallow_colours(findings: Sequence[Finding]) -> list[str]:
     filled = depths(findings)
     coloured = {finding.entry.record.category for finding in findings if finding.entry and finding.coloured}
     return [
-        f"{category}: colour images of 16 bits of which {filled[category]} are filled: stretch them to 16, or save 8"
+        f"{category}: images of 16 bits, in colours or with alpha, of which {filled[category]} are filled: "
+        "stretch them to 16, or save 8"
         for category in sorted(coloured & set(filled))
     ]
 
@@ -221,11 +222,10 @@ def _inspect(record: Record, sha256: Callable[[Path], str]) -> Finding:
     except InputError as error:
         return Finding(None, error.problem, ())
     entry = Entry(record, size, sha256(record.image), record.mask and sha256(record.mask))
-    values = np.asarray(decoded)
     if decoded.mode.startswith("I;16"):
-        return Finding(entry, None, remarks, int(values.max()))
-    if decoded.info.get(DEEP) and decoded.mode == "RGB":  # of its values the upper 8 bits are left
-        return Finding(entry, None, remarks, int(values.max()) * 256 + 255, coloured=True)
+        return Finding(entry, None, remarks, int(np.max(decoded)))
+    if decoded.info.get(DEEP):  # in colours or with alpha, of which the upper 8 bits are left
+        return Finding(entry, None, remarks, int(np.max(image)) * 256 + 255, coloured=True)
     return Finding(entry, None, remarks)
 
 

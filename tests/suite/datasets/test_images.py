@@ -378,6 +378,19 @@ def test_a_mask_in_the_alpha_channel_is_refused(tmp_path):
     assert read_mask(record_of(image, opaque, label=1)).sum() == 16
 
 
+@pytest.mark.parametrize(("value", "read"), [(1, None), (255, None), (2**15, 16), (2**16 - 1, 16)])
+def test_a_mask_whose_values_are_lost_in_16_bits_of_colour_is_refused(tmp_path, value, read):
+    image, mask = save_image(tmp_path / "i.png"), tmp_path / "mask.png"
+    values = np.zeros((*SIZE, 3), np.uint16)
+    values[:4, :4] = value
+    cv2.imwrite(str(mask), values)
+    if read:
+        assert read_mask(record_of(image, mask, label=1)).sum() == read
+        return
+    with pytest.raises(InputError, match=r"unsuitable mask: .*colours of 16 bits, of which the lower 8 are not read"):
+        read_mask(record_of(image, mask, label=1))
+
+
 # Cameras that fill less than 16 bits
 
 
@@ -409,6 +422,10 @@ def test_sixteen_bits_that_are_filled_are_read_as_before(tmp_path):
     assert not any("bits" in line for line in manifest.warnings)
 
 
-def test_colours_of_which_too_little_would_be_left_are_refused(tmp_path):
-    with pytest.raises(InputError, match="part: colour images of 16 bits of which 12 are filled"):
-        camera(tmp_path, np.dstack([COLOURS[..., i].astype(np.uint16) << 4 for i in range(3)]))
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colours_of_which_too_little_would_be_left_are_refused(tmp_path, alpha):
+    values = np.dstack([COLOURS[..., i].astype(np.uint16) << 4 for i in range(3)])
+    if alpha:
+        values = np.dstack([values, np.full(SIZE, 2**16 - 1, np.uint16)])
+    with pytest.raises(InputError, match="part: images of 16 bits, in colours or with alpha, of which 12 are filled"):
+        camera(tmp_path, values)
