@@ -19,6 +19,9 @@ TRUTH = "ground_truth"
 SPLITS = ("train", "test", TRUTH)
 # What others call the folder of masks, in small letters and without spaces, - and _.
 TRUTH_ELSEWHERE = ("groundtruth", "gt", "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation")
+DEFECTS_LIKE_IT = ("label", "labels")  # of these, which may as well be what is defective
+# What others call a mask that lies beside its image.
+MASK_OF = re.compile(rf"(?P<image>.+?)[\s_.-]*({'|'.join(TRUTH_ELSEWHERE)}|ground[\s_-]truth)", re.IGNORECASE)
 # What others call the folder of nominal images, written likewise.
 NOMINAL_ELSEWHERE = (NOMINAL, "ok", "normal", "nominal", "nodefect", "defectfree", "nondefective")
 
@@ -30,8 +33,9 @@ def categories(root: Path) -> list[str]:
 
 def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
     """List the images of the chosen categories; masks are matched to them by name, never by position."""
-    records, problems = [], []
-    for category, folder in _category_folders(root).items():
+    found = _category_folders(root)
+    records, problems = [], _masks_beside(root, found)
+    for category, folder in found.items():
         if category not in chosen:
             continue
         records += [Record(image, category, "train", 0, NOMINAL) for image in files(folder / "train" / NOMINAL)]
@@ -59,6 +63,7 @@ def unused(inside: PurePosixPath, spec: DatasetSpec) -> str:
 def _misplaced(category: Path) -> Iterator[str]:
     """What would be taken for something else than it is, or would be lost."""
     truth, tested = category / TRUTH, folders(category / "test")
+    yield from _masks_among(files(category / "train" / NOMINAL))
     for split in SPLITS:
         for child in folders(category / split):
             if child.name != NOMINAL and _plain(child.name) in NOMINAL_ELSEWHERE:
@@ -74,7 +79,23 @@ def _misplaced(category: Path) -> Iterator[str]:
         if nested := [child for child in folders(defect) if _has_images(child)]:
             yield f"several masks an image (join them into one, STEM_mask.png): {len(nested)}, such as {nested[0]}"
     for defect in tested:
+        if _called_truth(defect) and not (files(defect) and _plain(defect.name) in DEFECTS_LIKE_IT):
+            yield f"masks lie in {TRUTH}/DEFECT, not in {defect}"
         yield from _masks_in_disguise(defect, truth / defect.name)
+
+
+def _masks_beside(root: Path, found: dict[str, Path]) -> list[str]:
+    """Folders of masks beside those of the categories."""
+    beside = [] if root in found.values() else folders(root)
+    return [
+        f"masks lie in CATEGORY/{TRUTH}/DEFECT, not in {folder}"
+        for folder in beside
+        if folder.name not in found and _called_truth(folder)
+    ]
+
+
+def _called_truth(folder: Path) -> bool:
+    return _plain(folder.name) in TRUTH_ELSEWHERE and _has_images(folder)
 
 
 def _masks_in_disguise(tested: Path, truth: Path) -> Iterator[str]:
@@ -86,11 +107,15 @@ def _masks_in_disguise(tested: Path, truth: Path) -> Iterator[str]:
         if other and path.stem.removesuffix("_mask") in stems:
             yield f"mask of a kind that is not read: {path}"
     if not files(truth):
-        yield from (
-            f"mask among images: {image}"
-            for image in images
-            if image.stem.endswith("_mask") and image.stem.removesuffix("_mask") in stems
-        )
+        yield from _masks_among(images)
+
+
+def _masks_among(images: list[Path]) -> Iterator[str]:
+    stems = {image.stem for image in images}
+    for image in images:
+        named = MASK_OF.fullmatch(image.stem)
+        if named and named["image"] in stems:
+            yield f"mask among images: {image}"
 
 
 def _plain(name: str) -> str:

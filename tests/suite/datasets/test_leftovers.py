@@ -131,6 +131,9 @@ MISLEADING = {
     "GroundTruth": ("part/ground_truth", "part/GroundTruth", "masks lie in ground_truth/DEFECT, not in"),
     "ground-truth": ("part/ground_truth", "part/ground-truth", "masks lie in ground_truth/DEFECT, not in"),
     "a name of their own": ("part/ground_truth", "part/wahrheit", "masks lie in ground_truth/DEFECT, not in"),
+    "masks in test": ("part/ground_truth", "part/test/masks", "masks lie in ground_truth/DEFECT, not in"),
+    "masks as a defect": (MASK, "part/test/masks", "masks lie in ground_truth/DEFECT, not in"),
+    "masks beside the category": (MASK, "masks/scratch", "masks lie in CATEGORY/ground_truth/DEFECT, not in"),
     "another case of the defect": (MASK, "part/ground_truth/Scratch", "mask matches no image"),
     "a folder an image": (f"{MASK}/000_mask.png", f"{MASK}/000/000.png", "several masks an image"),
     "masks without a defect": (
@@ -147,16 +150,31 @@ MISLEADING = {
 @pytest.mark.parametrize(("old", "new", "said"), MISLEADING.values(), ids=MISLEADING)
 def test_what_would_pass_for_something_else_is_refused(tmp_path, old, new, said):
     root = mvtec_folder(tmp_path)
-    (root / new).parent.mkdir(exist_ok=True)
+    (root / new).parent.mkdir(parents=True, exist_ok=True)
     (root / old).rename(root / new)
     assert said in refusal(root)
 
 
-def test_masks_among_the_images_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["test/scratch/000_mask", "test/scratch/000_MASK", "test/scratch/000-gt", "test/good/000_ground_truth"]
+)
+def test_masks_among_the_images_are_refused(tmp_path, name):
     root = mvtec_folder(tmp_path)
     shutil.rmtree(root / "part/ground_truth")
-    save_mask(root / "part/test/scratch/000_mask.png")
+    save_mask(root / f"part/{name}.png")
     assert "mask among images" in refusal(root)
+
+
+def test_masks_among_the_training_images_are_refused(tmp_path):
+    root = mvtec_folder(tmp_path)
+    save_mask(root / "part/train/good/000_mask.png")
+    assert "mask among images" in refusal(root)
+
+
+def test_a_defect_may_be_called_label(tmp_path):
+    root = mvtec_folder(tmp_path)
+    save_image(root / "part/test/label/000.png")
+    assert build(root).counts("part")["test"]["label"] == 1
 
 
 def test_masks_of_most_of_the_image_are_remarked_on(tmp_path):
