@@ -57,7 +57,7 @@ class Detector(ABC):
         progress: show progress bars.
 
     Raises:
-        InputError: a device that is not here.
+        InputError: a device that is not here, or a network that cannot be called.
     """
 
     def __init__(
@@ -70,6 +70,10 @@ class Detector(ABC):
         device: str | torch.device = "cpu",
         progress: bool = False,
     ) -> None:
+        if not (network is None or callable(network)):
+            raise InputError(
+                f"network={network!r} must be a module, or a function of images", remedy="or name a backbone"
+            )
         self.config = config
         self.seed = seed
         self.device = _usable(device)

@@ -72,7 +72,7 @@ def _problems_of_form(images: Any) -> list[str]:
     """What is wrong with type, shape and channels."""
     if isinstance(images, Tensor):
         floating = images.is_floating_point()
-        if images.layout != torch.strided or images.is_meta:
+        if images.layout != torch.strided or images.is_meta or images.is_nested:
             return [f"a tensor of {images.layout} on {images.device}, which holds no array of values"]
     elif isinstance(images, np.ndarray):
         floating = cast("NDArray[Any]", images).dtype.kind == "f"

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor
 
 from patchcore_core import scoring
-from patchcore_core.backbones.fingerprints import network_sha256
+from patchcore_core.backbones.fingerprints import network_sha256, state_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.detector import Detector, Prediction
@@ -48,6 +48,8 @@ class PatchCore(Detector):
         device: str | torch.device = "cpu",
         progress: bool = False,
     ) -> None:
+        if not isinstance(cast("object", config), PatchCoreConfig | None):
+            raise InputError(f"config={config!r} must be a PatchCoreConfig")
         super().__init__(
             config or PatchCoreConfig(),
             network=network,
@@ -59,6 +61,7 @@ class PatchCore(Detector):
         self.memory_bank: Tensor | None = None
         self.coreset_indices: Tensor | None = None
         self._index: Index | None = None
+        self._fitted_state: str | None = None  # of a network of the caller's
 
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The patch features (n, h, w, d) of a batch."""
@@ -74,7 +77,7 @@ class PatchCore(Detector):
         self.memory_bank, self.coreset_indices = fill_memory_bank(
             rows, self.config, seed=self.seed, progress=self.progress
         )
-        self._index = None
+        self._index, self._fitted_state = None, state_sha256(self._own_network)
         return self
 
     def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
@@ -114,14 +117,16 @@ class PatchCore(Detector):
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled.
 
         Raises:
-            InputError: nothing was fitted yet, the bank holds NaN, or the network is one that could not be told from
-                another when the model is loaded: no named backbone and no `nn.Module`.
+            InputError: nothing was fitted yet, the bank holds NaN, or the network was changed since or could not be
+                told from another when the model is loaded: no named backbone and no `nn.Module`.
         """
         weights, own = self.weights, self._own_network
         tensors = {"memory_bank": self._fitted_bank()}
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
         check_bank(tensors, self.config.storage, where="the model")
+        if state_sha256(own) != self._fitted_state:
+            raise InputError("the network was changed since the model was fitted", remedy="fit it again, then save it")
         description = {
             "config": self.config.to_dict(),
             "seed": self.seed,
@@ -170,7 +175,7 @@ class PatchCore(Detector):
                 f"{path} was fitted with weights {description['weights_sha256']}, but {found.path} has {found.sha256}",
                 remedy="name the weights that it was fitted with",
             )
-        model.memory_bank = tensors["memory_bank"].to(model.device)
+        model.memory_bank, model._fitted_state = tensors["memory_bank"].to(model.device), state_sha256(network)
         kept = tensors.get("coreset_indices")
         model.coreset_indices = None if kept is None else kept.to(model.device)
         return model

@@ -14,11 +14,21 @@ from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, w
 
 MODEL_FORMAT = 2  # 1 had no hash of its description and of networks that callers gave
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
+DESCRIBED = {"config", "seed", "weights_sha256", "network_sha256", "tensors_bytes", "tensors_sha256"}
 
 
 def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str, object]) -> None:
-    """Write a model to the folder `path`: its tensors first, then what is said of them."""
+    """Write a model to the folder `path`: its tensors first, then what is said of them.
+
+    Raises:
+        InputError: the folder cannot be written, or holds files of these names that are no model's.
+    """
     bank = path / MEMORY_BANK_FILE
+    there = path / DESCRIPTION_FILE
+    if there.is_file() and b'"tensors_sha256"' not in there.read_bytes():
+        raise InputError(
+            f"{there} is no model's, but lies where one is saved", remedy="name another folder, or move it"
+        )
     with atomic_path(bank) as temporary:
         safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
     whole = {**description, "format": MODEL_FORMAT, "tensors_bytes": bank.stat().st_size}
@@ -43,11 +53,16 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _unusable(path, f"is of another format ({version!r}, not {MODEL_FORMAT}){why}")
     if description.pop("sha256", None) != sha256_json(description):
         raise _unusable(path / DESCRIPTION_FILE, "is damaged: it was changed after it was saved")
+    if missing := sorted(DESCRIBED - description.keys()):
+        raise _unusable(path / DESCRIPTION_FILE, f"lacks {', '.join(missing)}")
     if size != description["tensors_bytes"]:
         raise _unusable(bank, f"is damaged: it has {size} bytes of the {description['tensors_bytes']} that were saved")
     if found != description["tensors_sha256"]:
         raise _unusable(bank, "is damaged: it holds other bytes than were saved")
-    return description, safetensors.torch.load_file(bank)
+    try:
+        return description, safetensors.torch.load_file(bank)
+    except safetensors.SafetensorError as error:
+        raise _unusable(bank, f"is damaged: {error}") from None
 
 
 def check_bank(tensors: dict[str, Tensor], storage: str, *, where: str) -> None:

@@ -36,8 +36,17 @@ def network_sha256(network: Callable[..., object]) -> str:
             f"{network!r} is no nn.Module, so that nothing would tell it from another network later",
             remedy="wrap it in an nn.Module",
         )
+    return _sha256(network)
+
+
+def state_sha256(network: object) -> str | None:
+    """SHA-256 of the parameters and buffers that a network has now; None of what is no `nn.Module`."""
+    return _sha256(network.state_dict()) if isinstance(network, nn.Module) else None
+
+
+def _sha256(value: object) -> str:
     digest = hashlib.sha256()
-    for fact in _facts(network, set()):
+    for fact in _facts(value, set()):
         digest.update(len(fact).to_bytes(8, "big") + fact)
     return digest.hexdigest()
 

@@ -66,6 +66,7 @@ REFUSED = {
     "objects": (np.array([None, 1]), ["values are object", r"shape \(2,\)"]),
     "no values": (IMAGES.to("meta"), ["on meta, which holds no array"]),
     "sparse": (IMAGES.to_sparse(), [r"torch\.sparse_coo"]),
+    "nested": (torch.nested.nested_tensor([*IMAGES], layout=torch.jagged), ["holds no array of values"]),
     "nothing": (None, ["NoneType in place of a tensor or array"]),
     "a number": (np.float32(1), ["float32 in place of a tensor or array"]),
     "a path": ("images/good", ["str in place of a tensor or array"]),

@@ -516,6 +516,20 @@ def vouched(**changes):
     return damage
 
 
+def vouched_without(key):
+    def damage(folder):
+        drop(key)(folder)
+        vouched()(folder)
+
+    return damage
+
+
+def foreign_bank(folder):
+    path = folder / "memory_bank.safetensors"
+    path.write_bytes(b"text")
+    vouched(tensors_sha256=sha256_file(path), tensors_bytes=4)(folder)
+
+
 def other_bank(**changes):
     def damage(folder):
         path = folder / "memory_bank.safetensors"
@@ -562,6 +576,10 @@ CHANGED = r"model\.json is damaged: it was changed after it was saved"
         (lambda folder: (folder / "model.json").write_text("[1]"), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_bytes(b"\xff{}"), "holds no PatchCore model"),
         (lambda folder: (folder / "model.json").write_text("[" * 100_000), "holds no PatchCore model"),
+        (vouched_without("config"), "lacks config"),
+        (vouched_without("seed"), "lacks seed"),
+        (vouched_without("tensors_bytes"), "lacks tensors_bytes"),
+        (foreign_bank, r"memory_bank\.safetensors is damaged: "),
         (edit(format=3), r"another format \(3, not 2\)"),
         (edit_config(neighbourhood_size=5), CHANGED),
         (edit_config(stride=2), CHANGED),
@@ -611,6 +629,43 @@ def test_a_network_that_is_no_module_cannot_be_told_from_another_later(saved, tm
         fitted.save(tmp_path)
     with pytest.raises(InputError, match=r"is no nn\.Module"):
         PatchCore.load(saved, network=Pyramid().forward)
+
+
+def test_a_model_whose_network_was_changed_since_is_not_saved(saved, tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.BatchNorm2d(4))
+
+    class Maps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            return [self.network(images)]
+
+    model = PatchCore(config(), network=Maps()).fit(pictures(3))
+    model.save(tmp_path / "as fitted")
+    with torch.no_grad():
+        network[0].weight.mul_(3)
+    with pytest.raises(InputError, match="the network was changed since the model was fitted"):
+        model.save(tmp_path / "changed")
+    assert not (tmp_path / "changed").exists()
+    model.fit(pictures(3)).save(tmp_path / "fitted again")
+    PatchCore.load(saved, network=Pyramid()).save(tmp_path / "loaded")
+
+
+def test_a_file_of_somebodys_own_is_not_written_over(tmp_path):
+    own = tmp_path / "model.json"
+    own.write_text('{"layers": 3}')
+    with pytest.raises(InputError, match="is no model's, but lies where one is saved"):
+        PatchCore(config(), network=Pyramid()).fit(pictures(3)).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+    assert own.read_text() == '{"layers": 3}'
+
+
+@pytest.mark.parametrize("given", [{"network": "resnet18"}, {"network": 3}, {"config": {"coreset_fraction": 0.1}}])
+def test_what_is_no_network_or_config_is_refused(given):
+    with pytest.raises(InputError, match="must be a"):
+        PatchCore(**given)
 
 
 def test_a_bank_without_numbers_is_not_saved(tmp_path):
