@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from patchcore_core.common.errors import InputError
 
 MASK_RULES = ("nearest", "bilinear")
+LONGEST = 16_384  # pixels of a side, above which nothing could be computed
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Preprocessing:
             where the resized mask is still 1 throughout, so that defects shrink a little.
 
     Raises:
-        InputError: a length is not a whole number of at least 1, or there is no such rule for masks; all are listed.
+        InputError: a length is not a whole number of 1 to `LONGEST`, or there is no such rule for masks; all are listed.
     """
 
     resize: int | tuple[int, int]
@@ -33,9 +34,9 @@ class Preprocessing:
                 object.__setattr__(self, name, tuple(value))
             pair = isinstance(value, (list, tuple)) and len(value) == 2
             sides = value if pair else [value]
-            fits = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+            fits = all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= LONGEST for side in sides)
             if not fits and (name, value) != ("crop", None):
-                problems.append(f"{name}={value!r} is not a size: give a whole number, or [height, width]")
+                problems.append(f"{name}={value!r} is not a size: give a whole number, or [height, width], up to {LONGEST}")
         if self.masks not in MASK_RULES:
             problems.append(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
         if problems:

@@ -52,7 +52,10 @@ class DatasetSpec:
         return {
             "source": (is_path(self.source), "'synthetic', 'download', or a folder's path"),
             "layout": (self.layout in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
-            "categories": (names is None or are_names(names), "null for all, or a list of (quoted) names"),
+            "categories": (
+                names is None or (are_names(names) and len({*names}) == len(names)),
+                "null for all, or a list of different (quoted) names",
+            ),
             "paper": (self.paper in (None, *PAPER_NAMES), f"null, or one of {', '.join(PAPER_NAMES)}"),
             "seed": (is_whole(self.seed) and self.seed >= 0, "a whole number of 0 or more"),
         }

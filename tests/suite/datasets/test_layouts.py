@@ -64,6 +64,11 @@ def test_every_wrong_value_of_a_spec_is_listed():
         assert name in str(caught.value)
 
 
+def test_a_category_is_named_once():
+    with pytest.raises(InputError, match="must be null for all, or a list of different"):
+        DatasetSpec(source="x", layout="mvtec", categories=["part", "other", "part"])
+
+
 def test_the_values_of_a_layouts_own_keys_are_checked_with_the_others():
     with pytest.raises(InputError) as caught:
         mtd.Spec(source="", layout="mtd", held_out=1.0, train_list="")

@@ -347,8 +347,8 @@ batch_size: 4
 SAID = """\
 line 2: datasets.toy.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 3: datasets.toy.layout='mvtek' must be one of mstc, mtd, mvtec
-line 5: datasets.toy.resize=[64] is not a size: give a whole number, or [height, width]
-line 6: datasets.toy.crop=0 is not a size: give a whole number, or [height, width]
+line 5: datasets.toy.resize=[64] is not a size: give a whole number, or [height, width], up to 16384
+line 6: datasets.toy.crop=0 is not a size: give a whole number, or [height, width], up to 16384
 line 7: datasets.toy.seed=-1 must be a whole number of 0 or more
 line 8: datasets.toy.variants[2]='tree' is no variant (did you mean tree-?)
 line 9: datasets.toy.seeds[2]=-1 must be a whole number of 0 or more
