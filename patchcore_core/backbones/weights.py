@@ -106,8 +106,9 @@ def _problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], neede
 
 
 def _wrong_values(found: Tensor, initial: Tensor, *, zeros: bool) -> Iterator[str]:
-    if found.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        yield f"holds {found.dtype}, the network needs {initial.dtype}"
+    dense = found.layout == torch.strided and not found.is_meta
+    if not dense or found.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        yield f"holds {found.dtype if dense else 'no array of values'}, the network needs {initial.dtype}"
     elif not found.to(initial.dtype).isfinite().all():
         yield "holds NaN or infinite values"
     elif not zeros and initial.any() and not found.any():

@@ -291,6 +291,7 @@ def test_another_number_of_classes_is_no_other_network_but_another_width_is(tmp_
     ("key", "change", "wrong"),
     [
         ("0.weight", lambda tensor: (tensor * 100).to(torch.int8), "holds torch.int8, the network needs torch.float32"),
+        ("0.weight", lambda tensor: tensor.to("meta"), "holds no array of values, the network needs torch.float32"),
         ("0.bias", lambda tensor: tensor.long(), "holds torch.int64, the network needs torch.float32"),
         (
             "2.weight",
