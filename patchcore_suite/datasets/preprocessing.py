@@ -19,7 +19,7 @@ class Preprocessing:
             where the resized mask is still 1 throughout, so that defects shrink a little.
 
     Raises:
-        InputError: a length is not a whole number of 1 to `LONGEST`, or there is no such rule for masks; all are listed.
+        InputError: a length is no whole number of 1 to `LONGEST`, or there is no such rule for masks; all are listed.
     """
 
     resize: int | tuple[int, int]
@@ -36,7 +36,9 @@ class Preprocessing:
             sides = value if pair else [value]
             fits = all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= LONGEST for side in sides)
             if not fits and (name, value) != ("crop", None):
-                problems.append(f"{name}={value!r} is not a size: give a whole number, or [height, width], up to {LONGEST}")
+                problems.append(
+                    f"{name}={value!r} is not a size: give a whole number, or [height, width], up to {LONGEST}"
+                )
         if self.masks not in MASK_RULES:
             problems.append(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
         if problems:

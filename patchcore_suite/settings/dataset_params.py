@@ -18,7 +18,7 @@ MAIN_KEYS = ("variants", "seeds")  # of the main study; they stand in the datase
 SPECS = {name: layout.spec for name, layout in LAYOUTS.items()}  # each with keys of its own
 SPEC_KEYS = tuple(dict.fromkeys(item.name for spec in SPECS.values() for item in fields(spec)))
 DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides")
-DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of names of files and stages, and of paths in DVC
+DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # part of names of files and stages, and of paths in DVC
 FILES = ("_intervals", "_evaluated")  # how names of files among metrics end
 # What each block must say besides its main study; where one is missing, the others are checked with another in its
 # place.
@@ -59,7 +59,9 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
         variants: all that there are, by name.
         problems: takes what is wrong.
     """
-    problems.named(name, ("datasets",), DATASET_NAME, "use letters, digits, - and _; to DVC, a dot is a level of keys")
+    problems.named(
+        name, ("datasets",), DATASET_NAME, "use up to 100 letters, digits, - and _; to DVC, a dot is a level of keys"
+    )
     path = ("datasets", str(name))
     for end in FILES:
         if str(name).endswith(end):
@@ -102,7 +104,7 @@ def _studies(
             own = f"edit {dotted(path)}.variants and .seeds"
             problems.add(at, f"{dotted(at)} is the dataset's own: {own}")
             continue
-        problems.named(name, at[:-1], STUDY_NAME, "use letters, digits and - _ . + only")
+        problems.named(name, at[:-1], STUDY_NAME, "use up to 100 letters, digits and - _ . + only")
         studies[name] = read_study(problems.mapping(block, at), at, variants, problems)
     return {name: study for name, study in studies.items() if study is not None}
 

@@ -12,7 +12,7 @@ from patchcore_suite.settings.checked import BLOCK, Several, Wanted
 from patchcore_suite.settings.problems import Problems, hint
 from patchcore_suite.settings.yaml_file import KeyPath
 
-STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # part of names of files
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # part of names of files
 Seed = Annotated[int, Field(ge=0), Wanted("a whole number of 0 or more")]
 Count = Annotated[int, Field(ge=1)]
 

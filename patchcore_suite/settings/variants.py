@@ -18,7 +18,7 @@ from patchcore_suite.settings.checked import BLOCK, Several, Wanted, one_of
 from patchcore_suite.settings.problems import Problems, hint, one_line
 from patchcore_suite.settings.yaml_file import KeyPath, dotted
 
-VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 TABLED = "category"
 IMAGE_KEYS = tuple(item.name for item in fields(Preprocessing))
 SWITCHED = ("backbone", "dimension")  # a variant gives a profile these to start from, and the profile sets them
@@ -100,7 +100,7 @@ def read_variants(
     """All variants that can be used, each on top of its method's defaults."""
     read = {}
     for name, block in given.items():
-        problems.named(name, ("variants",), VARIANT_NAME, "use letters, digits and - _ . + only")
+        problems.named(name, ("variants",), VARIANT_NAME, "use up to 100 letters, digits and - _ . + only")
         path = ("variants", str(name))
         if name == TABLED:
             problems.add(

@@ -247,6 +247,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("  one: null", "  one: 3", ["variants.one=3 must be a mapping"]),
         ("  page:\n    variant: one", "  page: 3", ["tables.page=3 must be a mapping"]),
         ("  toy:", "  to/y:", ["datasets.to/y is no usable name"]),
+        ("  toy:", f"  {'t' * 101}:", ["is no usable name: use up to 100 letters"]),
         ("  two:", "  ../two:", ["variants.../two is no usable name"]),
         ("  toy:", "  toy_intervals:", ["datasets.toy_intervals is no usable name: a dataset toy has files"]),
         ("  toy:", "  toy_evaluated:", ["datasets.toy_evaluated is no usable name: a dataset toy has files"]),
@@ -355,10 +356,10 @@ line 9: datasets.toy.seeds[2]=-1 must be a whole number of 0 or more
 line 13: datasets.toy.studies.low.shot.seeds=3 must be a list of one or more different values
 line 14: datasets.toy.studies.low.shot.shots[1]=0 must be a whole number of at least 1, or null for all images
 line 14: datasets.toy.studies.low.shot.shots[2]='two' must be a whole number of at least 1, or null for all images
-line 15: datasets.toy.studies.a b is no usable name: use letters, digits and - _ . + only
+line 15: datasets.toy.studies.a b is no usable name: use up to 100 letters, digits and - _ . + only
 line 15: unknown key datasets.toy.studies.a b.colour; known here: variants, seeds, categories, shots, covering_radius
 line 17: datasets.toy.overrides.stride=0 must be at least 1
-line 18: datasets.to.y is no usable name: use letters, digits, - and _; to DVC, a dot is a level of keys
+line 18: datasets.to.y is no usable name: use up to 100 letters, digits, - and _; to DVC, a dot is a level of keys
 line 18: datasets.to.y.layout is missing: one of mstc, mtd, mvtec
 line 18: datasets.to.y.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 18: datasets.to.y.resize is missing: a whole number, or [height, width]

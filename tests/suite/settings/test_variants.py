@@ -262,4 +262,4 @@ def test_names_that_files_and_shells_take_are_taken(name):
     "name", ["", ".", "..", "-a", ".a", "a b", "a/b", "a;b", "$a", "a$(b)", "a\n", "é", "a'", 1, None]
 )
 def test_names_that_would_break_a_file_name_or_a_shell_are_refused(name):
-    assert f"variants.{name} is no usable name: use letters" in message(variants, {name: {}})
+    assert f"variants.{name} is no usable name: use up to 100 letters" in message(variants, {name: {}})
