@@ -100,7 +100,11 @@ def mask_values(record: Record) -> np.ndarray:
     if record.mask is None:
         raise InputError(f"no mask: {record.name}", remedy="add its mask, or do without pixel metrics")
     if record.mask.suffix.lower() == ".npy":
-        return np.asarray(open_stack(record.mask, ndim=3)[record.frame])
+        stack = open_stack(record.mask, ndim=3)
+        if not 0 <= (record.frame or 0) < len(stack):
+            problem = f"unsuitable mask: {record.mask}: frame {record.frame} is wanted of {len(stack)}"
+            raise InputError(problem, remedy="fetch the file again")
+        return np.asarray(stack[record.frame])
     image = decode(record.mask)
     if _has_alpha(image):
         raise InputError(

@@ -57,7 +57,7 @@ def open_stack(path: Path, ndim: int) -> np.ndarray:
     """
     try:
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy parses the header as Python, and what that raises is not defined
         raise InputError(f"unreadable mask: {path}: {error}", remedy="fetch the file again") from None
     if stack.ndim != ndim or stack.dtype.kind not in "bui":
         raise InputError(f"unsuitable mask: {path}: {stack.dtype} of shape {stack.shape}, not {ndim} axes of integers")

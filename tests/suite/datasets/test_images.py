@@ -429,3 +429,15 @@ def test_colours_of_which_too_little_would_be_left_are_refused(tmp_path, alpha):
         values = np.dstack([values, np.full(SIZE, 2**16 - 1, np.uint16)])
     with pytest.raises(InputError, match="part: images of 16 bits, in colours or with alpha, of which 12 are filled"):
         camera(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"|u1', ", b"|u1',\xff"), (b"(1, 12, 9), }", b"(0, 12, 9), }"), (b"(1, 12, 9), }", b"(1, 12, 9),  ")],
+)
+def test_a_stack_of_masks_with_a_damaged_header_is_refused(tmp_path, old, new):
+    path = tmp_path / "stack.npy"
+    np.save(path, np.zeros((1, 12, 9), dtype=np.uint8))
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(InputError, match=r"(unreadable|unsuitable) mask: \S+stack\.npy"):
+        read_mask(record_of(tmp_path / "image.png", path, label=1, frame=0))
