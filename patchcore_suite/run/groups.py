@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.detector import Detector, generator, put_together
 from patchcore_core.neighbours import Index
@@ -70,7 +72,15 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
 
     Args:
         show_progress: of feature maps, and of each memory bank whose selection takes long.
+
+    Raises:
+        InputError: memory ran out, or what the parts of the work raise.
     """
+    with _shortage_told(group):
+        yield from _compute(group, work, cache, show_progress=show_progress)
+
+
+def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool) -> Iterator[Cell]:
     execution = work.dataset.execution
     records = work.manifest.records(group.category)
     splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
@@ -104,6 +114,22 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
         chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
         _run_cell(cell, chosen, test, work, made, show_progress=show_progress)
         yield cell
+
+
+@contextmanager
+def _shortage_told(group: Group) -> Iterator[None]:
+    """Raise InputError where memory runs out in the midst of work, whichever library finds that."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        # Of torch's allocators that of the CPU has no error of its own.
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not short:
+            raise
+        raise InputError(
+            f"memory ran out while {group.cells[0].variant} was computed on {group.category}",
+            remedy="use smaller images or a machine with more memory; what was finished is kept",
+        ) from None
 
 
 def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -437,6 +438,23 @@ def test_a_store_that_cannot_be_written_is_named(project):
 
 
 # What is refused
+
+
+SHORTAGES = {
+    "Python": MemoryError(),
+    "torch": RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    "the system": OSError(errno.ENOMEM, "Cannot allocate memory"),
+}
+
+
+@pytest.mark.parametrize("error", SHORTAGES.values(), ids=SHORTAGES)
+def test_memory_that_runs_out_in_the_midst_of_work_is_told(unscored, monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(groups, "_run_cell", fail)
+    with pytest.raises(InputError, match=r"memory ran out while \S+ was computed on bolt"):
+        run(unscored)
 
 
 @pytest.mark.parametrize(
