@@ -126,7 +126,7 @@ class Problems:
 
 def hint(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one as a question, or all of them if few."""
-    known = list(known)
+    known = [str(one) for one in known]
     near = _nearest(name, known)
     if near:
         return f" (did you mean {near}?)"

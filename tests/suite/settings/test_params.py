@@ -427,3 +427,10 @@ def test_params_are_read_without_torch_and_opencv():
     code = "import sys; from patchcore_suite.settings.params import load_params; load_params(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "cv2", "pandas"} & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("key", ["null", "3", "1.5", "true"])
+def test_a_variant_called_by_no_name_is_refused_where_others_look_for_one(tmp_path, key):
+    text = message(tmp_path, changed("  two:\n", f"  {key}:\n"))
+    assert "datasets.toy.variants" in text
+    assert text.count("Remedy:") == 1
