@@ -1,0 +1,82 @@
+"""A command and every process that it starts, in whatever session, and their end at once."""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+SET_CHILD_SUBREAPER = (
+    36  # of Linux's prctl: descendants whose parent has died become ours, and can be found and waited for
+)
+
+
+def adopt_orphans() -> None:
+    """Let processes that lose their parent become children of this one."""
+    ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class Command:
+    """A command that runs, with all that it has started.
+
+    Args:
+        words: program and arguments.
+        cwd: its working directory.
+        log: gets all that it says.
+        environment: of it.
+    """
+
+    def __init__(self, words: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str]) -> None:
+        with log.open("ab") as said:
+            self._process = psutil.Popen(
+                words, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended; what it left running is ended too."""
+        status = self._process.wait()
+        self.kill()
+        return status
+
+    def stage(self) -> str | None:
+        """The stage of DVC that runs; None between two."""
+        for process in _descendants():
+            try:
+                if found := process.environ().get("DVC_STAGE"):
+                    return found.split("@")[0]
+            except psutil.Error:  # it has ended meanwhile
+                continue
+        return None
+
+    def kill(self) -> int:
+        """End its process group and every process that it started, by SIGKILL; how many there were."""
+        killed = set()
+        while alive := [process for process in _descendants() if process.status() != psutil.STATUS_ZOMBIE]:
+            if not self.ended():
+                os.killpg(self._process.pid, signal.SIGKILL)
+            for process in alive:
+                killed.add(process.pid)
+                process.kill()
+            psutil.wait_procs(alive, timeout=5)
+        self._process.poll()
+        _reap()
+        return len(killed)
+
+
+def _descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _reap() -> None:
+    """Take note of the end of adopted processes, so that their time counts as that of children."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
