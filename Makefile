@@ -37,7 +37,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench bench-peers test test-fast lab lint format schema picture verify clean
+.PHONY: help setup repro preflight paper results bench bench-peers test test-fast torture prove lab lint format schema picture verify clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -94,6 +94,13 @@ test: setup ## run all tests (5 to 7 minutes)
 
 test-fast: setup ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -q -m 'not slow'
+
+torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault once, compare bytes, print counts (half an hour)
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.injected
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.kills $(if $(value KILLS),--kills $(call quoted,KILLS))
+
+prove: setup ## measure how far threads, batch sizes and processes move scores (a minute); exit code 1 beyond the stated limit
+	@$(BIN)/python -m benchmarks.determinism
 
 lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "PatchCore Bench" >/dev/null
