@@ -7,6 +7,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.fast.products import block_rows, in_blocks
+from patchcore_core.patches import Rows, whole
 
 SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
 TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision
@@ -17,7 +18,7 @@ def coreset_size(n: int, fraction: float) -> int:
     return max(1, int(n * fraction))
 
 
-def random_coreset(features: Tensor, size: int, *, generator: Generator | None = None) -> Tensor:
+def random_coreset(features: Rows, size: int, *, generator: Generator | None = None) -> Tensor:
     """Keep uniformly drawn rows: the baseline that the greedy coreset is compared with.
 
     Args:
@@ -34,7 +35,7 @@ def random_coreset(features: Tensor, size: int, *, generator: Generator | None =
     return torch.randperm(len(features), generator=generator)[:size].to(features.device)
 
 
-def random_projection(features: Tensor, dimension: int, *, generator: Generator | None = None) -> Tensor:
+def random_projection(features: Rows, dimension: int, *, generator: Generator | None = None) -> Tensor:
     """Bring features to fewer dimensions with distances nearly kept (Johnson-Lindenstrauss): psi of Algorithm 1.
 
     Args:
@@ -46,11 +47,11 @@ def random_projection(features: Tensor, dimension: int, *, generator: Generator 
     """
     d = features.shape[1]
     if d <= dimension:
-        return features
+        return whole(features)
     projection = torch.randn(d, dimension, generator=generator, dtype=torch.float32) / dimension**0.5
     precision = torch.promote_types(features.dtype, torch.float32)  # half precision is for storage
     projection = projection.to(features.device, precision)
-    projected = features.new_empty(len(features), dimension)
+    projected = torch.empty(len(features), dimension, dtype=features.dtype, device=features.device)
 
     def project(block: slice) -> None:
         projected[block] = features[block].to(precision) @ projection
@@ -208,14 +209,14 @@ def _simulate_greedy(candidates: Tensor, squared_gaps: Tensor, *, bound: float, 
     return torch.tensor(chosen, dtype=torch.long, device=candidates.device)
 
 
-def check_features(features: Tensor, size: int) -> None:
+def check_features(features: Rows, size: int) -> None:
     """Refuse features (n, d) of which `size` rows cannot be chosen: too few, or not finite."""
     n = len(features)
     if not 1 <= size <= n:
         raise InputError(f"size={size} must lie in 1..{n}, the number of patch features")
     # In blocks: to look at all at once would take twice the memory of the features.
-    parts = torch.split(features, block_rows(features.shape[1], features.device))
-    bad = sum(_not_finite(part) for part in parts)
+    rows = block_rows(features.shape[1], features.device)
+    bad = sum(_not_finite(features[start : start + rows]) for start in range(0, n, rows))
     if bad:
         raise InputError(f"{bad} of {n} patch features hold NaN or infinite values", remedy="check images and network")
 

@@ -18,12 +18,13 @@ from patchcore_core.detector import generator
 from patchcore_core.fast.lower_bounds import DEAREST
 from patchcore_core.fast.products import block_rows
 from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
+from patchcore_core.patches import Rows, whole
 
 KEPT_NUMBERS = 8  # in single precision, by the greedy coreset for each patch feature, beside screening and projection
 
 
 def fill_memory_bank(
-    rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False
+    rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
 
@@ -33,13 +34,13 @@ def fill_memory_bank(
     size = coreset_size(len(rows), config.coreset_fraction)
     if size < len(rows) and config.sampler in ("kmeans", "proxies"):
         learn = kmeans_centroids if config.sampler == "kmeans" else learned_proxies
-        return learn(rows, size, generator=generator(seed, config.sampler), progress=progress), None
+        return learn(whole(rows), size, generator=generator(seed, config.sampler), progress=progress), None
     kept = select_coreset(rows, config, seed=seed, progress=progress)
     # A coreset of everything needs no second copy of the rows.
-    return (rows if size == len(rows) else rows[kept]), kept
+    return (whole(rows) if size == len(rows) else rows[kept]), kept
 
 
-def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
+def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection.
 
     Raises:
@@ -62,11 +63,11 @@ def select_coreset(rows: Tensor, config: PatchCoreConfig, *, seed: int, progress
         device=rows.device,
         remedy="use a smaller projection_dimension, a larger stride, smaller images or fewer of them",
     )
-    if config.projection_dimension is not None:
-        rows = random_projection(rows, config.projection_dimension, generator=generator(seed, "projection"))
+    d = config.projection_dimension or rows.shape[1]
+    projected = random_projection(rows, d, generator=generator(seed, "projection"))
     draw = generator(seed, "first pick")
-    gaps = anchor_gaps(rows, generator=draw) if config.first_pick == "anchors" else None
-    return greedy_coreset(rows, size, gaps=gaps, generator=draw, progress=progress)
+    gaps = anchor_gaps(projected, generator=draw) if config.first_pick == "anchors" else None
+    return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress)
 
 
 def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
@@ -75,6 +76,6 @@ def selection_numbers(dimensions: int, projection_dimension: int | None) -> floa
     return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
 
 
-def _all_equal(rows: Tensor) -> bool:
-    parts = torch.split(rows, block_rows(rows.shape[1], rows.device))  # to compare all at once would take their memory
-    return all(bool((part == rows[0]).all()) for part in parts)
+def _all_equal(rows: Rows) -> bool:
+    first, block = rows[:1], block_rows(rows.shape[1], rows.device)  # to compare all at once would take their memory
+    return all(bool((rows[start : start + block] == first).all()) for start in range(0, len(rows), block))

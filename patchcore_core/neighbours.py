@@ -5,6 +5,7 @@ from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.fast.products import block_rows, in_blocks
+from patchcore_core.patches import Rows
 from patchcore_core.searches import SEARCHES, by_torch, unusable
 
 LOST_TO_ROUNDING = 1e-3  # squared distance over squared norms below which float32 products cannot rank
@@ -56,7 +57,7 @@ class Index:
         self._rank = SEARCHES[search](self._near(bank))
         self._block = block_rows(bank.shape[1], bank.device) if search == "torch" else LIBRARY_BLOCK
 
-    def nearest(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+    def nearest(self, queries: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
         """Find the k rows of the memory bank nearest to each query.
 
         The search ranks by matrix products or by codes; the distances returned are then computed from differences.
@@ -77,11 +78,11 @@ class Index:
         bank = self.bank
         if not 1 <= k <= len(bank):
             raise InputError(f"k={k} must lie in 1..{len(bank)}, the rows of the memory bank")
-        if queries.ndim != 2 or queries.shape[1] != bank.shape[1]:
+        if len(queries.shape) != 2 or queries.shape[1] != bank.shape[1]:
             raise InputError(f"queries {tuple(queries.shape)} and bank {tuple(bank.shape)} must be (n, d) and (l, d)")
 
         indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
-        distances = queries.new_empty(len(queries), k, dtype=self._precision)
+        distances = torch.empty(len(queries), k, dtype=self._precision, device=queries.device)
 
         def search(block: slice) -> None:
             indices[block], distances[block] = self._nearest(queries[block].to(self._precision), k)

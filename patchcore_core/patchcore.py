@@ -1,6 +1,7 @@
 """PatchCore (Roth et al., CVPR 2022), put together from its equations."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
@@ -14,7 +15,7 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_core.detector import Detector, Prediction
 from patchcore_core.memory_bank import fill_memory_bank
 from patchcore_core.neighbours import Index
-from patchcore_core.patches import patch_features
+from patchcore_core.patches import Rows, patch_features
 from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, read_model, write_model
 
 
@@ -73,7 +74,10 @@ class PatchCore(Detector):
 
     def fit_described(self, nominal: Sequence[Tensor]) -> Self:
         """Fill the memory bank with nominal patch features (n, h, w, d)."""
-        rows = nominal[0].flatten(0, 2)
+        return self.fit_rows(nominal[0].flatten(0, 2))
+
+    def fit_rows(self, rows: Rows) -> Self:
+        """Fill the memory bank with nominal patch features (n, d)."""
         self.memory_bank, self.coreset_indices = fill_memory_bank(
             rows, self.config, seed=self.seed, progress=self.progress
         )
@@ -82,36 +86,41 @@ class PatchCore(Detector):
 
     def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
         """Score patch features (n, h, w, d) of images of `size` (H, W)."""
-        memory_bank = self._fitted_bank()
-        distances, indices = self.nearest_patches(test)
-        scores = scoring.image_scores(distances)
+        n, h, w, _ = test[0].shape
+        found = self.predict_rows(test[0].flatten(0, 2), (n, h, w))
+        assert found.distances is not None
+        sigma, upsampling = self.config.smoothing_sigma, self.config.upsampling
+        return replace(found, maps=scoring.anomaly_maps(found.distances, size, sigma=sigma, upsampling=upsampling))
+
+    def predict_rows(self, rows: Rows, shape: tuple[int, int, int]) -> Prediction:
+        """Score patch features (n * h * w, d) of n images, without anomaly maps; `shape` is (n, h, w)."""
+        distances, indices = (found.view(shape) for found in self.nearest_patches(rows))
+        worst = distances.flatten(1).argmax(dim=1)  # the one patch of each image that Eq. 7 needs
+        worst += shape[1] * shape[2] * torch.arange(len(worst), device=worst.device)
         reweighted = scoring.reweighted_scores(
-            test[0], distances, indices, memory_bank, reweight_neighbours=self.config.reweight_neighbours
+            rows[worst][:, None, None],
+            distances.flatten()[worst][:, None, None],
+            indices.flatten()[worst][:, None, None],
+            self._fitted_bank(),
+            reweight_neighbours=self.config.reweight_neighbours,
         )
+        scores = scoring.image_scores(distances)
         if self.config.squared_distances:  # Departs from Eq. 6, as the authors' code does
             distances, scores = distances.square(), scores.square()
-        return Prediction(
-            scores=reweighted if self.config.score == "reweighted" else scores,
-            reweighted_scores=reweighted,
-            maps=scoring.anomaly_maps(
-                distances, size, sigma=self.config.smoothing_sigma, upsampling=self.config.upsampling
-            ),
-            distances=distances,
-            indices=indices,
-        )
+        score = reweighted if self.config.score == "reweighted" else scores
+        return Prediction(score, distances=distances, reweighted_scores=reweighted, indices=indices)
 
-    def nearest_patches(self, test: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Distance of each patch (n, h, w) to its nearest neighbour in the memory bank, and that neighbour's row."""
-        features, memory_bank = test[0], self._fitted_bank()
-        if features.shape[-1] != memory_bank.shape[1]:
+    def nearest_patches(self, features: Rows) -> tuple[Tensor, Tensor]:
+        """Distance of each patch (n,) to its nearest neighbour in the memory bank, and that neighbour's row."""
+        memory_bank = self._fitted_bank()
+        if features.shape[1] != memory_bank.shape[1]:
             raise InputError(
-                f"patch features have {features.shape[-1]} dimensions, the memory bank has {memory_bank.shape[1]}",
+                f"patch features have {features.shape[1]} dimensions, the memory bank has {memory_bank.shape[1]}",
                 remedy="fit and predict with one configuration",
             )
         if self._index is None:
             self._index = Index(memory_bank, self.config.search)
-        distances, rows = self._index.nearest(features.flatten(0, 2))
-        return distances.view(features.shape[:3]), rows.view(features.shape[:3])
+        return self._index.nearest(features)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled.

@@ -1,10 +1,29 @@
 """Locally aware patch features, Eq. 1-4 of Roth et al. (2022)."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Rows(Protocol):
+    """Patch features (n, d): a tensor, or what makes them when they are asked for, so that they are never all held."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice | Tensor, /) -> Tensor: ...
+
+
+def whole(rows: Rows) -> Tensor:
+    """All in one tensor."""
+    return rows if isinstance(rows, Tensor) else rows[:]
 
 
 def patch_features(

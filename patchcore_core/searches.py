@@ -49,8 +49,8 @@ def by_torch(bank: Tensor) -> Ranking:
     is wide, which takes the fewest reads of its factors.
     """
     origin = bank.new_zeros(bank.shape[1])
-    factors = half_distance_factors(bank, origin)
-    parts = torch.split(factors, len(factors) if bank.is_cuda else PART_ROWS)
+    factors, rows_of_bank, device = half_distance_factors(bank, origin), len(bank), bank.device
+    parts = torch.split(factors, len(factors) if bank.is_cuda else PART_ROWS)  # the bank itself is not held
 
     def rank(queries: Tensor, k: int) -> Tensor:
         indices = torch.empty(len(queries), k, dtype=torch.long, device=queries.device)
@@ -59,7 +59,7 @@ def by_torch(bank: Tensor) -> Ranking:
         def rank_block(block: slice) -> None:
             rows = shifted(queries[block], origin)
             if k > 1:
-                indices[block] = product(rows, factors.T)[:, : len(bank)].topk(k, dim=1, largest=False).indices
+                indices[block] = product(rows, factors.T)[:, :rows_of_bank].topk(k, dim=1, largest=False).indices
                 return
             low, nearest_row = smallest(product(rows, parts[0].T))
             for number, part in enumerate(parts[1:], start=1):
@@ -67,9 +67,9 @@ def by_torch(bank: Tensor) -> Ranking:
                 nearer = of_part < low
                 low = torch.where(nearer, of_part, low)
                 nearest_row = torch.where(nearer, column + number * PART_ROWS, nearest_row)
-            indices[block] = nearest_row.clamp_max_(len(bank) - 1)[:, None]  # the last row stands in several columns
+            indices[block] = nearest_row.clamp_max_(rows_of_bank - 1)[:, None]  # the last row stands in several columns
 
-        in_blocks(len(queries), block_rows(len(factors if k > 1 else parts[0]), bank.device), rank_block)
+        in_blocks(len(queries), block_rows(len(factors if k > 1 else parts[0]), device), rank_block)
         return indices
 
     return rank

@@ -69,10 +69,13 @@ def half_distance_factors(rows: Tensor, centre: Tensor) -> Tensor:
         rows: (m, d) the c.
         centre: (d,) what is subtracted from them first.
     """
-    if len(rows) >= 2 * GROUP and len(rows) % GROUP:
-        rows = torch.cat([rows, rows[-1:].expand(-len(rows) % GROUP, -1)])
-    rows = centre - rows
-    return torch.cat([rows, rows.square().sum(dim=1, keepdim=True) / 2], dim=1)
+    m, d = rows.shape
+    factors = centre.new_empty(m + (-m % GROUP if m >= 2 * GROUP else 0), d + 1)
+    torch.sub(centre, rows, out=factors[:m, :d])
+    for part in torch.split(factors[:m], block_rows(d, rows.device)):  # the squares of all would be another copy
+        part[:, d] = part[:, :d].square().sum(dim=1) / 2
+    factors[m:] = factors[m - 1 : m]
+    return factors
 
 
 def shifted(rows: Tensor, centre: Tensor) -> Tensor:

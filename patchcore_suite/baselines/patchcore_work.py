@@ -17,6 +17,7 @@ from patchcore_core.searches import CELLS, IN_VIEW, LINKS, MOST_CODES, PROBES, R
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
+SCORED = 6  # numbers that are kept of a test patch: distances and rows, as they are found and as they are stored
 IVF_ROUNDS, IVF_ROWS = 10, 256  # of faiss's training of cells: rounds, and rows a cell
 
 
@@ -59,8 +60,16 @@ class PatchCoreCosts:
             "proxies": 4 * kept * d,
         }[self.config.sampler]
         bank = 0 if kept == n else kept * d
-        copies = 1 if self.config.search == "torch" else 3
-        return bank + max(selected if kept < n else 0, copies * kept * d + q * d)
+        copies = 2 if self.config.search == "torch" else 3
+        return bank + max(selected if kept < n else 0, copies * kept * d + SCORED * q)
+
+    def whole_values(self, shape: Shape, *, nominal: int) -> float:
+        """Numbers in the patch features of all nominal images, if the bank is not filled without holding all."""
+        h, w, d = shape
+        n = nominal * h * w
+        projected = self.config.projection_dimension is not None and self.config.projection_dimension < d
+        in_parts = {"greedy": projected, "random": True}.get(self.config.sampler, False)
+        return 0 if in_parts and self.bank_rows(n) < n else n * d
 
 
 def coreset_work(config: PatchCoreConfig, n: int, kept: int, d: int) -> Work:

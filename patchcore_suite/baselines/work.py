@@ -12,8 +12,16 @@ from patchcore_suite.baselines.config import BaselineConfig
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 from patchcore_suite.baselines.patchcore_work import PatchCoreCosts
 
-BASE_BYTES = 1.25 * 2**30  # interpreter, libraries, a network and one batch of images
-BLOCK_BYTES = 128 * 2**20  # the largest temporary block of any method
+BASE_BYTES = 1.25 * 2**30  # interpreter, libraries, a network and one batch of images: while feature maps are made
+CELL_BASE_BYTES = 1.0 * 2**30  # interpreter, libraries and the largest temporary block of any method
+EVALUATION_BASE_BYTES = 0.85 * 2**30  # interpreter, libraries and resamples of image scores
+MAPS_BYTES = 12  # a pixel: mask, map, and sorted scores
+THRESHOLDS = 1024  # of the curves of an image that intervals are drawn from
+CURVES, CURVES_AT_WORK = 3, 12  # that are kept of each result, and that are made of them
+PAIR_BYTES = 12  # of two test images, whose pixels are compared
+MAP_COPIES = 3  # of the anomaly maps of a member, while they are scaled and averaged
+MOST_HELD = 2**28  # bytes of descriptions that are held in any case
+ROWS_A_DIMENSION = 32  # of a memory bank, from which on to describe images again is cheap beside its selection
 
 
 def costs(config: MethodConfig) -> BaselineConfig | PatchCoreCosts:
@@ -67,22 +75,53 @@ def cell_work(
     return work + Work(ranked=test * height * width, traffic=2 * FLOAT * test * height * width)
 
 
-def cell_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int) -> float:
-    """Memory that a cell takes beside the descriptions: banks, their centred copies, queries, projections."""
+def makes_anew(config: MethodConfig, shapes: Sequence[Shape], *, described: int, nominal: int) -> bool:
+    """Whether a cell makes patch features from feature maps whenever it needs some, instead of holding them all.
+
+    That is so where they are many, and the memory bank is so large that to describe images again is a small part of
+    what selection and search take.
+
+    Args:
+        shapes: (h, w, d) of each member of the method.
+        described, nominal: numbers of all images, and of those that it learns from.
+    """
+    if not isinstance(config, PatchCoreConfig):
+        return False
+    ((h, w, d),) = shapes
+    kept, _ = memory_bank(config, (h, w, d), nominal)
+    return FLOAT * described * h * w * d > MOST_HELD and kept >= ROWS_A_DIMENSION * d
+
+
+def peak_bytes(
+    config: MethodConfig, shapes: Sequence[Shape], *, described: int, nominal: int, test: int, pixels: int = 0
+) -> float:
+    """Largest memory of a process that computes a cell: the `described` images, bank, selection, scores.
+
+    Feature maps are read from disk a batch at a time, and do not count. To make them takes `BASE_BYTES`.
+
+    Args:
+        pixels: of an anomaly map.
+    """
     most = max(
         costs(member).cell_values(shape, nominal=nominal, test=test)
         for member, shape in zip(config.members, shapes, strict=True)
     )
-    return FLOAT * most + BLOCK_BYTES
+    if makes_anew(config, shapes, described=described, nominal=nominal):  # which makes no anomaly maps, either
+        held = costs(config).whole_values(shapes[0], nominal=nominal)
+    else:
+        held = described * sum(h * w * d for h, w, d in shapes) + MAP_COPIES * len(shapes) * test * pixels
+    return CELL_BASE_BYTES + FLOAT * (held + most)
 
 
-def peak_bytes(config: MethodConfig, shapes: Sequence[Shape], *, described: int, nominal: int, test: int) -> float:
-    """Largest memory of a cell: the descriptions of all `described` images, for a moment twice, or once with the cell.
+def evaluation_bytes(*, test: int, pixels: int, results: int) -> float:
+    """Largest memory of the process that computes metrics: masks and maps, counts of every result, pairs of images.
 
-    Feature maps are read from disk a batch at a time, and do not count.
+    Args:
+        pixels: of an anomaly map.
+        results: of a category, whose intervals are drawn together.
     """
-    kept = FLOAT * described * sum(h * w * d for h, w, d in shapes)
-    return BASE_BYTES + max(2 * kept, kept + cell_bytes(config, shapes, nominal=nominal, test=test))
+    counts = FLOAT * THRESHOLDS * test * (CURVES * results + CURVES_AT_WORK)
+    return EVALUATION_BASE_BYTES + MAPS_BYTES * test * pixels + counts + PAIR_BYTES * test**2
 
 
 def result_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int) -> float:

@@ -1,5 +1,6 @@
 """What a dataset and all that is to be run on it need, and everything that would fail; see `preflight`."""
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,12 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_suite.baselines.work import (
+    BASE_BYTES,
     Shape,
     cell_work,
     described_shape,
     describing_work,
+    evaluation_bytes,
     memory_bank,
     peak_bytes,
     result_bytes,
@@ -208,6 +211,7 @@ def _needs(
     height, width = manifest.entries[category][0].size
     shared = _Shared(images=train + test, pixels=height * width)
     refused: set[str] = set()
+    largest = 0  # pixels of an image
     for cell, radius in cells.items():
         _, variant, shots, seed = cell
         config, preprocessing = dataset.config(variant), dataset.preprocessing(variant)
@@ -225,7 +229,8 @@ def _needs(
         if problem and variant not in refused:
             checked.problems.append(f"{category}: variants.{variant}: {problem}")
             refused.add(variant)
-        _note_sizes(needs, config, shapes, nominal=nominal, test=test)
+        largest = max(largest, math.prod(size))
+        _note_sizes(needs, config, shapes, nominal=nominal, pixels=math.prod(size))
         if cell in done:
             needs.done += 1
             continue
@@ -235,16 +240,19 @@ def _needs(
         needs.work += work
         needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
     needs.maps = sum(shared.extracted.values())
+    evaluated = evaluation_bytes(test=test, pixels=largest, results=needs.todo + needs.done)
+    needs.memory = max(needs.memory, evaluated)
     return needs
 
 
-def _note_sizes(needs: Needs, config: object, shapes: Sequence[Shape], *, nominal: int, test: int) -> None:
+def _note_sizes(needs: Needs, config: object, shapes: Sequence[Shape], *, nominal: int, pixels: int) -> None:
+    test = needs.test
     if shapes[0][0] * shapes[0][1] > 1:
         needs.patches.add(shapes[0][0] * shapes[0][1])
     if isinstance(config, PatchCoreConfig):
         needs.bank = max(needs.bank, memory_bank(config, shapes[0], nominal))
-    peak = peak_bytes(config, shapes, described=needs.train + needs.test, nominal=nominal, test=test)
-    needs.memory = max(needs.memory, peak)
+    peak = peak_bytes(config, shapes, described=needs.train + test, nominal=nominal, test=test, pixels=pixels)
+    needs.memory = max(needs.memory, peak, BASE_BYTES)
     needs.results += result_bytes(config, shapes, nominal=nominal, test=test)
 
 

@@ -23,10 +23,11 @@ from tqdm import tqdm
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.baselines.costs import Shape
-from patchcore_suite.baselines.work import BASE_BYTES, described_shape, peak_bytes
+from patchcore_suite.baselines.work import BASE_BYTES
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.run.room import group_bytes
 from patchcore_suite.settings.problems import one_line
 
 if TYPE_CHECKING:
@@ -103,18 +104,11 @@ class _Schedule:
         return None
 
     def _bytes(self, group: Group) -> float:
-        """Most memory that a group takes."""
-        counts = self.work.manifest.counts(group.category)
-        nominal, test = (sum(counts[split].values()) for split in ("train", "test"))
-        config = group.cells[0].config
-        shapes = [
-            described_shape(member, [self.made[of][j] for j in member.map_hierarchies])
-            for member, of in zip(config.members, group.maps, strict=True)
+        maps = [
+            [self.made[of][j] for j in member.map_hierarchies]
+            for member, of in zip(group.cells[0].config.members, group.maps, strict=True)
         ]
-        return max(
-            peak_bytes(cell.config, shapes, described=nominal + test, nominal=cell.shots or nominal, test=test)
-            for cell in group.cells
-        )
+        return group_bytes(group, self.work, maps)
 
     def give_up(self, task: Task, error: BaseException) -> None:
         """Leave out a group, or all that wait for maps, and remember why."""

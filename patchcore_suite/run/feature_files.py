@@ -8,6 +8,7 @@ cryptographic one. It is run over maps as they are written, and again when a run
 import errno
 import io
 import math
+import mmap
 import os
 import shutil
 import zlib
@@ -105,6 +106,17 @@ def take_room(writers: Sequence[MapsWriter], folder: Path, *, of: str) -> None:
 def open_maps(path: Path) -> NDArray[np.float32]:
     """The maps (n, c, h, w) of a file, memory-mapped; whether it is as it was written is for `damage` to say."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def read_maps(
+    maps: Sequence[NDArray[np.float32]], images: Sequence[int] | NDArray[np.integer]
+) -> list[NDArray[np.float32]]:
+    """Copies of the maps of some images; what was read of the files does not stay in the memory of this process."""
+    found = [np.ascontiguousarray(part[images]) for part in maps]
+    for part in maps:
+        if isinstance(part.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            part.base.madvise(mmap.MADV_DONTNEED)
+    return found
 
 
 def damage(path: Path) -> str:

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.detector import Detector, generator, put_together
+from patchcore_core.detector import generator
 from patchcore_core.neighbours import Index
+from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.run.cells import Cell, Plan
+from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.sealed import write_sealed
 
@@ -81,38 +84,29 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
 
 
 def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool) -> Iterator[Cell]:
-    execution = work.dataset.execution
     records = work.manifest.records(group.category)
-    splits = [[row for row, record in enumerate(records) if record.split == split] for split in ("train", "test")]
+    train, test = ([row for row, record in enumerate(records) if record.split == split] for split in ("train", "test"))
     started = time.perf_counter()
-    first = group.cells[0]
-    nominal: list[Tensor] = []
-    test: list[Tensor] = []
-    for member, of, together in zip(first.config.members, group.maps, group.hierarchies, strict=True):
-        maps = cache.maps(
+    first, where = group.cells[0], f"{work.dataset.name}/{group.category}"
+    maps = [
+        cache.maps(
             of,
             records,
             member.map_hierarchies,
             wanted_later=together,
-            description=f"{work.dataset.name}/{group.category}: {member.backbone}" if show_progress else None,
+            description=f"{where}: {member.backbone}" if show_progress else None,
         )
-        model = detector(member, seed=first.seed, device=execution.device)
-        for described, rows in zip((nominal, test), splits, strict=True):
-            described += put_together(
-                _describe(maps, rows, model, execution.batch_size),
-                count=len(rows),
-                device=model.device,
-                where=f" of {work.dataset.name}/{group.category}",
-            )
-    made = {
-        "features_s": round(time.perf_counter() - started, 3),  # shared by the cells of the group
-        "commit": commit(work.dataset.project.root),
-        "machine": machine(),
-    }
-    for cell in group.cells:
-        rows = shot_rows(len(nominal[0]), cell.shots, cell.seed)
-        chosen = nominal if cell.shots is None else [part[rows] for part in nominal]
-        _run_cell(cell, chosen, test, work, made, show_progress=show_progress)
+        for member, of, together in zip(first.config.members, group.maps, group.hierarchies, strict=True)
+    ]
+    descriptions = Descriptions(first, maps, Splits(train, test), work.dataset.execution, where=f" of {where}")
+    made = {"commit": commit(work.dataset.project.root), "machine": machine()}
+    took = time.perf_counter() - started
+    # Cells that hold no descriptions come first, while there are none.
+    for cell in sorted(group.cells, key=descriptions.makes_anew, reverse=True):
+        started = time.perf_counter()
+        given = descriptions.of(cell, shot_rows(len(train), cell.shots, cell.seed))
+        took += time.perf_counter() - started
+        _run_cell(cell, *given, work, made | {"features_s": round(took, 3)}, show_progress=show_progress)
         yield cell
 
 
@@ -161,17 +155,10 @@ def _description(cell: Cell) -> str:
     return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
 
 
-def _describe(maps: Sequence[np.ndarray], rows: Sequence[int], model: Detector, step: int) -> Iterator[list[Tensor]]:
-    """What a method keeps of some images of a category, (n, ...) each, in batches of `step` images."""
-    for start in range(0, len(rows), step):
-        some = rows[start : start + step]
-        yield model.describe([torch.from_numpy(part[some]).to(model.device) for part in maps])
-
-
 def _run_cell(
     cell: Cell,
-    nominal: Sequence[Tensor],
-    test: Sequence[Tensor],
+    nominal: Given,
+    test: Given,
     work: Plan,
     made: Mapping[str, object],
     *,
@@ -180,16 +167,26 @@ def _run_cell(
     started = time.perf_counter()
     size = cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
     device = work.dataset.execution.device
-    model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress).fit_described(nominal)
+    model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
+    if isinstance(nominal, PatchRows):
+        images = nominal.grid[0]
+        model.fit_rows(nominal)
+    else:
+        images = len(nominal[0])
+        model.fit_described(nominal)
     fitted = time.perf_counter()
-    prediction = model.predict_described(test, size)
+    # Results keep distances; anomaly maps are made of them when they are evaluated.
+    prediction = (
+        model.predict_rows(test, test.grid) if isinstance(test, PatchRows) else model.predict_described(test, size)
+    )
     predicted = time.perf_counter()
-    measured = {"image_size": list(size), "nominal_images": len(nominal[0]), "key": cell.key}
+    measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
     bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
     if bank is not None:
         measured["memory_bank"] = list(bank.shape)
     if bank is not None and cell.covering_radius:
-        measured["covering_radius"] = _covering_radius(nominal[0].flatten(0, 2), bank, kept)
+        rows = nominal if isinstance(nominal, PatchRows) else nominal[0].flatten(0, 2)
+        measured["covering_radius"] = _covering_radius(rows, bank, kept)
     result = RawResult(
         scores=prediction.scores.cpu().numpy(),
         distances=_array(prediction.distances, np.float32),
@@ -211,7 +208,7 @@ def _run_cell(
     result.write(path)
 
 
-def _covering_radius(rows: Tensor, bank: Tensor, kept: Tensor | None) -> float:
+def _covering_radius(rows: Rows, bank: Tensor, kept: Tensor | None) -> float:
     """Largest distance from any row (n, d) to the bank; those that it keeps are at none, and need no search."""
     apart = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
     if kept is not None:

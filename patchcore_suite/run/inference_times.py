@@ -12,6 +12,7 @@ import torch
 from patchcore_core.backbones import WeightsMissing, feature_maps
 from patchcore_core.common.errors import InputError
 from patchcore_core.detector import Detector
+from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
@@ -230,8 +231,8 @@ def _lap_after_search(detector: Detector, watch: _Stopwatch) -> Iterator[None]:
         yield
         return
 
-    def timed_search(described: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        found = search(described)
+    def timed_search(features: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        found = search(features)
         watch.lap(SEARCH)
         return found
 

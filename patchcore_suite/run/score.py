@@ -19,6 +19,7 @@ from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.groups import compute, groups
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.run.room import check_room
 from patchcore_suite.run.sealed import read_sealed, sealed
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.project import ProjectDataset
@@ -36,7 +37,8 @@ def score_dataset(
             `backbone` is one of their names uses it.
 
     Raises:
-        InputError: the dataset is not prepared, its files have changed, or they do not suit a variant.
+        InputError: the dataset is not prepared, its files have changed, they do not suit a variant, or there is no
+            room for what would be computed.
     """
     device = torch.device(dataset.execution.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -48,6 +50,8 @@ def score_dataset(
         print(f"note: {note}", file=sys.stderr)
     remove_leftovers(work.store, ".*")
     pending = work.pending()
+    if device.type == "cpu":
+        check_room(groups(pending, work), work, own=networks or {})
     count = 1 if networks or device.type != "cpu" else _processes(dataset.execution)
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))

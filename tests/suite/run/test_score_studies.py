@@ -15,7 +15,7 @@ from patchcore_suite.baselines.config import METHODS, EnsembleConfig
 from patchcore_suite.baselines.ensemble import Ensemble
 from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
-from patchcore_suite.run import groups
+from patchcore_suite.run import descriptions, groups
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import evaluate_dataset
@@ -135,8 +135,8 @@ def test_shots_lie_in_folders_of_their_own_and_the_index_tells_them(low_shot):
 
 
 def test_few_shots_run_no_image_through_the_network_twice(low_shot, monkeypatch):
-    seen, original = [], groups._describe
-    monkeypatch.setattr(groups, "_describe", lambda *given, **named: seen.append(1) or original(*given, **named))
+    seen, original = [], descriptions._described
+    monkeypatch.setattr(descriptions, "_described", lambda *given, **named: seen.append(1) or original(*given, **named))
     low_shot.score()
     assert len(seen) == 2 * (1 + 2)  # train and test: of bolt PatchCore's alone; of nut PatchCore's and SPADE's
 

@@ -1,0 +1,91 @@
+"""What methods keep of the images of a category: held for all cells of a group, or made when a cell needs it."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from patchcore_core.detector import Detector, put_together
+from patchcore_suite.baselines.registry import detector
+from patchcore_suite.baselines.work import described_shape, makes_anew
+from patchcore_suite.run.cells import Cell
+from patchcore_suite.run.feature_files import read_maps
+from patchcore_suite.run.patch_rows import PatchRows
+from patchcore_suite.settings.execution import Execution
+
+Given = Sequence[Tensor] | PatchRows  # what a method is fitted to, or predicts
+
+
+class Splits(NamedTuple):
+    """Rows of the images in the feature maps, by split."""
+
+    train: list[int]
+    test: list[int]
+
+
+class Descriptions:
+    """Descriptions of the images of a category, for cells that describe them alike.
+
+    Args:
+        first: one of the cells.
+        maps: of each member of their method, feature maps (n, c, h, w), memory-mapped.
+        splits: which images they are of.
+        execution: device and batch size.
+        where: the images are, for a message.
+    """
+
+    def __init__(
+        self, first: Cell, maps: Sequence[Sequence[NDArray]], splits: Splits, execution: Execution, *, where: str
+    ) -> None:
+        self._maps, self._splits, self._step, self._where = maps, splits, execution.batch_size, where
+        members = first.config.members
+        self._models = [detector(member, seed=first.seed, device=execution.device) for member in members]
+        self._shapes = [
+            described_shape(member, [part.shape[1:] for part in of]) for member, of in zip(members, maps, strict=True)
+        ]
+
+    def makes_anew(self, cell: Cell) -> bool:
+        """Whether a cell is given what is made when it is asked for, see `work.makes_anew`."""
+        train, test = map(len, self._splits)
+        return makes_anew(cell.config, self._shapes, described=train + test, nominal=cell.shots or train)
+
+    def of(self, cell: Cell, chosen: Tensor) -> tuple[Given, Given]:
+        """Of the nominal images that a cell learns from, those `chosen` of all, and of the test images."""
+        if self.makes_anew(cell):
+            train = [self._splits.train[i] for i in chosen.tolist()]
+            return self._rows(train), self._rows(self._splits.test)
+        nominal, test = self.held
+        return nominal if cell.shots is None else [part[chosen] for part in nominal], test
+
+    @cached_property
+    def held(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Of all images, nominal and test: for each member of the method, tensors (n, ...).
+
+        Raises:
+            InputError: they do not fit into memory.
+        """
+        nominal, test = (
+            [
+                part
+                for maps, model in zip(self._maps, self._models, strict=True)
+                for part in put_together(
+                    _described(maps, rows, model, self._step), count=len(rows), device=model.device, where=self._where
+                )
+            ]
+            for rows in self._splits
+        )
+        return nominal, test
+
+    def _rows(self, images: Sequence[int]) -> PatchRows:
+        (maps,), (model,) = self._maps, self._models
+        return PatchRows(maps, images, lambda some: model.describe(some)[0], self._step, model.device)
+
+
+def _described(maps: Sequence[NDArray], rows: Sequence[int], model: Detector, step: int) -> Iterator[list[Tensor]]:
+    """What a method keeps of some images, (n, ...) each, in batches of `step` images."""
+    for start in range(0, len(rows), step):
+        some = read_maps(maps, rows[start : start + step])
+        yield model.describe([torch.from_numpy(part).to(model.device) for part in some])

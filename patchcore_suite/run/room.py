@@ -1,0 +1,67 @@
+"""Whether the memory that is free has room for groups of cells, before anything of them is computed."""
+
+from collections.abc import Container, Sequence
+
+import psutil
+
+from patchcore_core.backbones import map_shapes
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.free_memory import free_bytes
+from patchcore_suite.baselines.costs import Shape
+from patchcore_suite.baselines.work import CELL_BASE_BYTES, described_shape, peak_bytes
+from patchcore_suite.run.cells import Plan
+from patchcore_suite.run.groups import Group
+
+MOST_A_PIXEL = 1024  # bytes of descriptions, selections and scores of an image: no shape is looked for below that
+
+
+def group_bytes(group: Group, work: Plan, maps: Sequence[Sequence[Shape]]) -> float:
+    """Most memory that a process needs for a group.
+
+    Args:
+        maps: of each member of the method, the shapes (c, h, w) of the feature maps that it describes.
+    """
+    counts = work.manifest.counts(group.category)
+    nominal, test = (sum(counts[split].values()) for split in ("train", "test"))
+    members = group.cells[0].config.members
+    shapes = [described_shape(member, of) for member, of in zip(members, maps, strict=True)]
+    height, width = _size(group, work)
+    counted = {"described": nominal + test, "test": test, "pixels": height * width}
+    return max(peak_bytes(cell.config, shapes, nominal=cell.shots or nominal, **counted) for cell in group.cells)
+
+
+def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str]) -> None:
+    """Refuse groups that the free memory has no room for, even one at a time.
+
+    Args:
+        own: names of networks of the caller's, whose maps have shapes that only a run tells.
+
+    Raises:
+        InputError: there are such; each is named, with what it needs.
+    """
+    free = free_bytes()
+    there = psutil.Process().memory_info().rss  # of what a process takes; others share or repeat it
+    lacking: list[str] = []
+    for group in groups:
+        height, width = size = _size(group, work)
+        members = group.cells[0].config.members
+        images = len(work.manifest.records(group.category))
+        if CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width <= free:
+            continue
+        if any(member.backbone in own for member in members):
+            continue
+        maps = [map_shapes(member.backbone, member.map_hierarchies, size) for member in members]
+        if (needed := group_bytes(group, work, maps) - there) > free:
+            variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
+            lacking.append(f"{group.category}: {variants}: {needed / 2**30:.1f} GiB more")
+    if lacking:
+        raise InputError(
+            f"cells of {work.dataset.name} do not fit into the {free / 2**30:.1f} GiB of memory that are free",
+            offenders=lacking,
+            remedy="use fewer or smaller images, a larger stride, or a machine or control group with more memory",
+        )
+
+
+def _size(group: Group, work: Plan) -> tuple[int, int]:
+    """(H, W) that the images of a group are brought to."""
+    return group.cells[0].preprocessing.size(work.manifest.entries[group.category][0].size)
