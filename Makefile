@@ -37,7 +37,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench bench-peers test test-fast torture prove lab lint format schema picture verify clean
+.PHONY: help setup repro preflight paper results bench soak bench-peers test test-fast torture prove lab lint format schema picture verify clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (
 bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
 	@$(BIN)/python -m benchmarks $(if $(value MTD),--mtd $(call quoted,MTD)) $(if $(value DEVICE),--device $(call quoted,DEVICE)) $(if $(QUICK),--quick) \
 		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
+
+soak: setup ## memory of 20,000 small images, from files to metrics, beside what is predicted (about 10 minutes)
+	@$(BIN)/python -m benchmarks.soak
 
 bench-peers: ## build an environment with anomalib in .venv-peers/, for `make bench` to compare with
 	@$(PYTHON) -m venv $(PEERS)

@@ -1,0 +1,75 @@
+"""Memory: what is predicted is enough, and what does not fit into a control group is refused before it is begun."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks import soak
+
+ROOT = Path(__file__).parents[2]
+REFUSED = re.compile(
+    r"ERROR: cells of soak do not fit into the 0\.\d GiB of memory that are free:\n"
+    r"  - plate: patchcore-1: \d\.\d GiB more\n"
+    r"Remedy: [^\n]+"
+)
+
+
+@pytest.mark.slow
+def test_a_few_hundred_images_take_no_more_memory_than_is_predicted(tmp_path, capfd):
+    assert soak.soak(tmp_path, 300, 64) == []
+    said = capfd.readouterr().out
+    assert "240 nominal and 60 test images of 64 x 64" in said
+    assert re.search(r"predicted +1,\d{3} MiB, 1\.[0-5]\d times the largest", said)
+
+
+def test_more_memory_than_predicted_or_allowed_is_told(tmp_path, monkeypatch):
+    made = soak.make_project
+    monkeypatch.setattr(soak, "make_project", lambda *given: timed(made(*given)))
+    monkeypatch.setattr(soak, "run_stage", lambda folder, stage: {"seconds": 1.0, "peak": 9e9})
+    assert soak.soak(tmp_path, 20, 64) == ["more than was predicted: 8,583 MiB", "more than 8 GB: 8,583 MiB"]
+
+
+def timed(dataset):
+    dataset.timings.parent.mkdir(parents=True)
+    dataset.timings.write_text('{"a": {"features_s": 1, "coreset_s": 2, "scoring_s": 3}}')
+    return dataset
+
+
+@contextmanager
+def control_group(limit):
+    """The folder of a new control group, v1 or v2, of so many bytes; the test is skipped where none can be made."""
+    lines = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
+    kind, name = ("memory", "memory.limit_in_bytes") if "memory" in lines else ("", "memory.max")
+    folder = Path("/sys/fs/cgroup") / kind / lines.get(kind, "").lstrip("/") / f"soak-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        (folder / name).write_text(str(limit))
+        yield folder
+    except OSError as error:
+        pytest.skip(f"no control group can be limited here: {error}")
+    finally:
+        folder.rmdir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "processes"])
+def test_what_a_control_group_has_no_room_for_is_refused_in_one_message(tmp_path, engine):
+    soak.make_project(tmp_path, 400, 64)
+    params = tmp_path / "params.yaml"
+    text = params.read_text().replace("engine: local", f"engine: {engine}")
+    params.write_text(re.sub(r"- 64\n", "- 256\n", text))
+    with control_group(1100 * 2**20) as folder:
+        command = [sys.executable, "-m", "benchmarks.soak", "--folder", str(tmp_path), "--stage", "score"]
+        enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+        run = subprocess.run(["sh", "-c", enter, str(folder), *command], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert REFUSED.fullmatch(run.stderr.strip()), run.stderr
+    assert not list((tmp_path / ".cache").rglob("*.npy"))
