@@ -13,7 +13,7 @@ from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.detector import generator
+from patchcore_core.detector import Detector, Prediction, generator
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
@@ -168,17 +168,9 @@ def _run_cell(
     size = cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
     device = work.dataset.execution.device
     model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
-    if isinstance(nominal, PatchRows):
-        images = nominal.grid[0]
-        model.fit_rows(nominal)
-    else:
-        images = len(nominal[0])
-        model.fit_described(nominal)
+    images = _fit(model, nominal)
     fitted = time.perf_counter()
-    # Results keep distances; anomaly maps are made of them when they are evaluated.
-    prediction = (
-        model.predict_rows(test, test.grid) if isinstance(test, PatchRows) else model.predict_described(test, size)
-    )
+    prediction = _predict(model, test, size)
     predicted = time.perf_counter()
     measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
     bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
@@ -206,6 +198,20 @@ def _run_cell(
     path = work.path(cell)
     write_sealed(path.with_suffix(".json"), timing)
     result.write(path)
+
+
+def _fit(model: Detector, nominal: Given) -> int:
+    """Fit a method to nominal images; how many there are."""
+    if isinstance(nominal, PatchRows):
+        model.fit_rows(nominal)
+        return nominal.grid[0]
+    model.fit_described(nominal)
+    return len(nominal[0])
+
+
+def _predict(model: Detector, test: Given, size: tuple[int, int]) -> Prediction:
+    """Score test images of `size` (H, W); results keep distances, so that anomaly maps may be missing."""
+    return model.predict_rows(test, test.grid) if isinstance(test, PatchRows) else model.predict_described(test, size)
 
 
 def _covering_radius(rows: Rows, bank: Tensor, kept: Tensor | None) -> float:
