@@ -93,10 +93,10 @@ bench-peers: ## build an environment with anomalib in .venv-peers/, for `make be
 
 test: setup ## run all tests (5 to 7 minutes)
 	@echo "test: all tests, 5 to 7 minutes; 'make test-fast' leaves the slow ones out"
-	@$(BIN)/python -m pytest -n 2 -q
+	@$(BIN)/python -m pytest -n 2 -q -m 'not torture'
 
 test-fast: setup ## run the tests that take seconds
-	@$(BIN)/python -m pytest -n 2 -q -m 'not slow'
+	@$(BIN)/python -m pytest -n 2 -q -m 'not slow and not torture'
 
 torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault once, compare bytes, print counts (half an hour)
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.injected

@@ -27,7 +27,7 @@ def count(said, name):
     return int(re.search(rf"^{name} +(\d+)$", said, flags=re.MULTILINE)[1])
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_killed_runs_go_on_and_end_with_equal_bytes(capsys):
     said = run("kills", "--kills", KILLS, "--seconds", SECONDS, "--a-life", 5)
     with capsys.disabled():
@@ -37,7 +37,7 @@ def test_killed_runs_go_on_and_end_with_equal_bytes(capsys):
     assert count(said, "kills that were resumed") == count(said, "kills with equal bytes") == kills
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_every_injected_fault_ends_in_equal_bytes_or_in_words(capsys):
     said = run("injected")
     with capsys.disabled():
