@@ -51,8 +51,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 
-repro: setup ## run the whole pipeline (9 to 10 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 9 to 10 minutes by default, nothing if fresh"
+repro: setup ## run the whole pipeline (7 to 8 minutes on 2 cores with the default, synthetic images)
+	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 7 to 8 minutes by default, nothing if fresh"
 	@$(UNDER_GIT)
 	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
