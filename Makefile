@@ -91,8 +91,8 @@ bench-peers: ## build an environment with anomalib in .venv-peers/, for `make be
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
 
-test: setup ## run all tests (5 to 7 minutes)
-	@echo "test: all tests, 5 to 7 minutes; 'make test-fast' leaves the slow ones out"
+test: setup ## run all tests (about 10 minutes)
+	@echo "test: all tests, about 10 minutes; 'make test-fast' leaves the slow ones out"
 	@$(BIN)/python -m pytest -n 2 -q -m 'not torture'
 
 test-fast: setup ## run the tests that take seconds

@@ -43,6 +43,14 @@ def nothing_from_outside(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Whatever a test asks for, the next one has one thread again."""
+    yield
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+
+
 class ToyProject:
     """A project on disk with the dataset "toy": categories `bolt` and `nut` in MVTec's layout, at 64 x 64 pixels.
 
