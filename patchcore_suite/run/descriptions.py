@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from patchcore_core.detector import Detector, put_together
-from patchcore_suite.baselines.registry import detector
 from patchcore_suite.baselines.work import described_shape, makes_anew
 from patchcore_suite.run.cells import Cell
 from patchcore_suite.run.feature_files import read_maps
 from patchcore_suite.run.patch_rows import PatchRows
-from patchcore_suite.settings.execution import Execution
 
 Given = Sequence[Tensor] | PatchRows  # what a method is fitted to, or predicts
 
@@ -30,21 +28,20 @@ class Descriptions:
     """Descriptions of the images of a category, for cells that describe them alike.
 
     Args:
-        first: one of the cells.
-        maps: of each member of their method, feature maps (n, c, h, w), memory-mapped.
+        models: the members of their method, not fitted.
+        maps: of each member, feature maps (n, c, h, w), memory-mapped.
         splits: which images they are of.
-        execution: device and batch size.
+        step: images that are described at once.
         where: the images are, for a message.
     """
 
     def __init__(
-        self, first: Cell, maps: Sequence[Sequence[NDArray]], splits: Splits, execution: Execution, *, where: str
+        self, models: Sequence[Detector], maps: Sequence[Sequence[NDArray]], splits: Splits, *, step: int, where: str
     ) -> None:
-        self._maps, self._splits, self._step, self._where = maps, splits, execution.batch_size, where
-        members = first.config.members
-        self._models = [detector(member, seed=first.seed, device=execution.device) for member in members]
+        self._models, self._maps, self._splits, self._step, self._where = models, maps, splits, step, where
         self._shapes = [
-            described_shape(member, [part.shape[1:] for part in of]) for member, of in zip(members, maps, strict=True)
+            described_shape(model.config, [part.shape[1:] for part in of])
+            for model, of in zip(models, maps, strict=True)
         ]
 
     def makes_anew(self, cell: Cell) -> bool:

@@ -10,13 +10,15 @@ from patchcore_suite.run import imports
 from patchcore_suite.run.imports import RUN, data_files, parsed
 
 PROJECT = Path(__file__).parents[2]
-# Messages, progress bars, hashes and file formats have no say in a result; settings, configurations, records and
-# manifests are in its stamp as values.
+# Messages, progress bars, estimates, hashes and file formats have no say in a result; settings, configurations, records
+# and manifests are in its stamp as values.
 WITHOUT_INFLUENCE = (
     "patchcore_core.common",
     "patchcore_core.config",
     "patchcore_suite.baselines.config",
     "patchcore_suite.baselines.costs",
+    "patchcore_suite.baselines.patchcore_work",
+    "patchcore_suite.baselines.work",
     "patchcore_suite.datasets.manifest",
     "patchcore_suite.datasets.names",
     "patchcore_suite.datasets.records",

@@ -98,7 +98,9 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
         )
         for member, of, together in zip(first.config.members, group.maps, group.hierarchies, strict=True)
     ]
-    descriptions = Descriptions(first, maps, Splits(train, test), work.dataset.execution, where=f" of {where}")
+    execution = work.dataset.execution
+    models = [detector(member, seed=first.seed, device=execution.device) for member in first.config.members]
+    descriptions = Descriptions(models, maps, Splits(train, test), step=execution.batch_size, where=f" of {where}")
     made = {"commit": commit(work.dataset.project.root), "machine": machine()}
     took = time.perf_counter() - started
     # Cells that hold no descriptions come first, while there are none.

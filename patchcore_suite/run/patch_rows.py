@@ -34,10 +34,8 @@ class PatchRows:
     ) -> None:
         self._maps, self._images, self._make, self._step = maps, np.asarray(images), describe, step
         self.device = device
-        self._last: tuple[int, Tensor | None] = (
-            -1,
-            None,
-        )  # asked for last: the next rows begin there
+        # The part that was asked for last: the next rows begin in it.
+        self._last: tuple[int, Tensor | None] = -1, None
 
     @cached_property
     def _first(self) -> Tensor:

@@ -160,7 +160,6 @@ def test_settings_messages_and_file_formats_have_no_say_in_a_result():
     assert not any(name.startswith(("patchcore_core.common", "patchcore_suite.settings")) for name in found)
 
 
-@pytest.mark.xfail(strict=True, reason="run.descriptions makes methods by the registry: an edit of one recomputes all")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_methods_fingerprint_covers_its_own_module_and_no_other_methods(method):
     modules = {name: implementation(config()).__module__ for name, config in METHODS.items()}
