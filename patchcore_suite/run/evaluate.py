@@ -1,7 +1,8 @@
 """From raw results to metrics, without any inference: a corrected metric costs seconds."""
 
 import argparse
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,10 @@ import pandas as pd
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.metrics import Regions
+from patchcore_core.metrics.pixels import PART
 from patchcore_suite.baselines.config import RandomScoresConfig
+from patchcore_suite.datasets.images import map_ahead
+from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.evaluated import note_evaluated
@@ -57,32 +61,25 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
     index, manifest, intervals = ScoreIndex.read(dataset.scores), dataset.manifest(), MainStudyIntervals(dataset)
     rows: list[list[object]] = []
     random_pixels: dict[tuple[str, str], float] = {}
+
+    def evaluate(found: tuple[Mapping[str, object], Judged]) -> tuple[object, ...]:
+        cell, judged = found
+        return cell, judged, result_metrics(judged), intervals.statistics(cell, judged.regions, judged.maps)
+
     with progress_bar(len(index.cells), f"{dataset.name}: metrics", unit="cell", show=show_progress) as bar:
         for number, category in enumerate(manifest.categories):
             manifest.check_unchanged(category)
-            records = manifest.records(category, "test")
-            labels = np.array([record.label for record in records])
+            labels = np.array([record.label for record in manifest.records(category, "test")])
             masks: dict[Preprocessing, Regions | None] = {}
-            store = dataset.project.cells
-            for cell, result in index.results(dataset.scores, category=category, store=store):
-                if result.stamp["images_sha256"] != manifest.digest(category):
-                    raise InputError(
-                        f"{cell['file']} was computed from other images than {dataset.name}/{category} has now",
-                        remedy=f"run `dvc repro score@{dataset.name}`",
-                    )
-                preprocessing = Preprocessing(**result.stamp["preprocessing"])
-                if preprocessing not in masks:
-                    given = ground_truth(records, preprocessing)
-                    masks[preprocessing] = None if given is None else Regions.label(given)
-                regions = masks[preprocessing]
-                mapped = result.distances is not None and regions is not None and regions.masks.any()
-                maps = maps_of(result, regions.masks.shape[1:]) if mapped else None
+            results = _judged(dataset, manifest, index, category, masks)
+            workers = _at_once(dataset.preprocessing(), manifest, category)
+            for cell, judged, values, statistics in map_ahead(evaluate, results, workers):
                 about = [dataset.name, category, cell["variant"], cell["shots"], cell["seed"]]
-                values = result_metrics(Judged(result, labels, regions, maps))
                 rows += [[*about, metric, value] for metric, value in values.items()]
-                intervals.add(cell, labels, result.scores, regions, maps)
-                if mapped and result.stamp["method"] == RandomScoresConfig.method:
-                    random_pixels[category, cell["variant"]] = random_deviation(result, regions.masks)
+                intervals.add(cell, labels, judged.scores, statistics)
+                if judged.maps is not None and judged.result.stamp["method"] == RandomScoresConfig.method:
+                    deviation = random_deviation(judged.result, judged.regions.masks)
+                    random_pixels[category, cell["variant"]] = deviation
                 bar.update(1)
             intervals.close(category, labels, number=number)
             given = masks.get(dataset.preprocessing())
@@ -91,6 +88,45 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
                 rows += [[dataset.name, category, CEILING, None, 0, metric, value] for metric, value in values.items()]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"shots": "Int64"})
     return Evaluation(frame, intervals.frame(), random_pixels)
+
+
+def _judged(
+    dataset: ProjectDataset,
+    manifest: Manifest,
+    index: ScoreIndex,
+    category: str,
+    masks: dict[Preprocessing, Regions | None],
+) -> Iterator[tuple[Mapping[str, object], Judged]]:
+    """The cells of a category, each with its raw result beside the truth.
+
+    Args:
+        masks: are filled with the regions of each way to prepare the images.
+
+    Raises:
+        InputError: a result is missing, damaged, or of other images than there are now.
+    """
+    records = manifest.records(category, "test")
+    labels = np.array([record.label for record in records])
+    for cell, result in index.results(dataset.scores, category=category, store=dataset.project.cells):
+        if result.stamp["images_sha256"] != manifest.digest(category):
+            raise InputError(
+                f"{cell['file']} was computed from other images than {dataset.name}/{category} has now",
+                remedy=f"run `dvc repro score@{dataset.name}`",
+            )
+        preprocessing = Preprocessing(**result.stamp["preprocessing"])
+        if preprocessing not in masks:
+            given = ground_truth(records, preprocessing)
+            masks[preprocessing] = None if given is None else Regions.label(given)
+        regions = masks[preprocessing]
+        mapped = result.distances is not None and regions is not None and regions.masks.any()
+        yield cell, Judged(result, labels, regions, maps_of(result, regions.masks.shape[1:]) if mapped else None)
+
+
+def _at_once(preprocessing: Preprocessing, manifest: Manifest, category: str) -> int:
+    """How many results to judge side by side: none where the maps of one are enough for all cores (see `metrics`)."""
+    height, width = preprocessing.size(manifest.entries[category][0].size)
+    pixels = len(manifest.records(category, "test")) * height * width
+    return 0 if pixels > PART else os.cpu_count() or 1
 
 
 def summarise(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:

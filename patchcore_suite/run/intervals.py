@@ -31,28 +31,34 @@ class MainStudyIntervals:
         self._statistics: dict[str, list[PixelStatistics]] = {}  # of this category, by variant
         self._drawn: dict[str, dict[str, Mapping[str, NDArray]]] = {}  # by variant, then category
 
+    def statistics(
+        self, cell: Mapping[str, object], regions: Regions | None, maps: NDArray | None
+    ) -> PixelStatistics | None:
+        """What `add` needs to know of a result's maps (n, H, W); None where there are none, or no interval is drawn."""
+        return pixel_statistics(regions, maps) if maps is not None and self._counts(cell) else None
+
     def add(
-        self,
-        cell: Mapping[str, object],
-        labels: NDArray,
-        scores: NDArray,
-        regions: Regions | None,
-        maps: NDArray | None,
+        self, cell: Mapping[str, object], labels: NDArray, scores: NDArray, statistics: PixelStatistics | None
     ) -> None:
         """Take a result of the current category into account, if it belongs to the main study.
 
         Args:
             cell: its category, variant, shots and seed.
             labels, scores: (n,) of the test images.
-            regions, maps: of (n, H, W); None where there are no pixel metrics.
+            statistics: of the result.
         """
-        dataset, variant = self._dataset, cell["variant"]
-        if cell["shots"] is not None or variant not in dataset.variants or cell["seed"] not in dataset.seeds:
+        if not self._counts(cell):
             return
+        variant = cell["variant"]
         of_category = self._scores.setdefault(variant, {}).setdefault(cell["category"], (labels, []))
         of_category[1].append(scores)
-        if maps is not None:
-            self._statistics.setdefault(variant, []).append(pixel_statistics(regions, maps))
+        if statistics is not None:
+            self._statistics.setdefault(variant, []).append(statistics)
+
+    def _counts(self, cell: Mapping[str, object]) -> bool:
+        """Whether a cell belongs to the main study."""
+        of_main = cell["variant"] in self._dataset.variants and cell["seed"] in self._dataset.seeds
+        return of_main and cell["shots"] is None
 
     def close(self, category: str, labels: Sequence[int], *, number: int) -> None:
         """Draw the resamples of a category; its number keeps its draws apart from those of others."""

@@ -11,19 +11,17 @@ import glob
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 
 import nbformat
 import papermill
 import yaml
-from jupyter_core.paths import ENV_JUPYTER_PATH
 from nbclient.exceptions import DeadKernelError
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from traitlets import default
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
@@ -59,6 +57,8 @@ def run_notebook(
     with suppress(OSError):  # a cache that can only be read
         failed.unlink(missing_ok=True)
     remove_leftovers(output.parent, f".{glob.escape(output.stem)}.*")
+    pages = Thread(target=_load_pages)
+    pages.start()
     with atomic_path(output) as temporary:
         try:
             executed = papermill.execute_notebook(
@@ -80,7 +80,8 @@ def run_notebook(
         print(take_messages(executed), end="", file=sys.stderr)
         normalise(executed)
         nbformat.write(executed, temporary)
-    write_text(output.with_suffix(".html"), to_html(executed, title=output.stem))
+    pages.join()
+    write_text(output.with_suffix(".html"), _load_pages().to_html(executed, title=output.stem))
     return executed
 
 
@@ -153,27 +154,12 @@ def normalise(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
 
 
-class OwnHTMLExporter(HTMLExporter):
-    """Takes the templates of this environment, not those that a person keeps under the same names."""
+def _load_pages() -> ModuleType:
+    """What makes pages. To load it takes half a second, in which the kernel works."""
+    from patchcore_suite.run import notebook_page
 
-    def get_prefix_root_dirs(self) -> list[str]:
-        """The folders in which `nbconvert/templates` is looked for."""
-        own = [folder for folder in ENV_JUPYTER_PATH if Path(folder, "nbconvert/templates").is_dir()]
-        return own or super().get_prefix_root_dirs()
-
-    @default("template_data_paths")
-    def _own_data_paths(self) -> list[str]:
-        return [str(Path(folder, "nbconvert/templates")) for folder in self.get_prefix_root_dirs()]
-
-
-def to_html(notebook: NotebookNode, *, title: str) -> str:
-    """The executed notebook as a page of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of alternative texts, which matplotlib's inline figures cannot carry
-        page, _ = OwnHTMLExporter(embed_images=True).from_notebook_node(
-            notebook, resources={"metadata": {"name": title}}
-        )
-    return page
+    notebook_page.exporter()
+    return notebook_page
 
 
 def _kept(executed: Path, failed: Path) -> str:
