@@ -3,6 +3,8 @@
 Nobody's settings have a say in them: matplotlib is used as it comes.
 """
 
+# ruff: noqa: E402
+
 import os
 import sys
 from importlib.util import find_spec
@@ -12,6 +14,15 @@ from pathlib import Path
 os.environ["MATPLOTLIBRC"] = str(Path(find_spec("matplotlib").origin).with_name("mpl-data") / "matplotlibrc")
 if "ipykernel" not in sys.modules:  # outside notebooks nothing is shown, so that no display is needed
     os.environ["MPLBACKEND"] = "agg"
+
+# Seaborn takes these where they are, for densities and dendrograms, which nothing here draws: to load them takes half a
+# second, in each notebook. It is told that there are none.
+_NOT_NEEDED = [name for name in ("scipy.stats", "scipy.cluster") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_NOT_NEEDED))
+import seaborn  # noqa: F401
+
+for _name in _NOT_NEEDED:
+    del sys.modules[_name]
 
 from patchcore_suite.figures.bars import category_bars, grouped_bars, time_bars, waterfall
 from patchcore_suite.figures.curves import coreset_against_random, low_shot_curves, radius_curves, sweep

@@ -116,6 +116,14 @@ def test_what_runs_no_network_starts_without_torch(modules):
     assert run.stdout == "False\n"
 
 
+def test_drawing_loads_nothing_for_densities():
+    # That is most of what some notebooks would do.
+    code = "from patchcore_suite import figures; import sys; print({'scipy.stats', 'scipy.cluster'} & set(sys.modules))"
+    code += "; import scipy.stats, scipy.cluster; print(scipy.stats.norm.cdf(0))"  # who needs them has them
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n0.5\n"
+
+
 @each_stage
 def test_a_stage_depends_on_every_module_that_it_runs(stage):
     missing = [file for file in modules_run(stage) if not any(covers(entry, file) for entry in stage["deps"])]
