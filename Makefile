@@ -37,7 +37,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench soak bench-peers test test-fast torture prove lab lint format schema picture verify clean
+.PHONY: help setup repro preflight paper results bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -91,11 +91,14 @@ bench-peers: ## build an environment with anomalib in .venv-peers/, for `make be
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
 
-test: setup ## run all tests (about 10 minutes)
-	@echo "test: all tests, about 10 minutes; 'make test-fast' leaves the slow ones out"
-	@$(BIN)/python -m pytest -n 2 -q -m 'not torture'
+test: setup ## run the tests (about 5 minutes)
+	@echo "test: about 5 minutes; 'make test-all' runs the long ones too, 'make test-fast' leaves out all that are slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not long and not torture'
 
-test-fast: setup ## run the tests that take seconds
+test-all: setup ## run the long tests too, but kills and faults (about 8 minutes; `make torture` has those)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not torture'
+
+test-fast: setup ## run the tests that take less than a second or two each
 	@$(BIN)/python -m pytest -n 2 -q -m 'not slow and not torture'
 
 torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault once, compare bytes, print counts (half an hour)

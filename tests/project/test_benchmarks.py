@@ -126,6 +126,7 @@ def test_what_cannot_be_timed_is_refused_before_anything_is(given, message, monk
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_files_become_metrics_in_a_process_of_its_own(tmp_path):
     from whole_project import LAYOUTS
 

@@ -13,7 +13,7 @@ import yaml
 from toy_folders import mvtec_folder, save_image
 from whole_project import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class Watched:

@@ -97,6 +97,9 @@ def python(root, *arguments, cwd="."):
     return done.stdout
 
 
+pytestmark = pytest.mark.xdist_group("newcomer")  # in one process, which makes what all of these need
+
+
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
     """A copy of both packages with all examples, beside toy images and the settings that the page shows."""
@@ -175,12 +178,14 @@ def test_editors_know_the_new_method_and_layout(newcomer, said):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_network_of_ones_own_runs_beside_the_pipeline(newcomer):
     python(newcomer, "run.py", cwd="edges")
     assert set(measured(newcomer / "edges/reports/metrics/parts.csv")) == {"edges-10"}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_tests_of_the_examples_pass(newcomer):
     assert "4 passed" in python(newcomer, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", "edges")
 

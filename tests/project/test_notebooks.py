@@ -237,6 +237,7 @@ def test_a_notebook_runs_on_toy_images_and_leaves_what_its_stage_declares(path, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_times_that_are_measured_by_hand_are_shown_and_not_kept(project):
     (project / "reports/timings/t5_inference_time.csv").unlink(missing_ok=True)
     variables = run_cells(project, "t5_inference_time", keep_times=False)

@@ -309,12 +309,16 @@ def finished(whole_project_once, tmp_path_factory):
     return root
 
 
+finished_once = pytest.mark.xdist_group("finished")  # in one process, which makes it
+
+
 @pytest.fixture
 def pipeline(finished, tmp_path):
     return Pipeline(shutil.copytree(finished, tmp_path / "project"))
 
 
 @pytest.mark.slow
+@finished_once
 def test_a_deleted_report_is_all_that_is_made_again(pipeline):
     assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro")
     page = pipeline.root / "reports/index.html"
@@ -325,6 +329,8 @@ def test_a_deleted_report_is_all_that_is_made_again(pipeline):
 
 
 @pytest.mark.slow
+@finished_once
+@pytest.mark.long
 def test_an_edited_variant_recomputes_its_own_cells(pipeline):
     before = pipeline.cells()
     path = pipeline.root / "params.yaml"
@@ -338,6 +344,7 @@ def test_an_edited_variant_recomputes_its_own_cells(pipeline):
 
 
 @pytest.mark.slow
+@finished_once
 def test_an_edited_metric_costs_no_inference(pipeline):
     scores, metrics = pipeline.contents("reports/scores"), pipeline.contents("reports/metrics")
     with (pipeline.root / "patchcore_core/metrics/pixels.py").open("a", encoding="utf-8") as file:
@@ -350,6 +357,8 @@ def test_an_edited_metric_costs_no_inference(pipeline):
 
 
 @pytest.mark.slow
+@finished_once
+@pytest.mark.long
 def test_an_experiment_takes_another_folder_of_images(pipeline):
     other = shutil.copytree(pipeline.root / "folders/mtd", pipeline.root / "folders/other")
     for name in ("0.jpg", "0.png"):
@@ -361,6 +370,7 @@ def test_an_experiment_takes_another_folder_of_images(pipeline):
 
 
 @pytest.mark.slow
+@finished_once
 def test_broken_images_stop_the_run_with_their_names_and_leave_what_is_finished(pipeline):
     broken = shutil.copytree(pipeline.root / "folders/mtd", pipeline.root / "folders/broken")
     image = broken / "MT_Blowhole/Imgs/1.jpg"
@@ -378,6 +388,8 @@ def test_broken_images_stop_the_run_with_their_names_and_leave_what_is_finished(
 
 
 @pytest.mark.slow
+@finished_once
+@pytest.mark.long
 def test_the_pipeline_runs_and_runs_nothing_a_second_time_and_says_the_same_from_scratch(finished, tmp_path):
     pipeline = under_version_control(make_project(tmp_path / "project"))
     wanted = ["data@mtd", "score@mtd", "evaluate@mtd", "dataset_results@mtd"]

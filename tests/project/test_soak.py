@@ -20,6 +20,7 @@ REFUSED = re.compile(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_few_hundred_images_take_no_more_memory_than_is_predicted(tmp_path, capfd):
     assert soak.soak(tmp_path, 300, 64) == []
     said = capfd.readouterr().out
@@ -60,6 +61,7 @@ def control_group(limit):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "processes"])
 def test_what_a_control_group_has_no_room_for_is_refused_in_one_message(tmp_path, engine):
     soak.make_project(tmp_path, 400, 64)

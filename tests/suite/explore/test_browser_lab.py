@@ -25,7 +25,7 @@ DATASET, UNSCORED, VARIANT = "mvtec", "mine", "patchcore-10"
 PATIENCE = 60_000  # milliseconds, far more than any answer takes: only so that a kernel that hangs fails
 NOT_OURS = re.compile("favicon")  # what the browser says of itself
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

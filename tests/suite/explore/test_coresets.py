@@ -118,6 +118,7 @@ def test_pca_finds_the_directions_of_largest_variance():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_umap_is_the_same_for_a_seed_and_keeps_groups_apart(monkeypatch):
     # Of so few points, to compile its loops takes many times as long as to run them as they are.
     monkeypatch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", True)

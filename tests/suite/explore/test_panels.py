@@ -378,6 +378,7 @@ def allowed(name, k):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_widget_does_what_its_answer_needs_on_a_large_category(project, tmp_path):
     explorer, bank, plane = open_panels(project.params, tmp_path)
     too_much, done = {}, {}

@@ -15,7 +15,7 @@ REAL = ROOT / "reports/index.html"
 MADE_BY = [*(ROOT / "patchcore_suite/report").glob("*.py"), *(ROOT / "patchcore_suite/report/templates").iterdir()]
 SCREENSHOTS = Path(os.environ.get("PATCHCORE_SCREENSHOTS", ROOT / "reports/screenshots"))
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report in a browser")]
 
 PHONE, SCREEN = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 BROKEN = """() => [...document.querySelectorAll("a[href^='#']")].map((link) => link.getAttribute("href"))
@@ -70,7 +70,7 @@ def toy(tmp_path_factory):
     return page
 
 
-@pytest.fixture(params=["toy", "real"])
+@pytest.fixture(params=["toy", pytest.param("real", marks=pytest.mark.long)])
 def report(request):
     """A report to open: the toy project's, and that of the run in this clone."""
     if request.param == "toy":

@@ -98,6 +98,7 @@ def test_several_processes_give_what_one_gives(project, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_group_that_fails_does_not_stop_the_others_and_all_are_named(project):
     project.variants = SEVERAL | {"few": {"coreset_fraction": 0.01, "search": "ivf"}}
     with pytest.raises(InputError) as error:
@@ -109,6 +110,7 @@ def test_a_group_that_fails_does_not_stop_the_others_and_all_are_named(project):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_is_killed_is_replaced_and_its_group_computed(project):
     project.variants = SEVERAL
     killed = []
@@ -128,6 +130,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_group_computed(project):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupt_ends_all_processes_at_once_and_what_was_finished_stays(project):
     project.variants = SEVERAL
     project.dataset["seeds"] = list(range(8))

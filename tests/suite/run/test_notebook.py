@@ -230,6 +230,7 @@ def test_values_arrive_in_the_notebook_as_they_were_given(project):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_runs_that_compute_the_same_give_the_same_bytes(project):
     page = written(notebook(PICTURE, TABLE, "print(number)"), project)
     made = []
@@ -339,6 +340,8 @@ def test_reports_that_cannot_be_written_are_named(project):
         run(path, project, number=1)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_an_earlier_output_survives_a_failed_run(project):
     page = written(notebook("1 / number"), project)
     run(page, project, number=1)
@@ -424,6 +427,7 @@ def personal(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_notebook_runs_in_this_environment_whatever_surrounds_it(project, request):
     page = written(notebook(SEEN, PICTURE, "1\n2", "import warnings; warnings.warn('no error')"), project)
     pages = [project / f"executed/page{suffix}" for suffix in (".ipynb", ".html")]
