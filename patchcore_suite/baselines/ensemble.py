@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.detector import Detector, Prediction
 from patchcore_core.patchcore import PatchCore
 from patchcore_suite.baselines.config import EnsembleConfig
@@ -148,7 +149,7 @@ def mean_scaled(values: Sequence[Tensor], scales: Sequence[Scale]) -> Tensor:
     return torch.stack([scale.apply(said) for said, scale in zip(values, scales, strict=True)]).mean(dim=0)
 
 
-def leave_one_out(model: PatchCore, nominal: Tensor) -> tuple[Tensor, Tensor]:
+def leave_one_out(model: PatchCore, nominal: Tensor, *, progress: bool = False) -> tuple[Tensor, Tensor]:
     """Score each nominal image as if it had not been there, by a memory bank without its own patches.
 
     The bank is not selected anew for each image. One of centroids or proxies, whose rows come from no one image, is
@@ -157,6 +158,7 @@ def leave_one_out(model: PatchCore, nominal: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         model: fitted to the nominal images.
         nominal: (n, h, w, d) their patch features, n at least 2.
+        progress: show a progress bar.
 
     Returns:
         Image scores (m,) and patch distances (m, h, w); m is n, less an image that alone fills the whole bank.
@@ -167,12 +169,14 @@ def leave_one_out(model: PatchCore, nominal: Tensor) -> tuple[Tensor, Tensor]:
     # Approximate indices would have to be trained for each image; their scores differ little from the exact ones.
     config = replace(model.config, search="torch")
     scores, distances = [], []
-    for i in range(len(nominal)):
-        others = slice(None) if owners is None else (owners != i).nonzero()[:, 0]
-        without = PatchCore(config, seed=model.seed, device=model.device)
-        without.memory_bank = bank[others]
-        if len(without.memory_bank):
-            prediction = without.predict_described([nominal[i : i + 1]], (h, w))
-            scores.append(prediction.scores)
-            distances.append(prediction.distances)
+    with progress_bar(len(nominal), "without its own patches", unit="image", show=progress, wait=LONG) as bar:
+        for i in range(len(nominal)):
+            others = slice(None) if owners is None else (owners != i).nonzero()[:, 0]
+            without = PatchCore(config, seed=model.seed, device=model.device)
+            without.memory_bank = bank[others]
+            if len(without.memory_bank):
+                prediction = without.predict_described([nominal[i : i + 1]], (h, w))
+                scores.append(prediction.scores)
+                distances.append(prediction.distances)
+            bar.update(1)
     return torch.cat(scores), torch.cat(distances)

@@ -26,7 +26,7 @@ for _name in _NOT_NEEDED:
 
 from patchcore_suite.figures.bars import category_bars, grouped_bars, time_bars, waterfall
 from patchcore_suite.figures.curves import coreset_against_random, low_shot_curves, radius_curves, sweep
-from patchcore_suite.figures.images import anomaly_sheet, score_histograms
+from patchcore_suite.figures.images import anomaly_sheet, judged_image, score_histograms
 from patchcore_suite.figures.style import save
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "category_bars",
     "coreset_against_random",
     "grouped_bars",
+    "judged_image",
     "low_shot_curves",
     "radius_curves",
     "save",

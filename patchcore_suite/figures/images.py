@@ -78,3 +78,25 @@ def anomaly_sheet(
         figure.suptitle(title, y=1 + 0.3 / figure.get_figheight(), va="bottom", fontsize=11)
     plt.close(figure)
     return figure
+
+
+def judged_image(
+    image: NDArray, anomaly_map: NDArray, *, high: float, mask: NDArray | None = None, caption: str = ""
+) -> Figure:
+    """An image beside itself under its anomaly map, on a scale that does not depend on the image.
+
+    Args:
+        image: (H, W, 3).
+        anomaly_map: (H, W).
+        high: where the scale ends; it begins at 0.
+        mask: (H, W) ground truth, outlined.
+    """
+    figure, axes = panel_grid(2, 2, width=3.2, height=3.4)
+    for axis in axes:
+        axis.imshow(image)
+        if mask is not None and mask.any():
+            axis.contour(mask, levels=[0.5], colors=MASK_COLOUR, linewidths=1)
+        axis.axis("off")
+    drawn = axes[1].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=high, alpha=0.6)
+    figure.colorbar(drawn, ax=axes[1], shrink=0.75, extend="max")
+    return finish(figure, caption)

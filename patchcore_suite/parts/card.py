@@ -1,0 +1,52 @@
+"""What a saved model says of itself, for people."""
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+
+if TYPE_CHECKING:
+    from patchcore_suite.parts.model import PartsModel
+
+CARD = """\
+# A PatchCore model of one kind of part
+
+Fitted to {{ model.sources | length }} good images, each brought to {{ model.size[0] }} x {{ model.size[1] }} pixels \
+(height x width). The memory bank holds {{ bank[0] }} of {{ patches }} patch features of {{ bank[1] }} values; \
+backbone {{ model.detector.config.backbone }}, seed {{ model.detector.seed }}.
+
+**Threshold {{ "%.4g" | format(model.threshold.value) }}**: {{ model.threshold.rule }}\
+{% if model.threshold.low is not none %}, 95 % interval {{ "%.4g" | format(model.threshold.low) }} to \
+{{ "%.4g" | format(model.threshold.high) }}{% endif %}.
+
+{% if model.thresholds %}
+| threshold | value | chosen by |
+|---|---|---|
+{% for name, one in model.thresholds.items() %}
+| {{ name }} | {{ "%.4g" | format(one.value) }} | {{ one.rule }} |
+{% endfor %}
+
+{% endif %}
+{% if model.tested %}
+| tested | value |
+|---|---|
+{% for name, value in model.tested.items() %}
+| {{ name }} | {{ "%.4g" | format(value) }} |
+{% endfor %}
+
+{% endif %}
+    patchcore predict THIS-FOLDER IMAGES
+    patchcore explain THIS-FOLDER IMAGE
+
+`parts.json` and `model.json` carry the hashes of all files; a model that was changed or damaged is refused.
+"""
+
+
+def card(model: "PartsModel") -> str:
+    """The page README.md of a model's folder."""
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    bank = model.detector.memory_bank
+    assert bank is not None
+    patches = len(model.sources) * model.grid[0] * model.grid[1]
+    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), patches=patches)

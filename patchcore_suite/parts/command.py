@@ -1,0 +1,249 @@
+"""The command `patchcore`: from a folder of good photographs to a model that judges new ones."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import write_text
+from patchcore_core.config import DEFAULT_BACKBONE
+
+if TYPE_CHECKING:
+    from patchcore_suite.parts.model import Judgement
+
+ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
+COLUMNS = ("image", "score", "anomalous", "share_of_good_below")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+weights = click.option("--weights", help="File or folder of the backbone's weights, where the model has none with it.")
+good = click.option(
+    "--good", metavar="NAME", help='Which folder holds the good images, such as "ok"; "." says that all are good.'
+)
+miss_cost = click.option(
+    "--miss-cost", default=10.0, show_default=True, help="What a defect that is not found costs, in false alarms."
+)
+
+
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command on an error that the user can act on: its text, exit code 1."""
+
+    @wraps(command)
+    def wrapped(*given: object, **named: object) -> None:
+        with exit_on_input_error():
+            command(*given, **named)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="patchcore-bench", prog_name="patchcore")
+def main() -> None:
+    """Find what is unusual in photographs of a part, from photographs of good ones alone.
+
+    \b
+    patchcore fit photographs/good --to model
+    patchcore predict model new-photographs/
+    patchcore explain model new-photographs/1.png
+
+    Exit codes: 0 done; 1 an error that is told with its remedy; 2 the command was not understood; 3 `predict --alarm`
+    found something unusual.
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", "model", type=click.Path(path_type=Path), default=Path("model"), show_default=True)
+@good
+@click.option("--size", type=int, nargs=2, metavar="HEIGHT WIDTH", help="Bring all images to this size, uncropped.")
+@click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
+@click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
+@click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
+@click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True)
+@click.option(
+    "--false-alarms", default=0.01, show_default=True, help="Share of good images that may be called anomalous."
+)
+@miss_cost
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
+@weights
+@click.option("--with-weights", is_flag=True, help="Copy the backbone's weights into the model.")
+@device
+@as_json
+@told
+def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | None, as_json: bool, **chosen) -> None:
+    """Fit a model to the good images of FOLDER, and test it where FOLDER has defects.
+
+    FOLDER holds good images; or folders of them, one called "good" (or --good NAME) and the others after defects; or
+    train/, test/ and ground_truth/ as MVTec AD has them.
+    """
+    from patchcore_suite.parts.fitting import FitOptions
+    from patchcore_suite.parts.fitting import fit as fit_model
+    from patchcore_suite.parts.photographs import look_at
+
+    with_weights = chosen.pop("with_weights")
+    resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
+    found = look_at(folder, good=good)
+    tell(
+        f"{len(found.good)} good images to fit to, {len(found.tested)} to test with"
+        + "".join(f"\nnot used: {path}: {why}" for path, why in found.unused.items())
+        + "".join(f"\nnote: {remark}" for remark in found.remarks)
+    )
+    fitted = fit_model(found, FitOptions(resize=size or resize, coreset_fraction=fraction, **chosen))
+    fitted.save(model, with_weights=with_weights)
+    if as_json:
+        show_json(
+            {
+                "model": str(model),
+                "good_images": len(found.good),
+                "threshold": asdict(fitted.threshold),
+                "thresholds": {name: asdict(one) for name, one in fitted.thresholds.items()},
+                "tested": fitted.tested,
+                "unused": found.unused,
+                "remarks": found.remarks,
+            }
+        )
+        return
+    click.echo(f"model: {model} ({model / 'README.md'} says what it is)")
+    click.echo(f"threshold {fitted.threshold.value:.4g}: {fitted.threshold.rule}")
+    show_tested(fitted.tested, {name: one.rule for name, one in fitted.thresholds.items()})
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--threshold", type=float, help="Judge by this score instead of the model's.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write a table of all images.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Folder for each image with its anomaly map.")
+@click.option("--alarm", is_flag=True, help=f"Exit with {ALARM} if any image is anomalous.")
+@weights
+@device
+@as_json
+@told
+def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_json: bool, **chosen) -> None:
+    """Judge IMAGES, files or folders, by MODEL."""
+    import pandas as pd
+
+    from patchcore_suite.datasets.names import csv_text
+    from patchcore_suite.parts import pictures
+    from patchcore_suite.parts.model import PartsModel, refuse_failed
+    from patchcore_suite.parts.photographs import named
+    from patchcore_suite.parts.thresholds import Threshold
+
+    files = named(images)
+    loaded = PartsModel.load(model, weights=chosen["weights"], device=chosen["device"])
+    if threshold is not None:
+        loaded = loaded.with_threshold(Threshold(threshold, "given"))
+    rows: list[dict[str, object]] = []
+    failed: list[InputError] = []
+    for one in loaded.judge_each(files):
+        if isinstance(one, InputError):
+            failed.append(one)
+            continue
+        rows.append(as_row(one))
+        if chosen["overlays"] is not None:
+            pictures.overlay(loaded, one, chosen["overlays"])
+        if not as_json:
+            verdict = "ANOMALOUS" if one.anomalous else "good"
+            click.echo(f"{verdict:9} {one.score:10.4g}  above {100 * one.share:5.1f} % of good  {one.path}")
+    if as_json:
+        show_json({"threshold": asdict(loaded.threshold), "images": rows, "failed": [e.problem for e in failed]})
+    if chosen["table"] is not None:
+        write_text(chosen["table"], csv_text(pd.DataFrame(rows, columns=COLUMNS)))
+    refuse_failed(failed)
+    if chosen["alarm"] and any(row["anomalous"] for row in rows):
+        sys.exit(ALARM)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@good
+@miss_cost
+@weights
+@device
+@as_json
+@told
+def evaluate(
+    model: Path, folder: Path, good: str | None, miss_cost: float, weights: str | None, device: str, as_json: bool
+) -> None:
+    """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out."""
+    from patchcore_suite.parts.fitting import evaluate as evaluate_model
+    from patchcore_suite.parts.model import PartsModel
+    from patchcore_suite.parts.photographs import look_at
+
+    loaded = PartsModel.load(model, weights=weights, device=device)
+    found = look_at(folder, good=good)
+    known = {source.sha256 for source in loaded.sources}
+    chosen = [entry for entry in (*found.tested, *found.good) if entry.image_sha256 not in known]
+    if not chosen:
+        raise InputError(f"all images of {folder} are those that the model was fitted to", remedy="give others")
+    tested_as, thresholds = evaluate_model(loaded, chosen, miss_cost=miss_cost)
+    if as_json:
+        show_json({"tested": tested_as, "thresholds": {name: asdict(one) for name, one in thresholds.items()}})
+        return
+    show_tested(tested_as, {name: f"{one.value:.4g}, {one.rule}" for name, one in thresholds.items()})
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "picture", type=click.Path(path_type=Path), help="File of the picture. [default: IMAGE-why.png here]"
+)
+@weights
+@device
+@told
+def explain(model: Path, image: Path, picture: Path | None, weights: str | None, device: str) -> None:
+    """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest."""
+    from patchcore_suite import figures
+    from patchcore_suite.parts import pictures
+    from patchcore_suite.parts.model import PartsModel
+    from patchcore_suite.parts.photographs import named
+
+    if image.is_dir():
+        raise InputError(f"{image} is a folder, and one image is explained at a time", remedy="name an image in it")
+    (file,) = named([image])
+    loaded = PartsModel.load(model, weights=weights, device=device)
+    (judged,) = loaded.judge([file], show_progress=False)
+    figure, said = pictures.explanation(loaded, judged)
+    target = picture or Path(f"{file.stem}-why.png")
+    figures.save(figure, target)
+    click.echo("\n".join([*said, f"picture: {target}"]))
+
+
+def as_row(judged: "Judgement") -> dict[str, object]:
+    """What is written of one image."""
+    return {
+        "image": str(judged.path),
+        "score": judged.score,
+        "anomalous": judged.anomalous,
+        "share_of_good_below": judged.share,
+    }
+
+
+def show_tested(tested: dict[str, float], thresholds: dict[str, str]) -> None:
+    """Print what a model is worth."""
+    for name, value in tested.items():
+        click.echo(f"{name:20} {value:.4g}")
+    for name, rule in thresholds.items():
+        click.echo(f"threshold {name:10} {rule}")
+
+
+def show_json(value: object) -> None:
+    """Print a JSON document."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def tell(text: str) -> None:
+    """Say what is no result: to standard error, as progress bars."""
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

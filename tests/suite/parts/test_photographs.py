@@ -1,0 +1,100 @@
+import pytest
+from PIL import Image
+from toy_folders import mvtec_folder, save_image
+
+from patchcore_core import InputError
+from patchcore_suite.parts.photographs import look_at, named
+
+
+def folder_of(root, *names):
+    for number, name in enumerate(names):
+        save_image(root / name, seed=number)
+    return root
+
+
+def names(entries):
+    return [entry.record.image.name for entry in entries]
+
+
+def test_a_folder_of_images_is_a_folder_of_good_ones(tmp_path):
+    folder_of(tmp_path, "b.png", "a.JPG")
+    (tmp_path / "notes.txt").write_text("of the day")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    found = look_at(tmp_path)
+    assert names(found.good) == ["a.JPG", "b.png"]
+    assert found.tested == ()
+    assert found.unused == {"notes.txt": "no image of a kind that is read", ".hidden.png": "hidden"}
+
+
+def test_folders_beside_that_of_good_images_hold_defects(tmp_path):
+    folder_of(tmp_path, "ok/1.png", "scratch/2.png", "dent/3.png", "4.png", "scratch/deeper/5.png")
+    found = look_at(tmp_path, good="ok")
+    assert names(found.good) == ["1.png"]
+    assert [(entry.record.defect, entry.record.label) for entry in found.tested] == [("dent", 1), ("scratch", 1)]
+    assert found.unused == {"4.png": "in no folder of a kind", "scratch/deeper/5.png": "in no folder of a kind"}
+    (tmp_path / "ok").rename(tmp_path / "good")
+    assert names(look_at(tmp_path).good) == ["1.png"]
+
+
+def test_a_category_as_mvtec_ad_has_it_brings_its_masks(tmp_path):
+    mvtec_folder(tmp_path, "bolt")
+    found = look_at(tmp_path / "bolt")
+    assert all("train" in entry.record.image.parts for entry in found.good)
+    assert {entry.record.defect for entry in found.tested} == {"good", "scratch"}
+    assert all(entry.record.mask for entry in found.tested if entry.record.label)
+
+
+def test_folders_whose_good_ones_nobody_named_are_not_guessed_at(tmp_path):
+    folder_of(tmp_path, "fine/1.png", "broken/2.png")
+    with pytest.raises(InputError, match="cannot be told") as error:
+        look_at(tmp_path)
+    assert error.value.offenders == ("broken", "fine")
+    assert len(look_at(tmp_path, good=".").good) == 2
+    with pytest.raises(InputError, match="no folder 'ok'"):
+        look_at(tmp_path, good="ok")
+
+
+def test_all_images_that_cannot_be_used_are_named(tmp_path):
+    folder_of(tmp_path, "1.png", "2.png", "3.png")
+    for name in ("2.png", "3.png"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:80])
+    with pytest.raises(InputError, match="cannot be used as they are") as error:
+        look_at(tmp_path)
+    assert [name in str(error.value) for name in ("1.png", "2.png", "3.png")] == [False, True, True]
+
+
+def test_what_is_worth_knowing_is_said(tmp_path):
+    folder_of(tmp_path, "good/1.png", "bad/2.png")
+    (tmp_path / "good/copy.png").write_bytes((tmp_path / "good/1.png").read_bytes())
+    (tmp_path / "bad/same.png").write_bytes((tmp_path / "good/1.png").read_bytes())
+    Image.new("RGB", (50, 40)).save(tmp_path / "good/wide.png")
+    said = " ".join(look_at(tmp_path).remarks)
+    assert "1 good images are there twice" in said
+    assert "1 test images are among the good ones" in said
+    assert "2 sizes" in said
+
+
+def test_an_empty_folder_and_none_are_told(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        look_at(tmp_path / "nothing")
+    (tmp_path / "a.mp3").write_bytes(b"")
+    with pytest.raises(InputError, match=r"holds no image(.|\n)*a\.mp3"):
+        look_at(tmp_path)
+
+
+def test_files_and_folders_are_named_together_and_each_counts_once(tmp_path):
+    folder_of(tmp_path, "1.png", "deep/er/2.png")
+    found = named([tmp_path / "1.png", tmp_path])
+    assert [path.name for path in found] == ["1.png", "2.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no such file(.|\n)*no image in"):
+        named([tmp_path / "3.png", tmp_path / "empty"])
+
+
+def test_masks_among_images_are_not_learnt_as_good_parts(tmp_path):
+    folder_of(tmp_path, "1.jpg", "1.png", "2.png", "2_mask.png", "3.png")
+    with pytest.raises(InputError, match="cannot be used") as error:
+        look_at(tmp_path)
+    assert "1.jpg" in str(error.value)
+    assert "2_mask.png" in str(error.value)
+    assert "3.png" not in str(error.value)
