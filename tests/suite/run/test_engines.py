@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
 
 import numpy as np
 import psutil
@@ -179,62 +178,6 @@ def test_params_say_how_many_processes(project, monkeypatch):
     project.variants = SEVERAL
     score_dataset(project.toy, show_progress=False)
     assert asked == [3]
-
-
-# What runs when
-
-
-def schedule(project, *, free):
-    work = plan(project.toy)
-    return engines._Schedule(groups(work.cells, work), work, free=free)
-
-
-def begin(schedule, count):
-    """Begin as much as may run at once, and say what."""
-    begun = []
-    while len(schedule.running) < count and (found := schedule.next()) is not None:
-        task, needed = found
-        if task in schedule.waiting:
-            schedule.waiting.remove(task)
-        schedule.running[Future()] = task, needed
-        begun.append(task)
-    return begun
-
-
-def test_maps_are_made_once_and_before_the_groups_that_read_them(project):
-    project.variants = SEVERAL
-    plans = schedule(project, free=1e12)
-    first = begin(plans, 8)
-    assert {task.backbone for task in first} == {"tf_efficientnet_lite0"}
-    assert len(first) == 2  # of bolt and of nut; all groups wait for one of the two
-    plans.running.clear()
-    plans.made[first[0]] = {2: (40, 8, 8), 3: (112, 4, 4)}
-    assert {group.category for group in begin(plans, 8)[:3]} == {"bolt"}
-
-
-def test_what_runs_at_once_stays_within_the_free_memory_but_something_always_runs(project):
-    project.variants = SEVERAL
-    plans = schedule(project, free=1.5 * engines.BASE_BYTES)
-    assert len(begin(plans, 8)) == 1
-    assert len(begin(schedule(project, free=0), 8)) == 1
-    assert len(begin(schedule(project, free=2 * engines.BASE_BYTES), 8)) == 2
-
-
-def test_a_group_whose_process_died_twice_is_left_out_with_its_name(project):
-    plans = schedule(project, free=1e12)
-    for of in {of for group in plans.waiting for of in group.maps}:
-        plans.made[of] = {2: (40, 8, 8), 3: (112, 4, 4)}
-    (group,) = begin(plans, 1)
-    plans.give_back()
-    assert plans.waiting[0] is group
-    with contextlib.suppress(ValueError):
-        begin(plans, 1)
-    plans.give_back()
-    assert group not in plans.waiting
-    ((category, error),) = plans.problems
-    variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
-    assert category == group.category
-    assert error.problem == f"{variants}: the process that computed it died, most often for want of memory"
 
 
 # Progress within a cell

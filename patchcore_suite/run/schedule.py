@@ -1,0 +1,153 @@
+"""Which group of cells a worker begins next, and what became of the others; who the workers are is the engine's."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.baselines.costs import Shape
+from patchcore_suite.baselines.work import BASE_BYTES
+from patchcore_suite.run.cells import Plan
+from patchcore_suite.run.feature_cache import MapsOf
+from patchcore_suite.run.groups import Group
+from patchcore_suite.run.room import group_bytes
+from patchcore_suite.settings.problems import one_line
+
+TRIES = 2  # of a group whose worker died
+
+Task = Group | MapsOf
+Shapes = dict[int, Shape]  # (c, h, w) of feature maps, by hierarchy
+
+
+class Place(NamedTuple):
+    """Where a worker computes: the machine whose memory it shares, and the store of feature maps that it reads."""
+
+    machine: str
+    maps: str
+
+
+HERE = Place("here", "here")
+
+
+class Begun(NamedTuple):
+    """What a worker does, the memory that it takes, in bytes, and where."""
+
+    task: Task
+    needed: float
+    place: Place
+
+
+@dataclass
+class Schedule:
+    """What waits, what runs, and what became of it.
+
+    Attributes:
+        waiting: groups, the first one first.
+        work: what they are of.
+        free: bytes of each machine, before anything ran.
+        tries: of a group whose worker died.
+        made: shapes of the feature maps that are there, by their store.
+        running: by what the engine knows it by.
+        died: workers that each task has lost.
+        problems: of groups that are left out, with their categories.
+        unexpected: errors that are nothing a user gave.
+    """
+
+    waiting: list[Group]
+    work: Plan
+    free: dict[str, float]
+    tries: int = TRIES
+    made: dict[tuple[str, MapsOf], Shapes] = field(default_factory=dict)
+    running: dict[Hashable, Begun] = field(default_factory=dict)
+    died: dict[Task, int] = field(default_factory=dict)
+    problems: list[tuple[str, InputError]] = field(default_factory=list)
+    unexpected: list[BaseException] = field(default_factory=list)
+
+    def next(self, place: Place = HERE) -> Begun | None:
+        """What a worker can begin: the first group whose maps are made, else the first maps that a group waits for.
+
+        Maps that nobody has made or makes go first, so that workers with stores of their own take different ones.
+        None where there is nothing, or no room beside what runs; what has room nowhere runs alone, where most is free.
+        """
+        beside = [begun.needed for begun in self.running.values() if begun.place.machine == place.machine]
+        room = self.free[place.machine] - sum(beside)
+        alone = not beside and self.free[place.machine] == max(self.free.values())
+        for group in self.waiting:
+            if all((place.maps, of) in self.made for of in group.maps):
+                needed = self._bytes(group, place)
+                if needed <= room or alone:
+                    return Begun(group, needed, place)
+        there = [*self.made, *((begun.place.maps, begun.task) for begun in self.running.values())]
+        wanted = [of for group in self.waiting for of in group.maps if (place.maps, of) not in there]
+        if wanted and (room >= BASE_BYTES or alone):
+            of = min(wanted, key=lambda of: sum(other == of for _, other in there))
+            return Begun(of, BASE_BYTES, place)
+        return None
+
+    def begin(self, handle: Hashable, begun: Begun) -> None:
+        """A worker has begun a task, which the engine knows by its handle."""
+        if isinstance(begun.task, Group):
+            self.waiting.remove(begun.task)
+        self.running[handle] = begun
+
+    def asks(self, of: MapsOf) -> tuple[str, Sequence[int]]:
+        """Category and hierarchies of feature maps that a group waits for."""
+        group = next(group for group in self.waiting if of in group.maps)
+        return group.category, group.hierarchies[group.maps.index(of)]
+
+    def finish(self, handle: Hashable, made: Shapes | None) -> None:
+        """A worker has done what it began; the shapes are those of the maps, if it was maps."""
+        begun = self.running.pop(handle)
+        if made is not None:
+            self.made[begun.place.maps, begun.task] = made
+
+    def fail(self, handle: Hashable, error: BaseException) -> None:
+        """What a worker began cannot be done."""
+        self.give_up(self.running.pop(handle).task, error)
+
+    def give_up(self, task: Task, error: BaseException) -> None:
+        """Leave out a group, or all that wait for maps, and remember why."""
+        lost = [task] if isinstance(task, Group) else [group for group in self.waiting if task in group.maps]
+        self.waiting = [group for group in self.waiting if group not in lost]
+        if isinstance(error, InputError):
+            self.problems += [(group.category, error) for group in lost]
+        else:
+            self.unexpected.append(error)
+
+    def lose(self, handle: Hashable) -> None:
+        """A worker has died: what it did waits again, unless that has been tried often enough."""
+        task = self.running.pop(handle).task
+        if isinstance(task, Group):
+            self.waiting.insert(0, task)
+        self.died[task] = self.died.get(task, 0) + 1
+        if self.died[task] >= self.tries:
+            died = f"{_described(task)}: the process that computed it died, most often for want of memory"
+            self.give_up(task, InputError(died, remedy="use smaller images or a machine with more memory"))
+
+    def raise_problems(self) -> None:
+        """Say what was left out.
+
+        Raises:
+            InputError: groups failed; all that is wrong is listed, and what was finished is in the store.
+        """
+        if self.unexpected:
+            raise self.unexpected[0]
+        if self.problems:
+            raise InputError(
+                f"cells of {self.work.dataset.name} failed; all others are finished and kept",
+                offenders=list(dict.fromkeys(f"{category}: {one_line(error)}" for category, error in self.problems)),
+                remedy="correct that, and run it again: what was finished is not computed again",
+            )
+
+    def _bytes(self, group: Group, place: Place) -> float:
+        maps = [
+            [self.made[place.maps, of][j] for j in member.map_hierarchies]
+            for member, of in zip(group.cells[0].config.members, group.maps, strict=True)
+        ]
+        return group_bytes(group, self.work, maps)
+
+
+def _described(task: Task) -> str:
+    if isinstance(task, Group):
+        return ", ".join(dict.fromkeys(cell.variant for cell in task.cells))
+    return f"feature maps of {task.backbone}"

@@ -1,0 +1,50 @@
+"""What a process that computes groups for another one works with, whichever engine started it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+import faiss
+import torch
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.run.cells import Cell, Plan
+from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.run.schedule import Shapes
+
+
+class Worker:
+    """A process that computes.
+
+    Args:
+        work: what its groups are of; results go to its store.
+        cache: of feature maps.
+        threads: that it may have.
+    """
+
+    def __init__(self, work: Plan, cache: FeatureCache, threads: int) -> None:
+        self._work, self._cache = work, cache
+        torch.set_num_threads(threads)
+        faiss.omp_set_num_threads(threads)
+        cv2.setNumThreads(threads)
+
+    def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
+        """Make feature maps, and say of which shapes they are."""
+        with _whole_errors():
+            maps = self._cache.maps(of, self._work.manifest.records(category), hierarchies, description=None)
+        return {j: tuple(array.shape[1:]) for j, array in zip(hierarchies, maps, strict=True)}
+
+    def compute(self, group: Group, *, show_progress: bool = False) -> Iterator[Cell]:
+        """Compute a group; each cell once its result is in the store."""
+        with _whole_errors():
+            yield from compute(group, self._work, self._cache, show_progress=show_progress)
+
+
+@contextmanager
+def _whole_errors() -> Iterator[None]:
+    """Errors reach the other process as `InputError`: not every kind of them can be pickled."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.problem, offenders=error.offenders, remedy=error.remedy) from None
