@@ -70,19 +70,25 @@ class Manifest:
             rows.append(row if record.bits == FULL else [*row, record.bits])
         return sha256_json(rows)
 
+    def changes(self, category: str) -> dict[Path, tuple[str, str | None]]:
+        """Files of a category that are not as recorded: SHA-256 on record, and of the file; None if it is missing."""
+        expected = {}
+        for entry in self._entries(category):
+            expected[entry.record.image] = entry.image_sha256
+            if entry.record.mask:
+                expected[entry.record.mask] = entry.mask_sha256
+        found = {path: sha256_file(path) if path.is_file() else None for path in expected}
+        return {path: (sha256, found[path]) for path, sha256 in expected.items() if found[path] != sha256}
+
     def check_unchanged(self, category: str) -> None:
         """Compare the files of a category with the manifest.
 
         Raises:
             InputError: files are missing or hold something else than when the manifest was made; all are listed.
         """
-        expected = {}
-        for entry in self._entries(category):
-            expected[entry.record.image] = entry.image_sha256
-            if entry.record.mask:
-                expected[entry.record.mask] = entry.mask_sha256
-        missing = [f"missing: {path}" for path in expected if not path.is_file()]
-        changed = [f"changed: {p}" for p, sha256 in expected.items() if p.is_file() and sha256_file(p) != sha256]
+        found = self.changes(category)
+        missing = [f"missing: {path}" for path, (_, sha256) in found.items() if sha256 is None]
+        changed = [f"changed: {path}" for path, (_, sha256) in found.items() if sha256 is not None]
         if missing or changed:
             raise InputError(
                 f"files of {self.name}/{category} are not those of its manifest",

@@ -38,12 +38,16 @@ def clear_reports(project: Project) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Show to `remove_leftovers` that a temporary folder is in use, as long as this process lives."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Show to `remove_leftovers` that a temporary folder is in use, as long as this process lives.
+
+    Args:
+        shared: whether other processes use it too.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

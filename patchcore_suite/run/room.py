@@ -30,16 +30,17 @@ def group_bytes(group: Group, work: Plan, maps: Sequence[Sequence[Shape]]) -> fl
     return max(peak_bytes(cell.config, shapes, nominal=cell.shots or nominal, **counted) for cell in group.cells)
 
 
-def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str]) -> None:
+def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free: float | None = None) -> None:
     """Refuse groups that the free memory has no room for, even one at a time.
 
     Args:
         own: names of networks of the caller's, whose maps have shapes that only a run tells.
+        free: bytes that there are; those of this machine unless given.
 
     Raises:
         InputError: there are such; each is named, with what it needs.
     """
-    free = free_bytes()
+    free = free_bytes() if free is None else free
     there = psutil.Process().memory_info().rss  # of what a process takes; others share or repeat it
     lacking: list[str] = []
     for group in groups:

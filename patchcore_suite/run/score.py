@@ -19,6 +19,8 @@ from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.groups import compute, groups
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.raw_results import ScoreIndex
+from patchcore_suite.run.ray_cluster import check_installed
+from patchcore_suite.run.ray_engine import compute_on_ray
 from patchcore_suite.run.room import check_room
 from patchcore_suite.run.sealed import read_sealed, sealed
 from patchcore_suite.settings.execution import Execution
@@ -41,7 +43,10 @@ def score_dataset(
             room for what would be computed.
     """
     device = torch.device(dataset.execution.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    engine = "local" if networks else dataset.execution.engine  # own networks are in this process alone
+    if engine == "ray":
+        check_installed()
+    elif device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
         )
@@ -50,13 +55,13 @@ def score_dataset(
         print(f"note: {note}", file=sys.stderr)
     remove_leftovers(work.store, ".*")
     pending = work.pending()
-    if device.type == "cpu":
+    if device.type == "cpu" and engine != "ray":
         check_room(groups(pending, work), work, own=networks or {})
-    count = 1 if networks or device.type != "cpu" else _processes(dataset.execution)
+    count = _processes(dataset.execution) if engine == "processes" and device.type == "cpu" else 1
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))
-        if count > 1 and len(pending) > 1:
-            _compute_at_once(pending, work, count, bar)
+        if engine == "ray" or (count > 1 and len(pending) > 1):
+            _compute_at_once(pending, work, None if engine == "ray" else count, bar)
         else:
             cache = FeatureCache(dataset.project.features, dataset.execution, networks or {})
             for category, of_category in groupby(groups(pending, work), key=lambda group: group.category):
@@ -69,13 +74,11 @@ def score_dataset(
 
 def _processes(execution: Execution) -> int:
     """How many processes compute at once: one for each thread that there would be, unless params.yaml says another."""
-    return 1 if execution.engine == "local" else execution.processes or torch.get_num_threads()
+    return execution.processes or torch.get_num_threads()
 
 
-def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int, bar: "tqdm[NoReturn]") -> None:
-    """Compute cells in several processes; the bar counts the results that lie in the store."""
-    for category in dict.fromkeys(cell.category for cell in pending):
-        work.manifest.check_unchanged(category)
+def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int | None, bar: "tqdm[NoReturn]") -> None:
+    """Compute cells in `count` processes, or None: by Ray; the bar counts the results that lie in the store."""
     missing = {cell.key: cell for cell in pending}
 
     def count_finished() -> None:
@@ -85,8 +88,14 @@ def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int, bar: "tqdm
         bar.update(len(finished))
 
     together = groups(pending, work, largest=CELLS_A_GROUP)
-    shown = not bar.disable
-    compute_in_processes(together, work, min(count, len(together)), looked=count_finished, show_progress=shown)
+    if count is None:
+        if together:
+            compute_on_ray(together, work, looked=count_finished)
+    else:
+        for category in dict.fromkeys(cell.category for cell in pending):
+            work.manifest.check_unchanged(category)
+        shown = not bar.disable
+        compute_in_processes(together, work, min(count, len(together)), looked=count_finished, show_progress=shown)
     count_finished()
 
 

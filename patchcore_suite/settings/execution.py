@@ -9,10 +9,25 @@ from patchcore_suite.settings.checked import BLOCK, Wanted, one_of
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = get_args(Precision)
-Engine = Literal["local", "processes"]
+Engine = Literal["local", "processes", "ray"]
 ENGINES = get_args(Engine)
+ADDRESS = r"^(auto|(ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5})$"
 
 AtLeastOne = Annotated[int, Field(ge=1), Wanted("a whole number of at least 1")]
+AtLeastOneOrNull = Annotated[int | None, Field(ge=1), Wanted("a whole number of at least 1, or null")]
+NoneOrMore = Annotated[int | float | None, Field(ge=0), Wanted("a number of 0 or more, or null")]
+RayAddress = Annotated[str | None, Field(pattern=ADDRESS), Wanted("auto, HOST:PORT, ray://HOST:PORT, or null")]
+
+
+@dataclass(frozen=True, kw_only=True, config=BLOCK)
+class Ray:
+    """The workers of the engine `ray`; each computes a group of cells at a time."""
+
+    address: RayAddress = None  # of a cluster; null: of none, Ray is started for this run on this machine
+    workers: AtLeastOneOrNull = None  # at once; null: as many as the machines have room for
+    cpus: AtLeastOne = 1  # cores of a worker, and its threads
+    gpus: NoneOrMore = None  # of a worker; null: 1 where the device is cuda, else 0
+    send_results: Annotated[bool, Wanted("true or false")] = False  # true: as if workers did not see the store
 
 
 @dataclass(frozen=True, kw_only=True, config=BLOCK)
@@ -22,8 +37,9 @@ class Execution:
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$"), Wanted("cpu, cuda or cuda:N")] = "cpu"
     precision: Annotated[Precision, one_of(*PRECISIONS)] = "float32"  # of the networks; bfloat16 rounds to some percent
     compile: Annotated[bool, Wanted("true or false")] = False  # half a minute a network; pays from thousands of images
-    engine: Annotated[Engine, one_of(*ENGINES)] = "processes"  # who computes cells: this process, or several at once
-    processes: Annotated[int | None, Field(ge=1), Wanted("a whole number of at least 1, or null")] = None
+    engine: Annotated[Engine, one_of(*ENGINES)] = "processes"  # who computes cells: this process, several, or Ray's
+    processes: AtLeastOneOrNull = None  # at once, of the engine of that name
+    ray: Ray = Ray()
     batch_size: AtLeastOne = 16  # images
     workers: AtLeastOne = 2  # threads that decode images
     weights: Annotated[str | None, Wanted("a path, or null")] = None  # a file, or a folder, looked at first

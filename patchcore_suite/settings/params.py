@@ -11,7 +11,7 @@ from patchcore_suite.baselines.config import EnsembleConfig, configuration
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.spec import DOWNLOAD, SYNTHETIC
 from patchcore_suite.settings.dataset_params import DATASET_KEYS, MAIN_STUDY, DatasetParams, read_dataset
-from patchcore_suite.settings.execution import Execution
+from patchcore_suite.settings.execution import Execution, Ray
 from patchcore_suite.settings.problems import Problems
 from patchcore_suite.settings.studies import STUDY_KEYS
 from patchcore_suite.settings.variants import Variant, method_keys, read_defaults, read_variants, variant_keys
@@ -22,6 +22,7 @@ __all__ = ["MAIN_STUDY", "PARAMS_FILE", "DatasetParams", "Params", "find_params"
 PARAMS_FILE = "params.yaml"
 SECTIONS = ("datasets", "defaults", "variants", "tables", "execution")
 EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
+RAY_KEYS = tuple(item.name for item in fields(Ray))
 HOMES = {  # where a key belongs that stands in a wrong place, such as one that is indented too little
     **dict.fromkeys(method_keys(PatchCoreConfig.method), "variants.NAME, defaults.METHOD or datasets.NAME.overrides"),
     **dict.fromkeys(variant_keys(PatchCoreConfig.method)["profile"], "variants.NAME"),
@@ -100,7 +101,6 @@ def read_params(document: Document, root: Path) -> Params:
     problems = Problems(document, HOMES)
     given = problems.known(document.values, SECTIONS, ())
     sections = {name: problems.mapping(given.get(name), (name,)) for name in SECTIONS}
-    execution = problems.known(sections["execution"], EXECUTION_KEYS, ("execution",))
     defaults = read_defaults(sections["defaults"], problems)
     params = Params(
         root=root,
@@ -110,7 +110,7 @@ def read_params(document: Document, root: Path) -> Params:
         },
         variants=read_variants(sections["variants"], defaults, problems),
         tables={name: problems.mapping(block, ("tables", str(name))) for name, block in sections["tables"].items()},
-        execution=problems.built(Execution, execution, ("execution",)),
+        execution=_read_execution(sections["execution"], problems),
     )
     for name in params.datasets:
         _check_source(name, params, problems)
@@ -126,6 +126,26 @@ def find_params() -> Path:
         if (folder / PARAMS_FILE).is_file():
             return folder / PARAMS_FILE
     raise InputError(f"there is no {PARAMS_FILE} in {here} or above it", remedy="run from the project's folder")
+
+
+def _read_execution(given: Mapping[str, object], problems: Problems) -> Execution | None:
+    path = ("execution",)
+    values = problems.known(given, EXECUTION_KEYS, path)
+    block = problems.known(problems.mapping(values.get("ray"), (*path, "ray")), RAY_KEYS, (*path, "ray"))
+    ray = problems.built(Ray, block, (*path, "ray"))
+    execution = problems.built(Execution, {**values, "ray": ray or Ray()}, path)
+    if ray is None or execution is None or execution.engine != "ray":
+        return execution
+    if execution.device.startswith("cuda:"):
+        wanted = "must be cpu or cuda where the engine is ray, which gives each worker GPUs of its own"
+        problems.add_value((*path, "device"), execution.device, wanted)
+    elif execution.device == "cuda" and ray.gpus == 0:
+        problems.add_value((*path, "ray", "gpus"), ray.gpus, "must be more than 0, or null, with device: cuda")
+    elif ray.gpus and ray.gpus > 1 and ray.gpus % 1:
+        problems.add_value((*path, "ray", "gpus"), ray.gpus, "must be a part of one, or a whole number")
+    elif execution.device == "cpu" and ray.gpus:
+        problems.add_value((*path, "ray", "gpus"), ray.gpus, "must be 0 or null with device: cpu")
+    return execution
 
 
 def _check_source(dataset: str, params: Params, problems: Problems) -> None:

@@ -18,7 +18,7 @@ from patchcore_core.config import CHOICES, PatchCoreConfig
 from patchcore_suite.baselines.config import EnsembleConfig, methods
 from patchcore_suite.datasets.preprocessing import MASK_RULES, Preprocessing
 from patchcore_suite.settings.dataset_params import DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
-from patchcore_suite.settings.execution import Execution
+from patchcore_suite.settings.execution import Execution, Ray
 from patchcore_suite.settings.params import find_params
 from patchcore_suite.settings.problems import SCHEMA_FILE
 from patchcore_suite.settings.studies import STUDY_NAME, Study
@@ -45,7 +45,7 @@ def schema() -> Schema:
         "defaults": _block({method: _block(_fields(config)) for method, config in methods().items()}),
         "variants": _named({"$ref": "#/definitions/variant"}, VARIANT_NAME),
         "tables": _named({"type": ["object", "null"]}),
-        "execution": _block(_fields(Execution)),
+        "execution": _block(_fields(Execution) | {"ray": _block(_fields(Ray))}),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

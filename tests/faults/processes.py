@@ -27,9 +27,13 @@ class Command:
         cwd: its working directory.
         log: gets all that it says.
         environment: of it.
+        spared: processes of ours that are none of its, with all that they start.
     """
 
-    def __init__(self, words: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str], spared: Sequence[int] = ()
+    ) -> None:
+        self._spared = spared
         with log.open("ab") as said:
             self._process = psutil.Popen(
                 words, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
@@ -46,7 +50,7 @@ class Command:
 
     def stage(self) -> str | None:
         """The stage of DVC that runs; None between two."""
-        for process in _descendants():
+        for process in self._descendants():
             try:
                 if found := process.environ().get("DVC_STAGE"):
                     return found.split("@")[0]
@@ -57,7 +61,7 @@ class Command:
     def kill(self) -> int:
         """End its process group and every process that it started, by SIGKILL; how many there were."""
         killed = set()
-        while alive := [process for process in _descendants() if process.status() != psutil.STATUS_ZOMBIE]:
+        while alive := [process for process in self._descendants() if process.status() != psutil.STATUS_ZOMBIE]:
             if not self.ended():
                 os.killpg(self._process.pid, signal.SIGKILL)
             for process in alive:
@@ -68,9 +72,10 @@ class Command:
         _reap()
         return len(killed)
 
-
-def _descendants() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    def _descendants(self) -> list[psutil.Process]:
+        spared = [psutil.Process(pid) for pid in self._spared if psutil.pid_exists(pid)]
+        others = {*spared, *(below for process in spared for below in process.children(recursive=True))}
+        return [process for process in psutil.Process().children(recursive=True) if process not in others]
 
 
 def _reap() -> None:

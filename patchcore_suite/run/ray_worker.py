@@ -1,0 +1,88 @@
+"""A worker of Ray: computes groups of cells on whatever machine it was put."""
+
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from patchcore_core.common.errors import InputError
+from patchcore_suite.run.cells import Plan
+from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.groups import Group
+from patchcore_suite.run.leftovers import locked
+from patchcore_suite.run.node_check import APART
+from patchcore_suite.run.schedule import Shapes
+from patchcore_suite.run.worker import Worker
+
+Files = list[tuple[str, bytes]]  # names in the store, and what the files hold
+
+
+class RayWorker:
+    """A process of Ray's that computes, and sends back what it finished if it does not see the store.
+
+    Args:
+        work: what its groups are of.
+        threads: that it may have.
+        apart: the name of a folder for results and feature maps, which workers of one machine share; None for a
+            worker that sees the store.
+    """
+
+    def __init__(self, work: Plan, threads: int, apart: str | None) -> None:
+        self._finished: deque[Path] = deque()
+        self._work, self._threads, self._apart = work, threads, apart
+        self._held = ExitStack()  # as long as the process lives
+
+    def begin(self) -> None:
+        """Get ready; errors of this, unlike those of `__init__`, reach who asked.
+
+        Raises:
+            InputError: the GPU that it is for cannot be used.
+        """
+        execution = self._work.dataset.execution
+        if torch.device(execution.device).type == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                "execution.device=cuda in params.yaml, but a worker can use no GPU",
+                remedy="install a driver and a build of torch with CUDA there",
+            )
+        features = self._work.dataset.project.features
+        if self._apart is not None:
+            folder = _folder(self._apart)
+            folder.mkdir(exist_ok=True, mode=0o700)
+            self._held.enter_context(locked(folder, shared=True))
+            self._work, features = replace(self._work, store=folder / "cells"), folder / "features"
+        self._worker = Worker(self._work, FeatureCache(features, execution, {}), self._threads)
+
+    def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
+        """Make feature maps."""
+        return self._worker.make(of, category, hierarchies)
+
+    def compute(self, group: Group) -> Files:
+        """Compute a group; files that nobody has taken."""
+        for cell in self._worker.compute(group):
+            if self._apart is not None:
+                result = self._work.path(cell)
+                self._finished += [result.with_suffix(".json"), result]  # in the order in which they are written
+        return self.take()
+
+    def take(self) -> Files:
+        """Files of cells that are finished, once; asked for while a group is being computed."""
+        taken = []
+        while self._finished:
+            path = self._finished.popleft()
+            taken.append((path.name, path.read_bytes()))
+            path.unlink()
+        return taken
+
+    def tidy(self) -> None:
+        """Delete what this worker, and others of its machine, kept apart."""
+        if self._apart is not None:
+            shutil.rmtree(_folder(self._apart), ignore_errors=True)
+
+
+def _folder(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{APART}{name}"
