@@ -7,41 +7,35 @@ which takes as long as `make repro` for each of them. Exit code 1 where a byte d
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import yaml
 from faults.kills import REPRO, differences
 from faults.processes import Command, adopt_orphans
 from faults.small_project import DVC_CONFIG, NAME, digests, make_small_project, surroundings
+from ray_machines import SURROUNDINGS, started
 from toy_folders import mvtec_folder
 from whole_project import ROOT
 
-if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
-
 SEEDS = [0, 1, 2]
 POLL = 0.05  # seconds between two looks
-AT_WORK = "ray::RayWorker.compute"  # what Ray calls the process of a worker that computes
+AT_WORK = (["ray::RayWorker.compute"], ["ray::RayWorker.take"])  # what Ray calls the process of a worker that computes
 KINDS = {
     "raw results": (".cache/cells", "reports/scores"),
     "metrics": ("reports/metrics",),
     "tables": ("reports/tables",),
 }
-OBJECTS = 2**27  # bytes
-STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def kill_worker(running: Command, root: Path) -> int:
     while not running.ended():
         for process in psutil.process_iter():
             try:
-                if process.cmdline()[:1] == [AT_WORK] and process.environ().get("PYTHONPATH") == str(root):
+                if process.cmdline()[:1] in AT_WORK and process.environ().get("PYTHONPATH") == str(root):
                     process.kill()
                     return 1
             except psutil.Error:
@@ -126,14 +120,14 @@ def make_project(root: Path, *, whole: bool) -> Path:
 def compute(root: Path, way: Way) -> tuple[int, int]:
     """Compute the project: exit status, and processes that were killed."""
     settings = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    with _cluster(root, way.nodes) as address:
+    with started(way.nodes, surroundings(root)) if way.nodes else nullcontext() as address:
         execution = dict(way.execution)
         if address:
             execution["ray"] = {**execution["ray"], "address": address}
         settings["execution"] |= execution
         (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         cluster = [process.pid for process in psutil.Process().children()]
-        told = {"cwd": root, "log": root.with_suffix(".log"), "environment": surroundings(root)}
+        told = {"cwd": root, "log": root.with_suffix(".log"), "environment": surroundings(root) | SURROUNDINGS}
         start = partial(Command, REPRO, **told, spared=cluster)
         running, killed = start(), 0
         if way.harm is not None:
@@ -142,39 +136,6 @@ def compute(root: Path, way: Way) -> tuple[int, int]:
                 running.wait()
                 running = start()
         return running.wait(), killed
-
-
-@contextmanager
-def _cluster(root: Path, nodes: int) -> Iterator[str | None]:
-    """A cluster of Ray's own for tests, its machines being groups of processes here; its address."""
-    if not nodes:
-        yield None
-        return
-    before = dict(os.environ)
-    os.environ |= {**surroundings(root), "RAY_USAGE_STATS_ENABLED": "0"}  # for the workers
-    from ray.cluster_utils import Cluster
-
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="pr-", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster()
-        try:
-            for node in range(nodes):
-                _add(cluster, {"temp_dir": folder} if node == 0 else {})
-            yield cluster.address
-        finally:
-            cluster.shutdown()
-            os.environ.clear()
-            os.environ |= before
-
-
-def _add(cluster: "Cluster", options: Mapping[str, object]) -> None:
-    """Add a machine; Ray gives up after half a minute, which a busy machine may need."""
-    for tries_left in reversed(range(STARTS)):
-        try:
-            cluster.add_node(num_cpus=1, object_store_memory=OBJECTS, include_dashboard=False, **options)
-            return
-        except Exception:  # of no kind of its own
-            if not tries_left:
-                raise
 
 
 def compare(expected: Mapping[str, str], root: Path, *, maps: bool) -> Outcome:
