@@ -37,7 +37,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean
+.PHONY: help setup repro preflight paper results bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -107,6 +107,9 @@ torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault
 
 prove: setup ## measure how far threads, batch sizes and processes move scores (a minute); exit code 1 beyond the stated limit
 	@$(BIN)/python -m benchmarks.determinism
+
+engines: setup ## compare the bytes that each engine gives, with kills ([WHOLE=1]: of the grid of params.yaml; 10 minutes, or hours)
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.engines $(if $(WHOLE),--whole)
 
 lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "PatchCore Bench" >/dev/null

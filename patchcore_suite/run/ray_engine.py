@@ -49,6 +49,11 @@ def compute_on_ray(groups: Sequence[Group], work: Plan, *, looked: Callable[[], 
         crew = Crew(ray, schedule, options, looked)
         try:
             crew.run([Slot(node, apart=settings.send_results or not looks[node]["sees_store"]) for node in nodes])
+        except (ConnectionError, ray.exceptions.RayError) as error:
+            raise InputError(
+                f"the Ray cluster is gone: {' '.join(str(error).split())[:300]}",
+                remedy="start it, and run it again: what was finished is kept",
+            ) from None
         finally:
             crew.dismiss()
     schedule.raise_problems()
