@@ -105,7 +105,7 @@ torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.injected
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.kills $(if $(value KILLS),--kills $(call quoted,KILLS))
 
-prove: setup ## measure how far threads, batch sizes and processes move scores (a minute); exit code 1 beyond the stated limit
+prove: setup ## show that threads, batch sizes and processes change no byte of a raw result (two minutes); exit code 1 if one does
 	@$(BIN)/python -m benchmarks.determinism
 
 engines: setup ## compare the bytes that each engine gives, with kills ([WHOLE=1]: of the grid of params.yaml; 10 minutes, or hours)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import torch
 from tqdm import tqdm
 
 from patchcore_core.common.free_memory import free_bytes
@@ -33,7 +32,7 @@ LOOK = 0.5  # seconds between two looks at what is finished
 def compute_in_processes(
     groups: Sequence[Group], work: Plan, count: int, *, looked: Callable[[], None], show_progress: bool = False
 ) -> None:
-    """Compute groups in `count` processes, each with an equal share of the threads.
+    """Compute groups in `count` processes, each with one thread.
 
     Feature maps are made before the groups that read them, each once. What runs at once takes less than the free memory
     by estimate. A group that fails does not stop the others; one whose process dies is tried again, with fewer at once.
@@ -96,10 +95,9 @@ def _without_main() -> Iterator[None]:
 def _pool(work: Plan, count: int, show_progress: bool) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, at once where it is left by an error or an interrupt."""
     before = set(multiprocessing.active_children())
-    threads = max(1, torch.get_num_threads() // count)
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads
     lines = context.Value("i", 0) if show_progress else None
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(work, threads, lines))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(work, lines))
     try:
         yield pool
         pool.shutdown()
@@ -114,9 +112,9 @@ _worker: Worker
 _lines_above: list[tqdm]
 
 
-def _begin(work: Plan, threads: int, lines: "Synchronized[int] | None") -> None:
+def _begin(work: Plan, lines: "Synchronized[int] | None") -> None:
     global _worker, _lines_above
-    _worker = Worker(work, FeatureCache(work.dataset.project.features, work.dataset.execution, {}), threads)
+    _worker = Worker(work, FeatureCache(work.dataset.project.features, work.dataset.execution, {}))
     _lines_above = [] if lines is None else list(_hold_lines(lines))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who handed out the work ends its processes
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

@@ -15,12 +15,13 @@ from patchcore_core.backbones import Weights, feature_maps, load_backbone
 from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, sha256_json
-from patchcore_suite.datasets.images import Batches
+from patchcore_suite.datasets.images import Batches, image_tensor, read_image
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_files import MapsWriter, damage, open_maps, take_room
 from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.settings.execution import Execution
 
@@ -123,10 +124,11 @@ class FeatureCache:
                 network = torch.compile(network)
         if isinstance(network, nn.Module):
             network = network.to(self.execution.device)
+        height, width = image_tensor(read_image(records[0]), of.preprocessing).shape[1:]
         images = Batches(
             records,
             of.preprocessing,
-            self.execution.batch_size,
+            images_at_once(self.execution, (height, width)),
             workers=self.execution.workers,
             description=description,
         )

@@ -21,6 +21,7 @@ from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.sealed import write_sealed
@@ -98,9 +99,10 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
         )
         for member, of, together in zip(first.config.members, group.maps, group.hierarchies, strict=True)
     ]
-    execution = work.dataset.execution
+    execution, size = work.dataset.execution, _size(first, work)
     models = [detector(member, seed=first.seed, device=execution.device) for member in first.config.members]
-    descriptions = Descriptions(models, maps, Splits(train, test), step=execution.batch_size, where=f" of {where}")
+    step = images_at_once(execution, size)
+    descriptions = Descriptions(models, maps, Splits(train, test), step=step, where=f" of {where}")
     made = {"commit": commit(work.dataset.project.root), "machine": machine()}
     took = time.perf_counter() - started
     # Cells that hold no descriptions come first, while there are none.
@@ -167,7 +169,7 @@ def _run_cell(
     show_progress: bool,
 ) -> None:
     started = time.perf_counter()
-    size = cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
+    size = _size(cell, work)
     device = work.dataset.execution.device
     model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
     images = _fit(model, nominal)
@@ -200,6 +202,11 @@ def _run_cell(
     path = work.path(cell)
     write_sealed(path.with_suffix(".json"), timing)
     result.write(path)
+
+
+def _size(cell: Cell, work: Plan) -> tuple[int, int]:
+    """(H, W) that the images of a cell are brought to."""
+    return cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
 
 
 def _fit(model: Detector, nominal: Given) -> int:

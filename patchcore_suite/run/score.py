@@ -16,6 +16,7 @@ from patchcore_core.common.progress import progress_bar
 from patchcore_suite.run.cells import Cell, Network, Plan, plan
 from patchcore_suite.run.engines import compute_in_processes
 from patchcore_suite.run.feature_cache import FeatureCache
+from patchcore_suite.run.fixed_order import one_thread
 from patchcore_suite.run.groups import compute, groups
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.raw_results import ScoreIndex
@@ -64,17 +65,23 @@ def score_dataset(
             _compute_at_once(pending, work, None if engine == "ray" else count, bar)
         else:
             cache = FeatureCache(dataset.project.features, dataset.execution, networks or {})
-            for category, of_category in groupby(groups(pending, work), key=lambda group: group.category):
-                work.manifest.check_unchanged(category)
-                for group in of_category:
-                    for _ in compute(group, work, cache, show_progress=show_progress):
-                        bar.update(1)
+            with one_thread(dataset.execution):
+                _compute_here(pending, work, cache, bar)
     return work
 
 
 def _processes(execution: Execution) -> int:
     """How many processes compute at once: one for each thread that there would be, unless params.yaml says another."""
     return execution.processes or torch.get_num_threads()
+
+
+def _compute_here(pending: Sequence[Cell], work: Plan, cache: FeatureCache, bar: "tqdm[NoReturn]") -> None:
+    """Compute cells in this process, one after the other."""
+    for category, of_category in groupby(groups(pending, work), key=lambda group: group.category):
+        work.manifest.check_unchanged(category)
+        for group in of_category:
+            for _ in compute(group, work, cache, show_progress=not bar.disable):
+                bar.update(1)
 
 
 def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int | None, bar: "tqdm[NoReturn]") -> None:

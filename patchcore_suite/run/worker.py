@@ -10,6 +10,7 @@ import torch
 from patchcore_core.common.errors import InputError
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.fixed_order import take_one_thread
 from patchcore_suite.run.groups import Group, compute
 from patchcore_suite.run.schedule import Shapes
 
@@ -20,14 +21,17 @@ class Worker:
     Args:
         work: what its groups are of; results go to its store.
         cache: of feature maps.
-        threads: that it may have.
+        threads: that it may have beside a GPU; on a CPU it has one.
     """
 
-    def __init__(self, work: Plan, cache: FeatureCache, threads: int) -> None:
+    def __init__(self, work: Plan, cache: FeatureCache, threads: int = 1) -> None:
         self._work, self._cache = work, cache
-        torch.set_num_threads(threads)
-        faiss.omp_set_num_threads(threads)
-        cv2.setNumThreads(threads)
+        if cache.execution.device == "cpu":
+            take_one_thread()
+        else:
+            torch.set_num_threads(threads)
+            faiss.omp_set_num_threads(threads)
+            cv2.setNumThreads(threads)
 
     def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps, and say of which shapes they are."""

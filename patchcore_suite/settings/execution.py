@@ -25,14 +25,14 @@ class Ray:
 
     address: RayAddress = None  # of a cluster; null: of none, Ray is started for this run on this machine
     workers: AtLeastOneOrNull = None  # at once; null: as many as the machines have room for
-    cpus: AtLeastOne = 1  # cores of a worker, and its threads
+    cpus: AtLeastOne = 1  # cores of a worker, and its threads beside a GPU; on a CPU it computes with one
     gpus: NoneOrMore = None  # of a worker; null: 1 where the device is cuda, else 0
     send_results: Annotated[bool, Wanted("true or false")] = False  # true: as if workers did not see the store
 
 
 @dataclass(frozen=True, kw_only=True, config=BLOCK)
 class Execution:
-    """How work is done; nothing here changes a result beyond rounding."""
+    """How work is done; nothing here changes a result, but on a GPU, with its batch size and precision, by rounding."""
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]+)?)$"), Wanted("cpu, cuda or cuda:N")] = "cpu"
     precision: Annotated[Precision, one_of(*PRECISIONS)] = "float32"  # of the networks; bfloat16 rounds to some percent
@@ -40,7 +40,7 @@ class Execution:
     engine: Annotated[Engine, one_of(*ENGINES)] = "processes"  # who computes cells: this process, several, or Ray's
     processes: AtLeastOneOrNull = None  # at once, of the engine of that name
     ray: Ray = Ray()
-    batch_size: AtLeastOne = 16  # images
+    batch_size: AtLeastOne = 16  # images at once on a GPU; for a CPU see run.fixed_order
     workers: AtLeastOne = 2  # threads that decode images
     weights: Annotated[str | None, Wanted("a path, or null")] = None  # a file, or a folder, looked at first
     cache_dir: Annotated[str, Field(min_length=1), Wanted("the path of a folder")] = ".cache"

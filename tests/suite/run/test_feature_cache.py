@@ -17,7 +17,7 @@ from patchcore_core.config import PIXELS
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.run import feature_cache, feature_files
+from patchcore_suite.run import feature_cache, feature_files, fixed_order
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf, network_weights
 from patchcore_suite.settings.execution import Execution
 
@@ -28,6 +28,12 @@ PREPROCESSING = Preprocessing(resize=(32, 48))
 @pytest.fixture
 def records(project):
     return Manifest.read(project.root / "data/toy/manifest.json", base=project.root).records("bolt")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    """Seven images are several batches."""
+    monkeypatch.setattr(fixed_order, "MOST_IMAGES", 3)
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def runs(monkeypatch):
 
 
 def cache(folder, *, networks=None, **execution):
-    return FeatureCache(folder / "features", Execution(batch_size=3, **execution), networks or {})
+    return FeatureCache(folder / "features", Execution(**execution), networks or {})
 
 
 def maps(of, records, hierarchies=(2, 3), **changes):

@@ -12,7 +12,7 @@ from toy_folders import mvtec_folder, save_image
 
 from patchcore_core import InputError, PatchCore, backbones
 from patchcore_suite.datasets.images import Batches
-from patchcore_suite.run import cells, feature_cache, groups
+from patchcore_suite.run import cells, feature_cache, fixed_order, groups
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
@@ -350,6 +350,7 @@ def test_a_run_killed_while_it_makes_feature_maps_leaves_none_of_them(project, m
             raise KeyboardInterrupt
         return original(network, images)
 
+    monkeypatch.setattr(fixed_order, "MOST_IMAGES", 4)
     monkeypatch.setattr(feature_cache, "feature_maps", feature_maps)
     with pytest.raises(KeyboardInterrupt):
         run(project)
