@@ -51,7 +51,7 @@ def make_project(folder: Path) -> Path:
     values["tables"]["00_method"]["category"] = CATEGORIES[0]
     values["tables"]["f3_coreset_vs_random"] |= {"points": 400, "size": 20}
     values["tables"]["dataset_results"]["images_shown"] = 4
-    values["execution"] |= {"device": "cpu", "weights": None, "cache_dir": ".cache", "cache_size_gb": 1}
+    values["execution"] |= {"device": "cpu", "weights": "installed", "cache_dir": ".cache", "cache_size_gb": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return folder
 

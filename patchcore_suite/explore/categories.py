@@ -121,7 +121,7 @@ class Category:
             manifest.records(category, "train"),
             manifest.records(category, "test"),
             result,
-            weights=dataset.execution.weights,
+            weights=dataset.execution.own_weights,
             synthetic=manifest.synthetic,
             remedy=remedy,
         )

@@ -144,7 +144,7 @@ def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: b
 def _missing_weights(backbone: str, project: Project) -> WeightsMissing | None:
     """Why a backbone's weights cannot be had on this machine, with the remedies; None if they can."""
     try:
-        backbone_weights(backbone, weights=project.execution.weights, download=False)
+        backbone_weights(backbone, weights=project.execution.own_weights, download=False)
     except WeightsMissing as error:
         return error
     return None

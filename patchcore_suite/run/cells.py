@@ -162,7 +162,7 @@ def _weights(
                     raise InputError(problem)
                 if backbone not in networks:
                     check_hierarchies(backbone, member.map_hierarchies)
-                weights = _look_up(backbone, looked_up, weights=dataset.execution.weights, download=download)
+                weights = _look_up(backbone, looked_up, weights=dataset.execution.own_weights, download=download)
                 found.setdefault(variant, []).append((backbone, weights))
         except WeightsMissing as error:
             found.pop(variant, None)

@@ -119,7 +119,9 @@ class FeatureCache:
         network = self.networks.get(of.backbone)
         if network is None:
             execution = self.execution
-            network = load_backbone(of.backbone, tuple(paths), weights=execution.weights, precision=execution.precision)
+            network = load_backbone(
+                of.backbone, tuple(paths), weights=execution.own_weights, precision=execution.precision
+            )
             if self.execution.compile:
                 network = torch.compile(network)
         if isinstance(network, nn.Module):

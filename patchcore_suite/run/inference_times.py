@@ -138,7 +138,7 @@ def fit_systems(
         if len(config.members) > 1:
             skipped[variant] = "an ensemble has no one backbone to time"
             continue
-        model = detector(config, seed=chosen.seeds[0], weights=execution.weights, device=execution.device)
+        model = detector(config, seed=chosen.seeds[0], weights=execution.own_weights, device=execution.device)
         key = repr((preprocessing, config.description(model.seed)))
         try:
             if key not in described:

@@ -7,11 +7,14 @@ Python read at their start (profiles, startup files, settings, variables) change
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+
+from patchcore_suite.run.leftovers import locked, remove_leftovers
 
 # What the process runs: IPython's kernel, which reads no settings and runs no startup files of this machine either.
 START = """
@@ -30,6 +33,7 @@ OWN = KernelSpec(
 # Settings of a person for work of their own, by the beginnings of their names; the second tuple by whole ones.
 PERSONAL = ("IPYTHON", "JUPYTER", "MPLBACKEND", "MATPLOTLIBRC")
 PERSONAL_OF_PYTHON = ("PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONBREAKPOINT", "PYTHONDEVMODE")
+PREFIX = ".patchcore-kernel-"  # of temporary folders
 WARNINGS = "ignore:IProgress not found"  # no bar is meant for the notebook
 
 
@@ -38,8 +42,10 @@ class OwnKernelManager(AsyncKernelManager):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self._folder = TemporaryDirectory(prefix="patchcore-kernel-", ignore_cleanup_errors=True)
-        self.connection_file = str(Path(self._folder.name) / "connection.json")
+        remove_leftovers(Path(gettempdir()), f"{PREFIX}*")
+        self._in_use = ExitStack()
+        self._folder = _own_folder(self._in_use)
+        self.connection_file = str(self._folder / "connection.json")
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -48,14 +54,24 @@ class OwnKernelManager(AsyncKernelManager):
 
     async def start_kernel(self, **kwargs: object) -> None:
         """Start it without what is personal in the environment."""
-        own = {"IPYTHONDIR": str(Path(self._folder.name) / "ipython"), "PYTHONWARNINGS": WARNINGS}
+        own = {"IPYTHONDIR": str(self._folder / "ipython"), "PYTHONWARNINGS": WARNINGS}
         await super()._async_start_kernel(**kwargs | {"env": impersonal(os.environ) | own})
 
     async def cleanup_resources(self, restart: bool = False) -> None:
         """Remove its files, once it has ended."""
         await super()._async_cleanup_resources(restart=restart)
         if not restart:
-            self._folder.cleanup()
+            self._in_use.close()
+
+
+def _own_folder(in_use: ExitStack) -> Path:
+    """A temporary folder, until `in_use` ends; as long as this process lives, no other takes it for a dead one's."""
+    while True:
+        folder = Path(in_use.enter_context(TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)))
+        with suppress(FileNotFoundError):  # another process looked for leftovers before there was a lock
+            in_use.enter_context(locked(folder))
+            if folder.is_dir():
+                return folder
 
 
 def impersonal(environment: Mapping[str, str]) -> dict[str, str]:

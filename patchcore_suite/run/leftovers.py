@@ -1,6 +1,7 @@
 """What a run that was killed leaves behind: temporary files and folders that nobody will finish."""
 
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -35,6 +36,21 @@ def clear_reports(project: Project) -> None:
     folders = [project.reports, *project.reports.glob("[!.]*/"), *project.scores.glob("[!.]*/")]
     for folder in folders:
         remove_leftovers(folder, f".*.{RANDOM}", f".*.{RANDOM}.*")
+
+
+def free_dvc(root: Path) -> None:
+    """Delete DVC's list of what its runs read and write if a run was killed while it wrote that: DVC then never starts.
+
+    What a live DVC is writing is locked, and stays.
+    """
+    listed, guard = root / ".dvc/tmp/rwlock", root / ".dvc/tmp/rwlock.lock"
+    with suppress(OSError), guard.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            json.loads(listed.read_bytes())
+        except ValueError:
+            listed.unlink()
+            print(f"deleted what a killed run of DVC left half written: {listed}", file=sys.stderr)
 
 
 @contextmanager

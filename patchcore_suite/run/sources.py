@@ -2,40 +2,32 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
-from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.listing import unusable, walk
 from patchcore_suite.datasets.spec import DOWNLOAD, SYNTHETIC
+from patchcore_suite.run.leftovers import free_dvc
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 
 DVC_IGNORES = ".dvcignore"  # DVC reads none but the project's, and refuses a folder with another
 
 
 def check_sources(project: Project) -> None:
-    """Look for what DVC cannot watch in the folders of a project's datasets.
+    """Look for what DVC cannot watch among the images and weights that a project names.
 
     Raises:
-        InputError: a folder is missing, or holds links that lead nowhere, names that are not UTF-8 or files of DVC.
+        InputError: one is missing, or holds links that lead nowhere, names that are not UTF-8 or files of DVC.
     """
     problems = [problem for dataset in project.datasets.values() for problem in _problems(dataset)]
+    if weights := project.execution.own_weights:
+        problems += _problems_of("execution.weights", project.path(weights))
     if problems:
         raise InputError(
-            "datasets of params.yaml cannot be used as they are",
+            "what params.yaml names cannot be used as it is",
             offenders=problems,
-            remedy="correct the source, or repair, rename or remove these; data/README.md says where datasets are had",
+            remedy="correct the path, or repair, rename or remove these; data/README.md says where datasets are had",
         )
-
-
-def forget_lists(project: Project) -> None:
-    """Remove the manifests that were divided by another list of training images than there is now.
-
-    DVC watches the folder of a dataset, in which the list of `train_list` need not lie.
-    """
-    for dataset in project.datasets.values():
-        divided = LAYOUTS[dataset.spec.layout].division(dataset.spec)
-        if "train_list" in divided and dataset.manifest_file.is_file() and dataset.manifest().division != divided:
-            dataset.manifest_file.unlink()
 
 
 def _problems(dataset: ProjectDataset) -> Iterator[str]:
@@ -46,8 +38,15 @@ def _problems(dataset: ProjectDataset) -> Iterator[str]:
     if not root.is_dir():
         yield f"{where}: no such folder: {root}"
         return
-    yield from (f"{where}: {problem}" for problem in unusable(root))
-    yield from (f"{where}: a file of DVC: {path}" for path in walk(root) if path.name == DVC_IGNORES)
+    yield from _problems_of(where, root)
+
+
+def _problems_of(where: str, path: Path) -> Iterator[str]:
+    if not path.exists():
+        yield f"{where}: no such file or folder: {path}"
+    elif path.is_dir():
+        yield from (f"{where}: {problem}" for problem in unusable(path))
+        yield from (f"{where}: a file of DVC: {found}" for found in walk(path) if found.name == DVC_IGNORES)
 
 
 def main() -> None:
@@ -55,7 +54,7 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m patchcore_suite.run.sources", description=__doc__).parse_args()
     project = load_project()
     check_sources(project)
-    forget_lists(project)
+    free_dvc(project.root)
 
 
 if __name__ == "__main__":

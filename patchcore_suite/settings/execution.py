@@ -13,6 +13,8 @@ Engine = Literal["local", "processes", "ray"]
 ENGINES = get_args(Engine)
 ADDRESS = r"^(auto|(ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5})$"
 
+INSTALLED = "installed"  # weights come from caches and packages alone
+
 AtLeastOne = Annotated[int, Field(ge=1), Wanted("a whole number of at least 1")]
 AtLeastOneOrNull = Annotated[int | None, Field(ge=1), Wanted("a whole number of at least 1, or null")]
 NoneOrMore = Annotated[int | float | None, Field(ge=0), Wanted("a number of 0 or more, or null")]
@@ -42,6 +44,11 @@ class Execution:
     ray: Ray = Ray()
     batch_size: AtLeastOne = 16  # images at once on a GPU; for a CPU see run.fixed_order
     workers: AtLeastOne = 2  # threads that decode images
-    weights: Annotated[str | None, Wanted("a path, or null")] = None  # a file, or a folder, looked at first
+    weights: Annotated[str, Field(min_length=1), Wanted("a path, or installed")] = INSTALLED  # a file or folder
     cache_dir: Annotated[str, Field(min_length=1), Wanted("the path of a folder")] = ".cache"
     cache_size_gb: Annotated[int | float, Field(ge=0), Wanted("a number of 0 or more")] = 20  # of cached feature maps
+
+    @property
+    def own_weights(self) -> str | None:
+        """The file or folder in which weights are looked for first; None if that is nowhere."""
+        return None if self.weights == INSTALLED else self.weights

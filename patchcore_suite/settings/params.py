@@ -20,6 +20,8 @@ from patchcore_suite.settings.yaml_file import Document, dotted, read_yaml
 __all__ = ["MAIN_STUDY", "PARAMS_FILE", "DatasetParams", "Params", "find_params", "load_params", "read_params"]
 
 PARAMS_FILE = "params.yaml"
+LISTS = "lists"  # the folder of lists of training images
+WRITTEN = ("reports", ".git", ".dvc")  # folders of a project that hold what it makes
 SECTIONS = ("datasets", "defaults", "variants", "tables", "execution")
 EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
 RAY_KEYS = tuple(item.name for item in fields(Ray))
@@ -112,8 +114,10 @@ def read_params(document: Document, root: Path) -> Params:
         tables={name: problems.mapping(block, ("tables", str(name))) for name, block in sections["tables"].items()},
         execution=_read_execution(sections["execution"], problems),
     )
+    _check_weights(params, problems)
     for name in params.datasets:
         _check_source(name, params, problems)
+        _check_train_list(name, params, problems)
         _check_configs(name, params, problems)
     problems.raise_any()  # what could not be read is None until here
     return params
@@ -155,15 +159,49 @@ def _check_source(dataset: str, params: Params, problems: Problems) -> None:
         return
     path, source = ("datasets", str(dataset), "source"), spec.source
     home, folder = (Path(os.path.realpath(params.path(given))) for given in (f"data/{dataset}", source))
-    if source.startswith("~"):
-        problems.add_value(path, source, f"must be written in full: {os.path.expanduser(source)}")
-    elif "://" in source:
-        problems.add_value(path, source, "must be the path of a folder, not an address: fetch the images first")
-    elif source != source.strip():
-        problems.add_value(path, source, "begins or ends with a space: take it away, or rename the folder")
+    if problem := _misread(source):
+        problems.add_value(path, source, problem)
     elif folder in (home, *home.parents):
         written = f"holds data/{dataset}, into which the suite writes: move the images to a folder of their own"
         problems.add_value(path, source, written)
+    elif inside := _written(folder, params):
+        written = f"lies in {inside}, into which the suite writes: move the images to a folder of their own"
+        problems.add_value(path, source, written)
+
+
+def _misread(given: str) -> str | None:
+    """Why DVC would take a path for something else."""
+    if given.startswith("~"):
+        return f"must be written in full: {os.path.expanduser(given)}"
+    if "://" in given:
+        return "must be the path of a file or folder, not an address: fetch it first"
+    return "begins or ends with a space: take it away, or rename it" if given != given.strip() else None
+
+
+def _written(path: Path, params: Params) -> str | None:
+    """The folder of those that hold what a project makes in which a path lies."""
+    cache = [params.execution.cache_dir] if params.execution else []
+    made = (Path(os.path.realpath(params.path(name))) for name in (*WRITTEN, *cache))
+    return next((str(folder) for folder in made if folder in (path, *path.parents)), None)
+
+
+def _check_weights(params: Params, problems: Problems) -> None:
+    """Refuse weights that DVC, which watches them, takes for something else than the suite does."""
+    given = params.execution and params.execution.own_weights
+    if given and (problem := _misread(given)):
+        problems.add_value(("execution", "weights"), given, problem)
+
+
+def _check_train_list(dataset: str, params: Params, problems: Problems) -> None:
+    """Refuse lists of training images that DVC does not watch."""
+    spec = params.datasets[dataset].spec
+    if (given := getattr(spec, "train_list", None)) is None:
+        return
+    watched = [LISTS, *([] if spec.source in (SYNTHETIC, DOWNLOAD) else [spec.source])]
+    file = Path(os.path.realpath(params.path(given)))
+    if not any(Path(os.path.realpath(params.path(folder))) in file.parents for folder in watched):
+        where = f"must lie in {' or '.join(watched)}, where DVC notices when it changes: copy it there"
+        problems.add_value(("datasets", str(dataset), "train_list"), given, where)
 
 
 def _check_configs(dataset: str, params: Params, problems: Problems) -> None:

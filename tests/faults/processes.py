@@ -6,21 +6,28 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import psutil
 
-SET_CHILD_SUBREAPER = (
-    36  # of Linux's prctl: descendants whose parent has died become ours, and can be found and waited for
-)
+# Of Linux's prctl: a signal for this process when its parent dies; descendants whose parent has died become ours, and
+# can be found and waited for.
+SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def adopt_orphans() -> None:
     """Let processes that lose their parent become children of this one."""
-    ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LIBC.prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Let this process be killed as soon as its parent is no more, however that ended."""
+    LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 class Command:
-    """A command that runs, with all that it has started.
+    """A command that runs, with all that it has started; none of it outlives the block of a `with`.
 
     Args:
         words: program and arguments.
@@ -36,8 +43,20 @@ class Command:
         self._spared = spared
         with log.open("ab") as said:
             self._process = psutil.Popen(
-                words, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+                words,
+                cwd=cwd,
+                env=environment,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def ended(self) -> bool:
         return self._process.poll() is not None

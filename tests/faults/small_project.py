@@ -17,6 +17,7 @@ COPIED = ("patchcore_core", "patchcore_suite", "notebooks")
 VARIANTS = ("patchcore-10", "random-1", "padim")
 # What tells of one run and one machine, and differs between two undisturbed runs: times, and the page that shows them.
 OF_A_RUN = ("reports/timings/", "reports/index.html", ".cache/cells/*.json", ".cache/dvc/*", ".dvc/*")
+TEMPORARY = "temporary"  # folder, of which what the suite leaves behind counts
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
 
 
@@ -45,14 +46,17 @@ def make_small_project(root: Path, *, engine: str = "processes", source: str = "
     (root / "dvc.yaml").write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
     (root / ".dvc").mkdir()
     (root / ".dvc/config").write_text(DVC_CONFIG)
-    shutil.copyfile(ROOT / ".dvcignore", root / ".dvcignore")
+    for name in (".dvcignore", "installed"):
+        shutil.copyfile(ROOT / name, root / name)
+    shutil.copytree(ROOT / "lists", root / "lists")
     return root
 
 
 def surroundings(root: Path) -> dict[str, str]:
     """The environment of a command in the project: its own code, this Python, one thread a process."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    (root / TEMPORARY).mkdir(exist_ok=True)
+    own = {"PATH": path, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TMPDIR": str(root / TEMPORARY)}
     return os.environ | own | {"DVC_SITE_CACHE_DIR": str(root / ".cache/dvc"), "DVC_NO_ANALYTICS": "1"}
 
 
@@ -78,5 +82,6 @@ def dvc_outputs(root: Path) -> set[str]:
 def _written(root: Path) -> Iterator[Path]:
     if (root / "dvc.lock").exists():
         yield root / "dvc.lock"
+    yield from (root / TEMPORARY).glob(".patchcore-*/*")
     for folder in ("data", "reports", ".cache/cells", ".cache/features", ".cache/failed"):
         yield from sorted(path for path in (root / folder).rglob("*") if path.is_file())

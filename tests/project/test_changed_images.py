@@ -24,18 +24,20 @@ class Watched:
         self.root.mkdir()
         for package in ("patchcore_core", "patchcore_suite"):
             (self.root / package).symlink_to(ROOT / package)
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "synthetic", "download"):
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "synthetic", "download", "installed"):
             shutil.copy(ROOT / name, self.root)
+        shutil.copytree(ROOT / "lists", self.root / "lists")
         self.call("git", "init", "--quiet")
         self.call("dvc", "init", "--quiet")
         self.name("parts")
 
-    def name(self, name):
+    def name(self, name, **execution):
         values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         values["datasets"][name] = {
             **{"layout": "mvtec", "paper": None, "source": str(self.images.parent), "resize": 32},
             **{"variants": ["patchcore-1"], "seeds": [0]},
         }
+        values["execution"] |= execution
         (self.root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     def call(self, *command):
@@ -92,6 +94,28 @@ def test_a_folder_is_looked_at_again_whenever_its_images_change(watched):
         digests = digest(replaced), digest(first), digest(more), digest(relabelled)
         assert len(set(digests)) == len(digests)
     assert len(sizes) == 1
+
+
+def test_weights_and_lists_that_are_replaced_under_their_name_are_noticed(watched):
+    weights, names = watched.root.parent / "weights", watched.root / "lists/names.txt"
+    weights.mkdir()
+    (weights / "resnet18.pth").write_text("one")
+    names.write_text("0.jpg\n")
+    watched.name("parts", weights=str(weights))
+    shutil.copytree(ROOT / "notebooks", watched.root / "notebooks")
+    index = watched.root / "reports/scores/parts/index.json"
+    index.parent.mkdir(parents=True)
+    index.write_text("{}")
+    watched.repro()
+    watched.call("dvc", "commit", "--force", "score@parts")
+    asked = ("dvc", "status", "data@parts", "score@parts")
+    assert "up to date" in watched.call(*asked).stdout
+
+    (weights / "resnet18.pth").write_text("two")
+    names.write_text("1.jpg\n")
+    said = watched.call(*asked).stdout
+    assert f"modified:           {weights}" in said
+    assert "modified:           lists" in said
 
 
 def test_a_name_that_is_a_command_is_refused_and_never_run(watched):

@@ -155,6 +155,12 @@ def test_what_a_stage_depends_on_is_a_file_or_made_by_another_stage():
             assert (ROOT / entry).exists() or entry in made | folders, entry
 
 
+def test_what_params_yaml_names_outside_the_project_is_depended_on():
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert {"${item.source}", "lists"} <= {*pipeline["data"]["do"]["deps"]}
+    assert "${execution.weights}" in pipeline["score"]["do"]["deps"]
+
+
 def test_nothing_depends_on_an_executed_notebook():
     entries = [entry for stage in STAGES.values() for entry in stage["deps"]]
     assert [entry for entry in entries if covers("reports/executed", entry) or covers(entry, "reports/executed")] == []
@@ -269,8 +275,9 @@ class Pipeline:
 def under_version_control(folder):
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "installed"):
         shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "lists", folder / "lists")
     pipeline = Pipeline(folder)
     pipeline.succeed("git", "init", "--quiet")
     pipeline.succeed("dvc", "init", "--quiet")

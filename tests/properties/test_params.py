@@ -35,7 +35,7 @@ variants:
   four: {method: ensemble, models: [one, five]}
 tables:
   page: {variant: one}
-execution: {batch_size: 4, device: cpu, engine: local, weights: null}
+execution: {batch_size: 4, device: cpu, engine: local, weights: installed}
 """
 WORDS = [
     "one",

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import pytest
 
 from patchcore_core.common.files import atomic_path
 from patchcore_suite.run import leftovers
-from patchcore_suite.run.leftovers import clear_reports, locked, remove_leftovers
+from patchcore_suite.run.leftovers import clear_reports, free_dvc, locked, remove_leftovers
 
 HALF = """
 import os, signal, sys
@@ -87,3 +88,23 @@ def test_reports_are_cleared_of_what_killed_runs_left_and_of_nothing_else(scored
     clear_reports(scored.toy.project)
     assert [name for name in left if (reports / name).exists()] == []
     assert [name for name in kept if not (reports / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "stays"), [("", False), ('{"read": {', False), ('{"read": {}, "write": {}}', True)]
+)
+def test_a_lock_of_dvc_that_a_killed_run_wrote_by_half_goes(tmp_path, content, stays):
+    listed = tmp_path / ".dvc/tmp/rwlock"
+    listed.parent.mkdir(parents=True)
+    listed.write_text(content)
+    with listed.with_suffix(".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # a live DVC is at it
+        free_dvc(tmp_path)
+    assert listed.exists()
+    free_dvc(tmp_path)
+    assert listed.exists() == stays
+
+
+def test_where_dvc_never_ran_there_is_nothing_to_free(tmp_path):
+    free_dvc(tmp_path)
+    assert names(tmp_path) == []

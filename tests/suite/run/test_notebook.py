@@ -446,7 +446,7 @@ def test_the_files_of_a_kernel_are_removed_with_it(project, monkeypatch, tmp_pat
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     run(written(notebook("__import__('os').environ['IPYTHONDIR']"), project), project, number=1)
-    assert not list((tmp_path / "temporary").glob("patchcore-kernel-*"))
+    assert not list((tmp_path / "temporary").glob(".patchcore-kernel-*"))
 
 
 def test_what_is_personal_in_an_environment_is_left_out_and_nothing_else():

@@ -1,22 +1,22 @@
 import os
+from contextlib import nullcontext
 
 import pytest
-from toy_folders import mtd_folder, mvtec_folder
+from toy_folders import mvtec_folder
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.run import prepare
-from patchcore_suite.run.sources import check_sources, forget_lists
+from patchcore_suite.run.sources import check_sources
 from patchcore_suite.settings.project import load_project
 
 BLOCK = "  {name}: {{layout: {layout}, paper: null, source: {source}, resize: 32, variants: [one], seeds: [0]{more}}}\n"
 
 
-def project(folder, **sources):
+def project(folder, *, execution="{}", **sources):
     """A project whose datasets have these sources, and keys after them."""
     text = "datasets:\n"
     for name, (layout, source, more) in sources.items():
         text += BLOCK.format(name=name, layout=layout, source=source, more=more)
-    (folder / "params.yaml").write_text(text + "variants:\n  one: {}\n", encoding="utf-8")
+    (folder / "params.yaml").write_text(text + f"variants:\n  one: {{}}\nexecution: {execution}\n", encoding="utf-8")
     return load_project(folder / "params.yaml")
 
 
@@ -40,29 +40,64 @@ def test_what_can_be_watched_passes(tmp_path):
     check_sources(project(tmp_path, own=("mvtec", "images", ""), drawn=("mvtec", "synthetic", "")))
 
 
-def test_a_manifest_divided_by_another_list_than_there_is_now_goes(tmp_path, monkeypatch):
-    mtd_folder(tmp_path / "tiles")
-    names = tmp_path / "list.txt"
-    names.write_text("exp1_num_0.jpg\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    tiles = project(tmp_path, tiles=("mtd", "tiles", ", train_list: list.txt")).dataset("tiles")
-    prepare.prepare("tiles", tiles.spec, "data")
-    forget_lists(tiles.project)
-    assert tiles.manifest_file.is_file()
-    names.write_text("exp1_num_1.jpg\n", encoding="utf-8")
-    forget_lists(tiles.project)
-    assert not tiles.manifest_file.exists()
+def test_weights_that_dvc_cannot_watch_are_named_with_the_images(tmp_path):
+    mvtec_folder(tmp_path / "images")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/resnet18.pth").symlink_to("/not/mounted")
+    for weights, said in (("weights", "link that leads nowhere"), ("none", "no such file or folder")):
+        found = project(tmp_path, execution=f"{{weights: {weights}}}", own=("mvtec", "images", ""))
+        with pytest.raises(InputError) as caught:
+            check_sources(found)
+        (line,) = caught.value.offenders
+        assert line.startswith(f"execution.weights: {said}")
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("null", "must be a path, or installed"),
+        ("''", "must be a path, or installed"),
+        ("~/weights", "must be written in full: /"),
+        ("s3://weights", "not an address"),
+        ("'weights '", "begins or ends with a space"),
+    ],
+)
+def test_weights_that_dvc_takes_for_something_else_are_refused(tmp_path, weights, said):
+    with pytest.raises(InputError, match=r"execution\.weights") as caught:
+        project(tmp_path, execution=f"{{weights: {weights}}}", own=("mvtec", "images", ""))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "watched"),
+    [
+        ("tiles", "tiles/list.txt", True),
+        ("tiles", "lists/list.txt", True),
+        ("synthetic", "lists/deep/list.txt", True),
+        ("tiles", "list.txt", False),
+        ("tiles", "lists/../list.txt", False),
+        ("download", "data/own/list.txt", False),
+        ("synthetic", "synthetic", False),
+    ],
+)
+def test_a_list_of_training_images_lies_where_dvc_watches(tmp_path, source, given, watched):
+    wanted = pytest.raises(InputError, match=r"train_list.*must lie in lists") if not watched else nullcontext()
+    with wanted:
+        project(tmp_path, own=("mtd", source, f", train_list: {given}"))
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
         ("~/parts", "must be written in full: /"),
-        ("s3://parts", "must be the path of a folder, not an address"),
+        ("s3://parts", "not an address"),
         ("data/own", "holds data/own, into which the suite writes"),
         ("data", "holds data/own"),
         (".", "holds data/own"),
         ("..", "holds data/own"),
+        ("reports", "/reports, into which the suite writes"),
+        (".git/images", "/.git, into which the suite writes"),
+        (".cache/features", "/.cache, into which the suite writes"),
         ("'parts '", "begins or ends with a space"),
         ('"a\\0b"', "a folder's path"),
     ],
