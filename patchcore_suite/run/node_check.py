@@ -87,7 +87,7 @@ def _weights(work: Plan, cells: Sequence[Cell]) -> Iterator[str]:
     wanted = {used["backbone"]: used["sha256"] for cell in cells for used in cell.stamp["weights"]}
     for backbone, sha256 in wanted.items():
         try:
-            found = backbone_weights(backbone, weights=work.dataset.execution.weights, download=False)
+            found = backbone_weights(backbone, weights=work.dataset.execution.own_weights, download=False)
         except InputError as error:
             yield f"weights of {backbone}: missing there, {sha256[:SHOWN]} here: {one_line(error)}"
             continue

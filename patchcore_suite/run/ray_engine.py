@@ -17,6 +17,7 @@ from patchcore_suite.run.ray_cluster import Node, connected, pinned, room_for_wo
 from patchcore_suite.run.ray_crew import Crew, Slot
 from patchcore_suite.run.room import check_room
 from patchcore_suite.run.schedule import Schedule
+from patchcore_suite.settings.execution import INSTALLED
 from patchcore_suite.settings.project import Project
 
 TRIES = 3  # of a group whose worker died: machines of a cluster may be taken away
@@ -62,8 +63,8 @@ def compute_on_ray(groups: Sequence[Group], work: Plan, *, looked: Callable[[], 
 def _whole_paths(work: Plan) -> Plan:
     """A plan that means the same in whatever folder and with whatever variables it is read."""
     params = work.dataset.project.params
-    weights = params.execution.weights or os.environ.get(WEIGHTS_VARIABLE)
-    weights = weights and str(Path(weights).expanduser().absolute())
+    weights = params.execution.own_weights or os.environ.get(WEIGHTS_VARIABLE)
+    weights = str(Path(weights).expanduser().absolute()) if weights else INSTALLED
     params = replace(params, execution=replace(params.execution, weights=weights))
     return replace(work, dataset=replace(work.dataset, project=Project(params)), store=work.store.absolute())
 

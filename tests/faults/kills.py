@@ -195,7 +195,10 @@ def torture(folder: Path, *, kills: int, seed: int = 0, a_life: int = KILLS_A_LI
                 return counts
             for end in wait(list(running)):
                 running.pop(end)
-                counts += end.recv()
+                try:
+                    counts += end.recv()
+                except EOFError:
+                    raise RuntimeError("a life ended without a word; its own error stands above") from None
                 print(f"life {counts.lives}: {sum(counts.kills.values())} kills", flush=True)
     finally:
         for process in processes:

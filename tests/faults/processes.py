@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -80,12 +81,13 @@ class Command:
     def kill(self) -> int:
         """End its process group and every process that it started, by SIGKILL; how many there were."""
         killed = set()
-        while alive := [process for process in self._descendants() if process.status() != psutil.STATUS_ZOMBIE]:
+        while alive := [process for process in self._descendants() if _runs(process)]:
             if not self.ended():
                 os.killpg(self._process.pid, signal.SIGKILL)
             for process in alive:
                 killed.add(process.pid)
-                process.kill()
+                with suppress(psutil.Error):  # it has ended meanwhile
+                    process.kill()
             psutil.wait_procs(alive, timeout=5)
         self._process.poll()
         _reap()
@@ -95,6 +97,13 @@ class Command:
         spared = [psutil.Process(pid) for pid in self._spared if psutil.pid_exists(pid)]
         others = {*spared, *(below for process in spared for below in process.children(recursive=True))}
         return [process for process in psutil.Process().children(recursive=True) if process not in others]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 def _reap() -> None:
