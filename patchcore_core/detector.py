@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from patchcore_core.backbones import Backbone, Weights, feature_maps, load_backbone
+from patchcore_core.backbones.fingerprints import state_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
@@ -79,6 +80,7 @@ class Detector(ABC):
         self.device = _usable(device)
         self.progress = progress
         self._own_network, self._weights = network, weights
+        self._fitted_state: str | None = None  # of a network of the caller's
 
     @abstractmethod
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -116,14 +118,18 @@ class Detector(ABC):
         Raises:
             InputError: there are no images, images of different sizes, or others than a method takes.
         """
-        return self.fit_described(self._describe_all(images)[0])
+        described, _ = self._describe_all(images)
+        self._fitted_state = state_sha256(self._own_network)
+        return self.fit_described(described)
 
     def predict(self, images: Images) -> Prediction:
         """Score test images.
 
         Raises:
-            InputError: nothing was fitted yet, or images as of `fit`.
+            InputError: nothing was fitted yet, a network of the caller's was changed since, or images as of `fit`.
         """
+        if self._fitted_state not in (None, state_sha256(self._own_network)):
+            raise InputError("the network was changed since the model was fitted", remedy="fit the model again")
         return self.predict_described(*self._describe_all(images))
 
     def describe_images(self, images: Tensor) -> list[Tensor]:
@@ -176,7 +182,7 @@ def put_together(
         Tensors (count, ...), as many as are kept of a batch; none if there are no batches.
 
     Raises:
-        InputError: they do not fit into memory.
+        InputError: they do not fit into memory, or batches are described by tensors of different shapes.
     """
 
     def need(number: int, parts: Sequence[Tensor], of: str) -> None:
@@ -191,7 +197,13 @@ def put_together(
     more: list[Sequence[Tensor]] = []  # what there was no room for
     filled = 0
     for parts in descriptions:
-        n = len(parts[0])
+        n, shapes = len(parts[0]), [tuple(part.shape[1:]) for part in parts]
+        if rooms and shapes != [tuple(room.shape[1:]) for room in rooms]:
+            first = [tuple(room.shape[1:]) for room in rooms]
+            raise InputError(
+                f"a batch of images is described by {shapes}, the first one{where} by {first}",
+                remedy="let the network return maps of one size and number of channels for images of one size",
+            )
         if not rooms:
             expected = batches * n if count is None else count
             need(expected, parts, f"{expected} images")

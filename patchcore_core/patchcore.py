@@ -16,7 +16,7 @@ from patchcore_core.detector import Detector, Prediction
 from patchcore_core.memory_bank import fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, patch_features
-from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, read_model, write_model
+from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, folder_of, read_model, write_model
 
 
 class PatchCore(Detector):
@@ -62,7 +62,6 @@ class PatchCore(Detector):
         self.memory_bank: Tensor | None = None
         self.coreset_indices: Tensor | None = None
         self._index: Index | None = None
-        self._fitted_state: str | None = None  # of a network of the caller's
 
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The patch features (n, h, w, d) of a batch."""
@@ -129,7 +128,7 @@ class PatchCore(Detector):
             InputError: nothing was fitted yet, the bank holds NaN, or the network was changed since or could not be
                 told from another when the model is loaded: no named backbone and no `nn.Module`.
         """
-        weights, own = self.weights, self._own_network
+        folder, weights, own = folder_of(path), self.weights, self._own_network
         tensors = {"memory_bank": self._fitted_bank()}
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
@@ -142,7 +141,7 @@ class PatchCore(Detector):
             "weights_sha256": weights.sha256 if weights else None,
             "network_sha256": None if own is None else network_sha256(own),
         }
-        write_model(Path(path), tensors, description)
+        write_model(folder, tensors, description)
 
     @classmethod
     def load(
@@ -163,7 +162,7 @@ class PatchCore(Detector):
             InputError: the folder holds no model, a changed or damaged one, one of another format, or one that was
                 fitted with another network or with other weights.
         """
-        path = Path(path)
+        path = folder_of(path)
         description, tensors = read_model(path)
         fitted_with = description["network_sha256"]
         if (fitted_with is None) != (network is None):

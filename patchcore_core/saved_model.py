@@ -2,29 +2,44 @@
 
 import json
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json
+from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json, writing
 
 MODEL_FORMAT = 2  # 1 had no hash of its description and of networks that callers gave
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
+NEXT_BANK_FILE = "memory_bank.next.safetensors"  # until the description is that of this bank
 DESCRIBED = {"config", "seed", "weights_sha256", "network_sha256", "tensors_bytes", "tensors_sha256"}
+
+
+def folder_of(path: object) -> Path:
+    """The folder of a model.
+
+    Raises:
+        InputError: it is no path.
+    """
+    text = str(cast("object", path)) if isinstance(path, str | PathLike) else ""
+    if not text or "\0" in text:
+        raise InputError(f"path={path!r} must be the path of a folder", remedy="name the folder of the model")
+    return Path(text)
 
 
 def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str, object]) -> None:
     """Write a model to the folder `path`: its tensors first, then what is said of them.
 
+    A process that is killed at any moment leaves the model of before or this one.
+
     Raises:
         InputError: the folder cannot be written, or holds files of these names that are no model's.
     """
-    bank = path / MEMORY_BANK_FILE
-    there = path / DESCRIPTION_FILE
+    bank, there = path / NEXT_BANK_FILE, path / DESCRIPTION_FILE
     if there.is_file() and b'"tensors_sha256"' not in there.read_bytes():
         raise InputError(
             f"{there} is no model's, but lies where one is saved", remedy="name another folder, or move it"
@@ -33,7 +48,13 @@ def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str
         safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
     whole = {**description, "format": MODEL_FORMAT, "tensors_bytes": bank.stat().st_size}
     whole["tensors_sha256"] = sha256_file(bank)
-    write_json(path / DESCRIPTION_FILE, {**whole, "sha256": sha256_json(whole)})
+    try:
+        write_json(there, {**whole, "sha256": sha256_json(whole)})
+    except InputError:
+        bank.unlink()
+        raise
+    with writing(path / MEMORY_BANK_FILE):
+        bank.replace(path / MEMORY_BANK_FILE)
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -45,6 +66,9 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         description: Any = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         version, bank = description.get("format"), path / MEMORY_BANK_FILE
+        after = path / NEXT_BANK_FILE  # left by a save that was killed
+        if after.is_file() and sha256_file(after) == description.get("tensors_sha256"):
+            bank = after
         size, found = bank.stat().st_size, sha256_file(bank)
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save") from None

@@ -56,7 +56,8 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps (n, c_j, h_j, w_j), finest first, of images (n, 3, H, W) with values in [0, 1]."""
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+        device = "cpu" if images.is_meta else images.device.type  # without values there is nothing to cast
+        with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
             return list(self.network(normalised))
 
 
@@ -77,7 +78,8 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
     """
     if isinstance(network, nn.Module):
         network.eval()
-    maps = _run(network, images)
+    # A network of the caller's may change its images in place.
+    maps = _run(network, images if isinstance(network, Backbone) else images.clone())
     if not _are_maps(maps, len(images)):
         problem = ""
     elif not isinstance(network, Backbone) and _channels_last(network, images, maps):

@@ -101,6 +101,31 @@ def test_images_of_unknown_number_are_refused_before_all_are_described(monkeypat
     assert len(described) == 5
 
 
+class Varying(nn.Module):
+    """Maps that are smaller, of fewer channels or fewer from the second batch on."""
+
+    def __init__(self, later):
+        super().__init__()
+        self.later, self.calls = later, 0
+
+    def forward(self, images):
+        self.calls += 1
+        return [images] if self.calls == 1 else self.later(images)
+
+
+@pytest.mark.parametrize(
+    "later", [lambda x: [x[..., ::2, ::2]], lambda x: [x[:, :2]], lambda x: [x, x]], ids=["size", "channels", "number"]
+)
+def test_a_later_batch_that_is_described_otherwise_is_refused(later):
+    class Whole(Brightness):
+        def describe(self, maps):
+            return list(maps)
+
+    batches = [torch.zeros(1, 3, 8, 8)] * 2
+    with pytest.raises(InputError, match=r"a batch of images is described by .*, the first one by \[\(3, 8, 8\)\]"):
+        Whole(PatchCoreConfig(), network=Varying(later)).fit(batches)
+
+
 def test_empty_batches_are_passed_over():
     images = pictures(3)
     with_empty = brightness().fit([images[:0], images[:2], images[:0], images[2:]])

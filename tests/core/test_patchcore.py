@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from patchcore_core import InputError, PatchCore, PatchCoreConfig, Prediction, coreset, memory_bank, searches
+from patchcore_core import (
+    InputError,
+    PatchCore,
+    PatchCoreConfig,
+    Prediction,
+    coreset,
+    memory_bank,
+    saved_model,
+    searches,
+)
 from patchcore_core.backbones import WeightsMissing
 from patchcore_core.common import free_memory
 from patchcore_core.common.files import sha256_file, sha256_json
@@ -473,12 +482,68 @@ def test_a_model_that_cannot_be_saved_says_where_and_why(saved, tmp_path, blocke
     assert (tmp_path / "a file").read_text() == "mine"
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["write_json", "replace"])
+def test_a_save_that_is_killed_leaves_one_model_whole(saved, monkeypatch, moment):
+    def kill(*arguments, **options):
+        raise Killed
+
+    new = PatchCore(config(), network=Pyramid(), seed=5).fit(pictures(4))
+    wanted = PatchCore.load(saved, network=Pyramid()) if moment == "write_json" else new
+    with monkeypatch.context() as patch:
+        if moment == "write_json":
+            patch.setattr(saved_model, moment, kill)
+        else:
+            patch.setattr(saved_model, "writing", kill)  # around the last step
+        with pytest.raises(Killed):
+            new.save(saved)
+    assert torch.equal(PatchCore.load(saved, network=Pyramid()).memory_bank, wanted.memory_bank)
+    new.save(saved)
+    assert torch.equal(PatchCore.load(saved, network=Pyramid()).memory_bank, new.memory_bank)
+    assert sorted(path.name for path in saved.iterdir()) == ["memory_bank.safetensors", "model.json"]
+
+
+@pytest.mark.parametrize("path", [3, None, "", "a\0b", b"model", ["model"]])
+def test_what_is_no_path_of_a_model_is_refused(saved, path):
+    for act in (PatchCore.load, PatchCore.load(saved, network=Pyramid()).save):
+        with pytest.raises(InputError, match=r"path=.* must be the path of a folder"):
+            act(path)
+
+
+def test_a_network_that_changes_its_images_leaves_those_of_the_caller():
+    class Scaling(Pyramid):
+        def forward(self, images):
+            return super().forward(images.mul_(0.5))
+
+    images = pictures(3)
+    PatchCore(config(), network=Scaling()).fit(images).predict(images)
+    assert torch.equal(images, pictures(3))
+
+
+def test_a_network_that_changes_after_fitting_is_refused(saved):
+    fitted = PatchCore(config(), network=nn.Sequential(nn.BatchNorm2d(3), Pyramid())).fit(pictures(3))
+    fitted.predict(pictures(1))
+    network = fitted.network[0]
+    network.weight.data *= 2
+    with pytest.raises(InputError, match="the network was changed since the model was fitted"):
+        fitted.predict(pictures(1))
+    network.weight.data /= 2
+    fitted.predict(pictures(1))
+    network.running_mean += 1
+    with pytest.raises(InputError, match="was changed since"):
+        fitted.predict(pictures(1))
+    fitted.fit(pictures(3)).predict(pictures(1))
+
+
 def test_a_full_disk_is_told_where_a_model_is_saved(saved, tmp_path, monkeypatch):
     def full(tensors, path):
         raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(InputError, match=r"memory_bank\.safetensors cannot be written: I/O error: No space left"):
+    with pytest.raises(InputError, match=r"memory_bank\.next\.safetensors cannot be written: I/O error: No space left"):
         PatchCore.load(saved, network=Pyramid()).save(tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
 
