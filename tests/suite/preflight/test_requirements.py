@@ -10,6 +10,7 @@ from PIL import Image
 from toy_folders import mstc_folder, mtd_folder, mvtec_folder, save_image
 from whole_project import run_main
 
+from patchcore_core.backbones import feature_maps
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
 from patchcore_suite.baselines.patchcore_work import coreset_work, search_work
@@ -17,7 +18,7 @@ from patchcore_suite.baselines.work import cell_work, peak_bytes, result_bytes
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.spec import DatasetSpec
-from patchcore_suite.preflight import machine_speed, messages, room
+from patchcore_suite.preflight import machine_speed, messages, operations, room
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.operations import FLOAT, Work, backbone_work
 from patchcore_suite.preflight.requirements import check
@@ -243,6 +244,19 @@ def test_convolutions_are_counted_as_torch_counts_them():
     resnet = backbone_work("resnet18", (0,), (64, 64))
     assert resnet.convolutions == 2 * 64 * 3 * 49 * 32 * 32  # its first layer, 7 x 7 with stride 2
     assert backbone_work("pixels", (1,), (64, 64)).convolutions == 0
+
+
+def test_the_work_of_a_network_is_counted_without_its_values(monkeypatch):
+    seen = []
+
+    def noted(network, images):
+        seen.append(images.is_meta)
+        return feature_maps(network, images)
+
+    monkeypatch.setattr(operations, "feature_maps", noted)
+    large, small = (backbone_work("pixels", (1,), (side, side)).traffic for side in (8192, 32))
+    assert large == small * 256**2
+    assert seen == [True, True]
 
 
 def test_convolutions_in_groups_are_counted_apart():
