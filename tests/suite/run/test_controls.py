@@ -9,6 +9,7 @@ from patchcore_suite.run.evaluate import COLUMNS
 from patchcore_suite.settings.project import Project
 
 LABELS = {"bolt": np.repeat([0, 1], [50, 50]), "nut": np.repeat([0, 1], [3, 3])}
+BEYOND = 0.05 + 3 * (2 * 101 / (12 * 50 * 50)) ** 0.5  # the best method on the bolt: 0.30
 REACH = 5 * (101 / (12 * 50 * 50)) ** 0.5  # of random scores on the bolt: 0.29
 
 
@@ -156,20 +157,28 @@ def test_the_pro_of_the_ceiling_is_not_held_to_it(params):
 
 @pytest.mark.parametrize("control", ["raw", "pixels"])
 def test_a_control_that_beats_the_best_method_stops_the_run(params, control):
-    given = [("bolt", "good", "image_auroc", 0.7), ("bolt", "worse", "image_auroc", 0.6)]
-    assert out_of_range(params, *given, ("bolt", control, "image_auroc", 0.749)) == []
-    assert out_of_range(params, *given, ("bolt", control, "image_auroc", 0.751)) == [
-        f"{control}: image AUROC 0.751 on average, the best method (good) has 0.700: is its network trained?"
+    given = [("bolt", "good", "image_auroc", 0.5), ("bolt", "worse", "image_auroc", 0.4)]
+    assert out_of_range(params, *given, ("bolt", control, "image_auroc", 0.5 + BEYOND - 1e-6)) == []
+    assert out_of_range(params, *given, ("bolt", control, "image_auroc", 0.5 + BEYOND + 1e-6)) == [
+        f"{control}: image AUROC 0.796 on average, the best method (good) has 0.500, more than the 0.30 less that "
+        "chance allows: is its network trained?"
     ]
 
 
-def test_it_is_the_mean_over_categories_and_seeds_that_is_compared(params):
-    given = [(category, "good", "image_auroc", 0.8, seed) for category in LABELS for seed in (0, 1)]
-    values = {("bolt", 0): 1.0, ("bolt", 1): 0.8, ("nut", 0): 0.8, ("nut", 1): 0.7}
+def test_of_one_defective_image_a_control_may_come_out_best_by_chance(params, monkeypatch):
+    monkeypatch.setitem(LABELS, "bolt", np.repeat([0, 1], [50, 1]))
+    given = [("bolt", "good", "image_auroc", 0.1), ("bolt", "raw", "image_auroc", 1.0)]
+    assert out_of_range(params, *given) == []
+
+
+def test_it_is_the_mean_over_categories_and_seeds_that_is_compared(params, monkeypatch):
+    monkeypatch.setitem(LABELS, "nut", LABELS["bolt"])  # two categories of one size: 0.22 by chance
+    given = [(category, "good", "image_auroc", 0.5, seed) for category in LABELS for seed in (0, 1)]
+    values = {("bolt", 0): 1.0, ("bolt", 1): 0.6, ("nut", 0): 0.7, ("nut", 1): 0.5}
     given += [(category, "raw", "image_auroc", value, seed) for (category, seed), value in values.items()]
     assert out_of_range(params, *given) == []
     (line,) = out_of_range(params, *given, ("nut", "raw", "image_auroc", 1.0, 0))
-    assert line.startswith("raw: image AUROC 0.860 on average, the best method (good) has 0.800")
+    assert line.startswith("raw: image AUROC 0.760 on average, the best method (good) has 0.500")
 
 
 def test_seeds_that_a_study_alone_has_do_not_count(params):
@@ -191,7 +200,7 @@ def test_every_control_out_of_range_is_listed(params):
         ("bolt", "noise", "image_auroc", 0.9),
         ("nut", "noise", "pixel_auroc", 0.9),
         ("nut", CEILING, "pixel_auroc", 0.5),
-        ("bolt", "raw", "image_auroc", 0.7),
+        ("bolt", "raw", "image_auroc", 0.9),
         pixels=PIXELS,
     )
     assert len(lines) == 4
