@@ -18,7 +18,7 @@ EVALUATION_BASE_BYTES = 0.85 * 2**30  # interpreter, libraries and resamples of 
 MAPS_BYTES = 12  # a pixel: mask, map, and sorted scores
 THRESHOLDS = 1024  # of the curves of an image that intervals are drawn from
 CURVES, CURVES_AT_WORK = 3, 12  # that are kept of each result, and that are made of them
-PAIR_BYTES = 12  # of two test images, whose pixels are compared
+PAIR_BYTES, MOST_PAIRED = 12, 2**11  # of two test images, whose pixels are compared; of more images none are
 MAP_COPIES = 3  # of the anomaly maps of a member, while they are scaled and averaged
 MOST_HELD = 2**28  # bytes of descriptions that are held in any case
 ROWS_A_DIMENSION = 32  # of a memory bank, from which on to describe images again is cheap beside its selection
@@ -121,7 +121,7 @@ def evaluation_bytes(*, test: int, pixels: int, results: int) -> float:
         results: of a category, whose intervals are drawn together.
     """
     counts = FLOAT * THRESHOLDS * test * (CURVES * results + CURVES_AT_WORK)
-    return EVALUATION_BASE_BYTES + MAPS_BYTES * test * pixels + counts + PAIR_BYTES * test**2
+    return EVALUATION_BASE_BYTES + MAPS_BYTES * test * pixels + counts + PAIR_BYTES * min(test, MOST_PAIRED) ** 2
 
 
 def result_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int) -> float:

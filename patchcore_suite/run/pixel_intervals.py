@@ -20,6 +20,7 @@ from patchcore_suite.run.image_intervals import COUNTS_AT_ONCE, stratified_count
 
 THRESHOLDS = 1024  # of pixel AUROC and PRO
 SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly
+MOST_PAIRED = 2**11  # images, of which all pairs are looked at: 32 MB; of more it would take longer, too
 PIXEL_METRICS = ("pixel_auroc", "pro", "pro_per_image")
 
 
@@ -147,10 +148,13 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
         np.pad(sums.astype(np.float64), ((0, 0), (1, 0)))  # curves begin at 0
         for sums in (statistics.nominal, statistics.anomalous, statistics.covered)
     )
-    # Pairs of pixels in the right order, those between two thresholds counting one half, by their two images (n, n).
-    pairs = np.diff(nominal, axis=1) @ (anomalous[:, 1:] + anomalous[:, :-1]).T / 2
+    # Pairs of pixels in the right order, those between two thresholds counting one half.
+    between, above = np.diff(nominal, axis=1), (anomalous[:, 1:] + anomalous[:, :-1]) / 2
+    if len(given) <= MOST_PAIRED:  # by their two images (n, n)
+        wins = ((drawn @ (between @ above.T)) * drawn).sum(axis=1)
+    else:  # by threshold: whole numbers and halves, so that the sum is the same
+        wins = ((drawn @ between) * (drawn @ above)).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 in a resample without any defect
-        wins = ((drawn @ pairs) * drawn).sum(axis=1)
         auroc = wins / ((drawn @ nominal[:, -1]) * (drawn @ anomalous[:, -1]))
         area = _area_to(statistics.max_fpr, drawn @ nominal / (drawn @ nominal[:, -1:]), drawn, covered)
         overlap = area / statistics.max_fpr / (drawn @ covered[:, -1])

@@ -165,6 +165,14 @@ def test_thresholds_chosen_from_some_of_the_pixels_are_as_good(monkeypatch):
     assert np.abs(found - pixel_metrics_by_loops(masks, maps, counts)).max() < 1e-3
 
 
+def test_of_many_images_no_pairs_are_held_and_the_metrics_are_the_same(monkeypatch):
+    masks, maps = located(3)
+    statistics, counts = pixel_statistics(masks, maps), stratified_counts(labels_of(masks), 9, rng(1))
+    by_pairs = resampled_pixel_metrics(statistics, counts)
+    monkeypatch.setattr(pixel_intervals, "MOST_PAIRED", len(masks) - 1)
+    assert np.array_equal(resampled_pixel_metrics(statistics, counts), by_pairs)
+
+
 def test_a_resample_without_a_defect_has_no_pixel_metrics():
     masks, maps = located(0, images=4)
     statistics = pixel_statistics(masks, maps)
