@@ -5,6 +5,7 @@
 Nothing is changed. A file that is not what was written under its name is an offender; all of them are named.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,14 @@ class Found:
 
 def verify(project: Project, *, show_progress: bool = True) -> Found:
     """Check every file of a project that carries a checksum."""
-    checks = [*_images(project), *_scores(project), *_metrics(project), *_sections(project), *_stores(project)]
+    checks = [
+        *_places(project),
+        *_images(project),
+        *_scores(project),
+        *_metrics(project),
+        *_sections(project),
+        *_stores(project),
+    ]
     files, offenders = Counter(dict.fromkeys(GROUPS, 0)), []
     with progress_bar(sum(check.files for check in checks), "verify", unit="file", show=show_progress) as bar:
         for check in checks:
@@ -61,6 +69,21 @@ def verify(project: Project, *, show_progress: bool = True) -> Found:
             offenders += [f"{check.group}: {line}" for line in check.offenders()]
             bar.update(check.files)
     return Found(files, tuple(offenders))
+
+
+def _places(project: Project) -> Iterator[Check]:
+    """What stands where a folder of the suite should be."""
+    for folder, group in (
+        (project.reports, "raw results"),
+        (project.scores, "raw results"),
+        (project.timings, "times"),
+        (project.path("reports/metrics"), "metrics"),
+        (project.sections, "sections"),
+        (project.cells, "cell store"),
+        (project.features, "feature store"),
+    ):
+        if os.path.lexists(folder) and not folder.is_dir():
+            yield _known(group, f"{folder}: it is no folder")
 
 
 def _images(project: Project) -> Iterator[Check]:

@@ -128,6 +128,13 @@ def test_a_stamp_that_its_key_does_not_stand_for_is_told(reported):
     assert line.endswith("its stamp is not what its key stands for")
 
 
+@pytest.mark.parametrize("place", ["reports", "reports/scores", ".cache/cells"])
+def test_a_file_where_a_folder_of_results_should_be_is_told(reported, place):
+    shutil.rmtree(reported.root / place)
+    (reported.root / place).write_text("")
+    assert any(line.endswith(f"{place}: it is no folder") for line in found(reported).offenders)
+
+
 def test_where_nothing_was_made_there_is_nothing_to_find(project):
     shutil.rmtree(project.root / "data")
     assert found(project).offenders == ()
