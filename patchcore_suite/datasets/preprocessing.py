@@ -19,7 +19,8 @@ class Preprocessing:
             where the resized mask is still 1 throughout, so that defects shrink a little.
 
     Raises:
-        InputError: a length is no whole number of 1 to `LONGEST`, or there is no such rule for masks; all are listed.
+        InputError: a length is no whole number of 1 to `LONGEST`, the crop is larger than any resized image, or there
+            is no such rule for masks; all are listed.
     """
 
     resize: int | tuple[int, int]
@@ -39,12 +40,21 @@ class Preprocessing:
                 problems.append(
                     f"{name}={value!r} is not a size: give a whole number, or [height, width], up to {LONGEST}"
                 )
+        if not problems and self.crop is not None and not self._may_fit():
+            problems.append(f"crop={self.crop} does not fit: resize={self.resize} makes images smaller than that")
         if self.masks not in MASK_RULES:
             problems.append(f"masks={self.masks!r} must be one of {', '.join(MASK_RULES)}")
         if problems:
             raise InputError(
                 "images cannot be prepared as described", offenders=problems, remedy="correct these values"
             )
+
+    def _may_fit(self) -> bool:
+        """Whether the crop fits into some image; the longer side of one whose shorter side is resized may be any."""
+        crop = self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
+        if isinstance(self.resize, tuple):
+            return crop[0] <= self.resize[0] and crop[1] <= self.resize[1]
+        return min(crop) <= self.resize
 
     def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that an image of (height, width) `image_size` is brought to.

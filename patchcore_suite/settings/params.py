@@ -180,15 +180,20 @@ def _misread(given: str) -> str | None:
 
 def _written(path: Path, params: Params) -> str | None:
     """The folder of those that hold what a project makes in which a path lies."""
-    cache = [params.execution.cache_dir] if params.execution else []
-    made = (Path(os.path.realpath(params.path(name))) for name in (*WRITTEN, *cache))
+    cache = params.execution.cache_dir if params.execution else ".cache"
+    made = (Path(os.path.realpath(params.path(name))) for name in (*WRITTEN, f"{cache}/cells", f"{cache}/features"))
     return next((str(folder) for folder in made if folder in (path, *path.parents)), None)
 
 
 def _check_weights(params: Params, problems: Problems) -> None:
     """Refuse weights that DVC, which watches them, takes for something else than the suite does."""
-    given = params.execution and params.execution.own_weights
-    if given and (problem := _misread(given)):
+    if not (given := params.execution and params.execution.own_weights):
+        return
+    root, folder = (Path(os.path.realpath(path)) for path in (params.root, params.path(given)))
+    problem = _misread(given)
+    if folder in (root, *root.parents) or _written(folder, params):
+        problem = problem or "holds or is what the suite writes: move the weights to a folder of their own"
+    if problem:
         problems.add_value(("execution", "weights"), given, problem)
 
 
@@ -216,3 +221,10 @@ def _check_configs(dataset: str, params: Params, problems: Problems) -> None:
             path = ("datasets", str(dataset), "overrides")
             for text in error.offenders or [error.problem]:
                 problems.add(path, f"{dotted(path)} and variants.{variant} do not go together: {text}")
+        try:
+            if params.datasets[dataset].preprocessing is not None:
+                params.preprocessing(dataset, variant)
+        except InputError as error:
+            path = ("variants", str(variant))
+            for text in error.offenders:
+                problems.add(path, f"{dotted(path)} and datasets.{dataset} do not go together: {text}")

@@ -12,7 +12,7 @@ from pydantic import Field
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.baselines.config import EnsembleConfig, configuration
-from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.preprocessing import LONGEST, Preprocessing
 from patchcore_suite.settings import profiles
 from patchcore_suite.settings.checked import BLOCK, Several, Wanted, one_of
 from patchcore_suite.settings.problems import Problems, hint, one_line
@@ -130,7 +130,7 @@ def read_variant(
     default = defaults.get(method, {})
     values, images = {**default, **parts["method"]}, parts["images"]
     config = problems.built(configuration(method), values, path)
-    preparation = problems.built(Preprocessing, {"resize": 1, **images}, path)
+    preparation = problems.built(Preprocessing, {"resize": LONGEST, **images}, path)
     profile = parts["profile"] and _profile(parts["profile"], config, path, problems)
     if None in (config, preparation, profile):
         return None
