@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Tags of TIFF: bits a sample, what the lowest value is, and whether channels lie apart.
 BITS, PHOTOMETRIC, PLANES = 258, 262, 284
 WHITE_IS_ZERO = 0
+JPEG2000_SIZES = b"\xff\x4f\xff\x51"  # begins the segment of an image's size, with the bits of a sample less one
 DEEP = "deep"  # whether a file is of 16 bits, in the `info` of a decoded image: Pillow keeps them of grey ones only
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -223,7 +224,7 @@ def decode(path: Path) -> Image.Image:
         with Image.open(path) as image:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
             tags = dict(image.tag_v2) if image.format == "TIFF" else {}
-            deep = any(";16" in str(tile.args) for tile in image.tile)
+            deep = _is_deep(image, path)
             image.load()
             upright = ImageOps.exif_transpose(image)
     except FileNotFoundError:
@@ -237,6 +238,17 @@ def decode(path: Path) -> Image.Image:
     found = _as_it_looks(upright, image.format, tags, path)
     found.info[DEEP] = deep
     return found
+
+
+def _is_deep(image: Image.Image, path: Path) -> bool:
+    """Whether a file that is not loaded yet is of 16 bits; of JPEG 2000 its header tells, of PPM the largest value."""
+    if image.format == "JPEG2000":
+        with path.open("rb") as file:
+            header = file.read(2**16)
+        sizes = header.find(JPEG2000_SIZES)
+        return sizes >= 0 and header[sizes + 42] & 0x7F == 15
+    arguments = str([tile.args for tile in image.tile])
+    return ";16" in arguments or (image.format == "PPM" and "65535" in arguments)
 
 
 def _as_it_looks(image: Image.Image, kind: str | None, tags: dict[int, object], path: Path) -> Image.Image:

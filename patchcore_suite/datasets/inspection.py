@@ -30,6 +30,7 @@ THREADS = 4
 
 
 DEPTHS = (10, 12, 14)  # bits that cameras fill of 16
+SHOWN = 5  # values of a mask in a message
 MOST_DEFECTIVE = 0.5  # of an image, from which its mask is remarked on
 LEAST_KEPT = 0.5  # of an image, below which its crop is remarked on
 
@@ -136,10 +137,12 @@ def shortages(records: Sequence[Record]) -> list[str]:
 
 def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
     """Say what does not prevent the use of a dataset but should be known, one sentence each."""
-    training = defaultdict(list)
+    training, tested_as = defaultdict(list), defaultdict(set)
     for entry in (finding.entry for finding in findings):
         if entry.record.split == "train":
             training[entry.record.category].append(entry.image_sha256)
+        else:
+            tested_as[entry.record.category, entry.image_sha256, entry.record.frame].add(entry.record.label)
     concerned = defaultdict(list)
     for entry, _, remarks, *_ in findings:
         record = entry.record
@@ -151,6 +154,8 @@ def warnings(findings: Sequence[Finding], root: Path) -> list[str]:
             )
         if record.split == "test" and entry.image_sha256 in training[record.category]:
             concerned[record.category, "test images that are training images as well"].append(record)
+        if len(tested_as[record.category, entry.image_sha256, record.frame]) > 1 and record.split == "test":
+            concerned[record.category, "test images that are nominal and anomalous, in equal files"].append(record)
     single = [
         f"{category}: there is one training image only" for category, files in training.items() if len(files) == 1
     ]
@@ -224,8 +229,8 @@ def _inspect(record: Record, sha256: Callable[[Path], str]) -> Finding:
     entry = Entry(record, size, sha256(record.image), record.mask and sha256(record.mask))
     if decoded.mode.startswith("I;16"):
         return Finding(entry, None, remarks, int(np.max(decoded)))
-    if decoded.info.get(DEEP):  # in colours or with alpha, of which the upper 8 bits are left
-        return Finding(entry, None, remarks, int(np.max(image)) * 256 + 255, coloured=True)
+    if decoded.info.get(DEEP):  # in colours or with alpha, of which the upper 8 bits are left, cut off or rounded
+        return Finding(entry, None, remarks, int(np.max(image)) * 256 - 128, coloured=True)
     return Finding(entry, None, remarks)
 
 
@@ -233,6 +238,10 @@ def _mask_remarks(record: Record, size: tuple[int, int]) -> tuple[str, ...]:
     values = mask_values(record)
     if values.shape != size:
         raise InputError(f"mask of another size than its image: {record.mask}: {values.shape}, not {size}")
+    levels = np.unique(values)
+    if len(levels) > 1 and foreground(levels).all():
+        few = ", ".join(map(str, levels[:SHOWN]))
+        raise InputError(f"mask without background, which is 0: {record.mask}: values are {few}")
     shown = foreground(values)
     defective = shown.any()
     remarks = {
@@ -240,7 +249,7 @@ def _mask_remarks(record: Record, size: tuple[int, int]) -> tuple[str, ...]:
         "anomalous images with an empty mask": record.label and not defective,
         "nominal images whose mask shows a defect (ignored)": defective and not record.label,
         "masks that are not binary (data/README.md says what counts as defect)": not np.isin(
-            values, (0, values.max())
+            levels, (0, levels[-1])
         ).all(),
     }
     return tuple(remark for remark, holds in remarks.items() if holds)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
+from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders, match_masks, visible, walk
 from patchcore_suite.datasets.records import NOMINAL, Record
@@ -127,6 +128,13 @@ def _has_images(folder: Path) -> bool:
 
 
 def _category_folders(root: Path) -> dict[str, Path]:
+    """The folder of each category.
+
+    Raises:
+        InputError: one is called as its own folders are.
+    """
+    if words := [root / split for split in SPLITS[:2] if (root / split / "train" / NOMINAL).is_dir()]:
+        raise InputError("no category can be called train or test", offenders=words, remedy="rename these folders")
     if _is_category(root):
         return {root.resolve().name: root}
     return {folder.name: folder for folder in folders(root) if _is_category(folder)}

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -196,3 +197,52 @@ def test_a_crop_that_keeps_little_is_remarked_on(tmp_path, crop, share):
     if share:  # 224 x 224 of 256 x 2048; 600 of 2048 columns
         assert f"keep as little as {share} of an image" in said[0]
     assert any("a square crop keeps as little as 12% of an image" in line for line in build(root).warnings)
+
+
+def test_a_mask_whose_background_is_not_0_is_refused(tmp_path):
+    root = mvtec_folder(tmp_path)
+    mask = root / "part/ground_truth/scratch/000_mask.png"
+    for low, high in ((1, 2), (3, 127)):
+        values = np.full((24, 32), low, np.uint8)
+        values[:4, :4] = high
+        Image.fromarray(values).save(mask)
+        assert f"mask without background, which is 0: {mask}: values are {low}, {high}" in refusal(root)
+    values[:4, :4] = 200  # the upper half of the range alone is the defect
+    Image.fromarray(values).save(mask)
+    assert not any("more than half" in line for line in build(root).warnings)
+
+
+def test_equal_files_of_contradicting_labels_are_remarked_on(tmp_path):
+    root = mvtec_folder(tmp_path)
+    shutil.copy(root / "part/test/good/000.png", root / "part/test/scratch/000.png")
+    (line,) = [line for line in build(root).warnings if "nominal and anomalous" in line]
+    assert line.startswith(
+        "part: test images that are nominal and anomalous, in equal files: 2, for example part/test/"
+    )
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_category_called_as_its_own_folders_is_refused_by_name(tmp_path, name):
+    root = mvtec_folder(mvtec_folder(tmp_path), name)
+    said = refusal(root)
+    assert "no category can be called train or test" in said
+    assert str(root / name) in said
+
+
+def test_a_defect_may_be_called_as_a_folder_of_a_category(tmp_path):
+    root = mvtec_folder(tmp_path)
+    for folder in ("test", "ground_truth"):
+        (root / "part" / folder / "scratch").rename(root / "part" / folder / "train")
+    assert build(root).counts("part")["test"] == {"good": 2, "train": 2}
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "ppm"])
+def test_colours_of_16_bits_of_which_12_are_filled_are_refused_whatever_the_format(tmp_path, suffix):
+    root = mvtec_folder(tmp_path)
+    colours = np.random.default_rng(0).integers(0, 2**12, (64, 64, 3), dtype=np.uint16)
+    path = root / f"part/test/good/002.{suffix}"
+    if suffix == "ppm":
+        path.write_bytes(b"P6 64 64 65535\n" + colours.astype(">u2").tobytes())
+    else:
+        cv2.imwrite(str(path), colours, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    assert "of 16 bits, in colours or with alpha, of which 12 are filled" in refusal(root)
