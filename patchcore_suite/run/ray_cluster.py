@@ -13,6 +13,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from patchcore_core.common.errors import InputError
 from patchcore_suite.run.leftovers import locked, remove_leftovers
 from patchcore_suite.settings.execution import Ray
@@ -98,12 +100,16 @@ def _begin(ray: "ModuleType", address: str | None, options: Mapping[str, object]
     Raises:
         InputError: it cannot be had.
     """
+    before = set(psutil.Process().children(recursive=True))
     for tries_left in reversed(range(STARTS if address is None else 1)):
         try:
             ray.init(**options)
             return
         except Exception as error:  # of every kind, this one too
             ray.shutdown()
+            for process in set(psutil.Process().children(recursive=True)) - before:  # it leaves what it had started
+                with suppress(psutil.Error):
+                    process.kill()
             if not tries_left:
                 raise _no_cluster(address, str(error).strip().split("\n")[0]) from None
 
@@ -156,7 +162,8 @@ def _speaks_grpc(target: str) -> bool:
 def _no_cluster(address: str | None, why: str) -> InputError:
     if address is None:
         return InputError(
-            f"Ray does not start on this machine: {why}", remedy="set execution.engine to processes in params.yaml"
+            f"Ray does not start on this machine: {why}",
+            remedy="try again when the machine is less busy, or set execution.engine to processes in params.yaml",
         )
     return InputError(
         f"execution.ray.address={address} in params.yaml, and no Ray cluster can be used there: {why}",

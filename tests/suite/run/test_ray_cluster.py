@@ -1,5 +1,7 @@
 import importlib.util
+import signal
 import socket
+import subprocess
 import sys
 import threading
 
@@ -150,3 +152,37 @@ def test_the_cluster_that_a_machine_was_in_is_refused_once_it_is_gone(monkeypatc
 @pytest.mark.skipif(WITHOUT_RAY, reason="Ray is not installed")
 def test_something_else_that_answers_is_no_cluster(monkeypatch, listening):
     assert "something else than Ray answers" in refusal(monkeypatch, f"127.0.0.1:{listening}")
+
+
+# On a busy machine
+
+
+class Slow:
+    """Ray that gives up some times, and leaves a process each time."""
+
+    def __init__(self, times):
+        self.times, self.left = times, []
+
+    def init(self, **_):
+        if len(self.left) < self.times:
+            self.left.append(subprocess.Popen(["sleep", "60"]))
+            raise Exception("The current node timed out during startup.\nThis could happen")
+
+    def shutdown(self):
+        pass
+
+
+def test_ray_on_this_machine_is_asked_again_and_leaves_nothing_of_what_it_gave_up():
+    ray = Slow(2)
+    ray_cluster._begin(ray, None, {})
+    assert [process.wait(timeout=10) for process in ray.left] == [-signal.SIGKILL] * 2
+
+
+def test_where_ray_does_not_start_it_says_why():
+    ray = Slow(99)
+    with pytest.raises(InputError) as error:
+        ray_cluster._begin(ray, None, {})
+    assert len(ray.left) == ray_cluster.STARTS
+    assert "Ray does not start on this machine: The current node timed out during startup." in str(error.value)
+    for process in ray.left:
+        process.wait(timeout=10)
