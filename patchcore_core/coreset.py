@@ -4,13 +4,9 @@ import torch
 from torch import Generator, Tensor
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.progress import LONG, progress_bar
-from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.fast.products import block_rows, in_blocks
+from patchcore_core.fast.rounds import Rounds
 from patchcore_core.patches import Rows, whole
-
-SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
-TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision
 
 
 def coreset_size(n: int, fraction: float) -> int:
@@ -74,12 +70,8 @@ def greedy_coreset(
     Greedy answer to the minimax problem of Roth et al. (2022), Eq. 5: each pick is the row farthest from those
     picked before; of equally far ones, the first. At most twice the optimal covering radius (Gonzalez 1985).
 
-    The picks are those of the sequential algorithm, found many at a time. Only the b rows that are now farthest
-    can be picked before some other row overtakes them, so the greedy picks are simulated among these b for as long
-    as the best of them is farther than the (b+1)-th row of all. Then one matrix product updates all distances.
-    Candidates are compared in double precision, the first of equals winning; the distances that nominate them are
-    single, so that rows equally far to within their rounding may come in another order. Once all rows lie so close
-    to the coreset that single precision cannot tell them apart, everything goes on in double.
+    The picks are those of the sequential algorithm in double precision, found many at a time: see `fast.rounds`. After
+    1024 picks, rows whose gaps agree to within single precision may come in another order.
 
     Args:
         features: (n, d) patch features, randomly projected or not.
@@ -93,8 +85,7 @@ def greedy_coreset(
         (size,) distinct row indices, in order of selection.
 
     Raises:
-        InputError: `size`, `start` or `gaps` is out of range, both of the latter are given, or the features hold NaN
-            or infinities.
+        InputError: `size`, `start` or `gaps` is out of range, both of the latter are given, or features are not finite.
     """
     check_features(features, size)
     n = len(features)
@@ -106,36 +97,8 @@ def greedy_coreset(
     if not 0 <= start < n:
         raise InputError(f"start={start} must be a row in 0..{n - 1}")
 
-    # Squared gaps that hold whatever is picked; in double, in which candidates are compared.
-    outset = None if gaps is None else gaps.double().square()
-    state = Gaps(features, outset=outset)
-    picks = torch.empty(size, dtype=torch.long, device=features.device)
-    picks[0] = start
-    count, fresh, round_size = 1, picks[:1], SMALLEST_ROUND
-
-    with progress_bar(size, "greedy coreset", unit="pick", show=progress, wait=LONG) as bar:
-        bar.update(1)
-        while count < size:
-            state.add(fresh)
-            if state.precision != torch.float64 and float(state.squared.max()) < TOO_CLOSE * state.rounding:
-                state = Gaps(features, outset=outset, precision=torch.float64)
-                state.add(picks[:count])
-            candidates, bound = _farthest(state.squared, round_size)
-            chosen = _simulate_greedy(
-                features[candidates], state.exact(candidates), bound=bound + state.rounding, most=size - count
-            )
-            if len(chosen) == 0:  # every row left repeats one that is kept: the first ones follow in order
-                fresh = (state.squared >= 0).nonzero()[: size - count, 0]
-            else:
-                fresh = candidates[chosen]
-            picks[count : count + len(fresh)] = fresh
-            count += len(fresh)
-            bar.update(len(fresh))
-            if len(fresh) > round_size // 2:
-                round_size = min(2 * round_size, LARGEST_ROUND)
-            elif len(fresh) < round_size // 8:
-                round_size = max(round_size // 2, SMALLEST_ROUND)
-    return picks
+    outset = None if gaps is None else gaps.double().square()  # hold whatever is picked; in double, what decides
+    return Rounds(features, outset).pick(start, size, progress=progress)
 
 
 def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | None = None) -> Tensor:
@@ -165,48 +128,10 @@ def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | N
 
 
 def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:
-    """Largest distance from any row to its nearest kept row: the objective of Eq. 5.
-
-    The row is found in the precision of the features, its distance computed in double.
-
-    Args:
-        features: (n, d).
-        coreset_indices: (size,) kept rows.
-    """
-    state = Gaps(features)
-    state.add(coreset_indices)
-    farthest = state.squared.argmax(dim=0, keepdim=True)
-    return float(state.exact(farthest).sqrt())
-
-
-def _farthest(squared_gaps: Tensor, most: int) -> tuple[Tensor, float]:
-    """The `most` rows that are farthest, in ascending order, and the squared gap that no other row exceeds."""
-    values, rows = squared_gaps.topk(min(most + 1, len(squared_gaps)))
-    if values[0] == values[-1]:  # more equals than candidates: the first of them come first
-        rows = (squared_gaps == values[0]).nonzero()[: len(values), 0]
-    bound = float(values[most]) if len(values) > most else -1.0
-    rows = rows[:most][values[:most] >= 0]
-    return rows.sort().values, max(bound, 0.0) if bound >= 0 else -torch.inf
-
-
-def _simulate_greedy(candidates: Tensor, squared_gaps: Tensor, *, bound: float, most: int) -> Tensor:
-    """Greedy picks among the candidates (b, d) while no other row can come before them, as positions among them.
-
-    Everything is in double precision. At least one pick is made unless all gaps (b,) are zero.
-    """
-    exact = candidates.double()
-    between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").square().cpu().numpy()
-    gaps = squared_gaps.cpu().numpy()
-
-    chosen: list[int] = []
-    while len(chosen) < min(most, len(gaps)):
-        best = int(gaps.argmax())
-        if gaps[best] <= (bound if chosen else 0):
-            break
-        chosen.append(best)
-        gaps = gaps.clip(max=between[best])
-        gaps[best] = -1
-    return torch.tensor(chosen, dtype=torch.long, device=candidates.device)
+    """Largest distance from any row (n, d) to its nearest kept row: the objective of Eq. 5; in double precision."""
+    rounds = Rounds(features, outset=None)
+    rounds.add(coreset_indices)
+    return rounds.radius()
 
 
 def check_features(features: Rows, size: int) -> None:

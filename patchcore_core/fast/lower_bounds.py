@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core.fast.products import WORTH_WHILE, Product, bfloat16_pays, block_rows, in_blocks
+from patchcore_core.patches import Rows
 
 SAMPLED = 8192  # rows that the basis is taken from; any orthonormal basis would do, only slower
 KEPT = 0.97  # share of the variance that the leading components hold
@@ -42,7 +43,7 @@ class Screen:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Rows,
         centre: Tensor,
         *,
         kind: torch.dtype | None = None,
@@ -53,37 +54,37 @@ class Screen:
         self._type = kind or (torch.bfloat16 if bfloat16_pays(features.device) else torch.float32)
         self._most_to_pass = most_to_pass
         self._unit = torch.finfo(self._type).eps / 2  # largest relative error of rounding
-        basis = _leading_components(features[:: -(-n // SAMPLED)].to(centre) - centre)
-        columns = basis.shape[1] + LONGER
+        self._centre = centre
+        self._basis = _leading_components(features[:: -(-n // SAMPLED)].to(centre) - centre)
+        columns = self._basis.shape[1] + LONGER
         self.pays = columns <= dearest * d * (WORTH_WHILE if self._type == torch.bfloat16 else 1)
         if not self.pays:
             return
-        self._rows = torch.ones(n, columns, dtype=self._type)
-        in_blocks(
-            n,
-            block_rows(d, features.device),
-            lambda block: self._fill(block, features[block].to(centre) - centre, basis),
-        )
+        self._rows = torch.empty(n, columns, dtype=self._type)
+        in_blocks(n, block_rows(d, features.device), lambda block: self._fill(self._rows[block], features[block]))
 
-    def _fill(self, block: slice, x: Tensor, basis: Tensor) -> None:
+    def _fill(self, rows: Tensor, features: Tensor) -> None:
         """Rows are (x1, |x1|, |x2|, two digits of |x|^2/2, 1, 1)."""
-        leading, squared = x @ basis, x.square().sum(dim=1)
+        x = features.to(self._centre) - self._centre
+        leading, squared = x @ self._basis, x.square().sum(dim=1)
         of_leading = leading.square().sum(dim=1)
         rest = ((squared - of_leading).clamp_min(0) + LOST * squared).sqrt() * (1 + 1.02 * self._unit)
         half = squared * ((1 - CUT) / 2)
         upper = half.to(self._type).to(half)
-        k = basis.shape[1]
-        self._rows[block, :k] = leading
-        self._rows[block, k:-2] = torch.stack([of_leading.sqrt(), rest, upper, half - upper], dim=1).to(self._type)
+        k = leading.shape[1]
+        rows[:, :k], rows[:, -2:] = leading, 1
+        rows[:, k:-2] = torch.stack([of_leading.sqrt(), rest, upper, half - upper], dim=1).to(self._type)
 
     def _factors(self, picks: Tensor) -> Tensor:
         """Columns of the product are (-c1, -margin |c1|, -|c2|, 1, 1, two digits of |c|^2/2)."""
-        rows = self._rows[picks].float()
+        stored = self._rows.new_empty(len(picks), self._rows.shape[1])
+        self._fill(stored, picks)
+        rows = stored.float()
         leading, norm, rest, digits, ones = torch.split(rows, [rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
     def passing(self, picks: Tensor, squared: Tensor, rounding: float) -> Tensor | None:
-        """Rows (m,) that one of the picks (b,) may come nearer to than their gaps; None where most may.
+        """Rows (m,) that one of the picks (b, d) may come nearer to than their gaps; None where most may.
 
         Args:
             squared: (n,) squared gaps.

@@ -109,6 +109,36 @@ def test_picks_are_those_of_the_sequential_algorithm(make, size):
     assert greedy_coreset(features, size, start=11).tolist() == sequential_greedy(features, size, 11)
 
 
+def lattice():
+    """Thousands of rows equally far from the picks, at distances that binary numbers only come near to."""
+    return torch.cartesian_prod(*[torch.linspace(0, 1, 11)] * 3)
+
+
+def corners():
+    return 0.1 * torch.cartesian_prod(*[torch.arange(2.0)] * 11)
+
+
+def ring():
+    angles = torch.arange(3000) * 2 * torch.pi / 3000
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def few_values():
+    return torch.randint(0, 3, (4000, 4), generator=seeded(9)).float()
+
+
+@pytest.mark.parametrize("make", [lattice, corners, ring, few_values])
+def test_of_more_equals_than_candidates_the_first_ones_are_picked(make):
+    features = make()
+    exact, gap, expected = features.double(), torch.full((len(features),), torch.inf).double(), [5]
+    while len(expected) < 400:  # by differences, as distances are compared
+        row = exact[expected[-1:]]
+        gap = gap.minimum(torch.cdist(exact, row, compute_mode="donot_use_mm_for_euclid_dist")[:, 0].square())
+        gap[expected[-1]] = -1
+        expected.append(int(gap.argmax()))
+    assert greedy_coreset(features, 400, start=5).tolist() == expected
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_picks_are_those_of_the_sequential_algorithm_on_small_sets(seed):
     n, d = [int(torch.randint(1, most, (), generator=seeded(seed))) for most in (40, 6)]

@@ -41,7 +41,7 @@ def test_every_row_that_a_pick_comes_nearer_to_passes(make, offset, kind):
     centre = features.mean(dim=0)
     screen, true = Screen(features, centre, kind=kind, most_to_pass=1), nearest(features - centre, PICKS)
     for share in (1.0, 1.01, 1.5, 4.0):
-        passed = screen.passing(PICKS, (share * true).float(), rounding=0.0)
+        passed = screen.passing(features[PICKS], (share * true).float(), rounding=0.0)
         must = (true < (share * true).float()).nonzero()[:, 0]
         assert torch.isin(must, passed).all()
         assert torch.equal(passed, passed.unique())  # once each, in order
@@ -50,7 +50,9 @@ def test_every_row_that_a_pick_comes_nearer_to_passes(make, offset, kind):
 def test_most_rows_that_no_pick_comes_near_to_do_not_pass(kind):
     features = decaying()
     true = nearest(features, PICKS)
-    passed = Screen(features, features.mean(dim=0), kind=kind).passing(PICKS, (0.6 * true).float(), rounding=0.0)
+    passed = Screen(features, features.mean(dim=0), kind=kind).passing(
+        features[PICKS], (0.6 * true).float(), rounding=0.0
+    )
     assert len(passed) < 0.1 * len(features)
 
 
@@ -58,21 +60,25 @@ def test_what_rounding_may_lose_is_granted(kind):
     features = decaying()
     true = nearest(features, PICKS)
     screen = Screen(features, features.mean(dim=0), kind=kind, most_to_pass=1)
-    passed = screen.passing(PICKS, (0.5 * true).float(), rounding=float(true.max()))
+    passed = screen.passing(features[PICKS], (0.5 * true).float(), rounding=float(true.max()))
     assert len(passed) == len(features)
 
 
 def test_where_most_rows_pass_none_is_chosen(kind):
     features = decaying()
     screen = Screen(features, features.mean(dim=0), kind=kind)
-    assert screen.passing(PICKS, torch.full((3000,), torch.inf), rounding=0.0) is None
+    assert screen.passing(features[PICKS], torch.full((3000,), torch.inf), rounding=0.0) is None
 
 
 def test_rows_of_many_blocks_pass_once_each_and_in_order(kind):
     features = decaying(50_000)  # three blocks of products with 100 picks
     true = nearest(features, PICKS)
-    passed = Screen(features, features.mean(dim=0), kind=kind).passing(PICKS, (0.8 * true).float(), rounding=0.0)
-    within = Screen(features, features.mean(dim=0), kind=kind).passing(PICKS, (1.01 * true).float(), rounding=0.0)
+    passed = Screen(features, features.mean(dim=0), kind=kind).passing(
+        features[PICKS], (0.8 * true).float(), rounding=0.0
+    )
+    within = Screen(features, features.mean(dim=0), kind=kind).passing(
+        features[PICKS], (1.01 * true).float(), rounding=0.0
+    )
     assert within is None or torch.isin((true > 0).nonzero()[:, 0], within).all()
     assert torch.equal(passed, passed.unique())
     assert passed[-1] > 42_000  # in the last block
@@ -83,7 +89,9 @@ def test_features_may_be_stored_in_half_precision(storage, kind):
     features = decaying().to(storage)
     true = nearest(features, PICKS)
     screen = Screen(features, features.float().mean(dim=0), kind=kind, most_to_pass=1)
-    assert torch.isin((true > 0).nonzero()[:, 0], screen.passing(PICKS, (1.01 * true).float(), rounding=0.0)).all()
+    assert torch.isin(
+        (true > 0).nonzero()[:, 0], screen.passing(features[PICKS], (1.01 * true).float(), rounding=0.0)
+    ).all()
 
 
 def test_it_pays_where_few_directions_hold_most_variance(kind):
@@ -97,6 +105,5 @@ def test_it_pays_where_few_directions_hold_most_variance(kind):
 
 def test_equal_rows_come_nearer_where_there_is_a_gap(kind):
     screen = Screen(torch.full((200, 64), 3.0), torch.full((64,), 3.0), kind=kind, most_to_pass=1)
-    picks = torch.arange(100)
-    assert screen.passing(picks, torch.zeros(200), rounding=0.0).tolist() == []
-    assert screen.passing(picks, torch.ones(200), rounding=0.0).tolist() == list(range(200))
+    assert screen.passing(torch.full((100, 64), 3.0), torch.zeros(200), rounding=0.0).tolist() == []
+    assert screen.passing(torch.full((100, 64), 3.0), torch.ones(200), rounding=0.0).tolist() == list(range(200))
