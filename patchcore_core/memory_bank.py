@@ -28,8 +28,7 @@ def fill_memory_bank(
 ) -> tuple[Tensor, Tensor | None]:
     """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
 
-    The rows are None for a bank of centroids or proxies, which are no patches of any image. Errors as of
-    `select_coreset`.
+    The rows are None for a bank of centroids or proxies, no patches of any image. Errors: as of `select_coreset`.
     """
     size = coreset_size(len(rows), config.coreset_fraction)
     if size < len(rows) and config.sampler in ("kmeans", "proxies"):
@@ -46,13 +45,7 @@ def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: 
     Raises:
         InputError: they are not finite, all equal, or too many for the selection to fit into memory.
     """
-    size = coreset_size(len(rows), config.coreset_fraction)
-    check_features(rows, size)
-    if len(rows) > 1 and _all_equal(rows):
-        raise InputError(
-            f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
-            remedy="check that the images are not blank and that the network is trained",
-        )
+    size = checked_size(rows, config)
     if size == len(rows):
         return torch.arange(size, device=rows.device)
     if config.sampler == "random":
@@ -70,12 +63,21 @@ def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: 
     return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress)
 
 
+def checked_size(rows: Rows, config: PatchCoreConfig) -> int:
+    """How many rows are kept of all nominal patch features (n, d); InputError if they are not finite, or all equal."""
+    size = coreset_size(len(rows), config.coreset_fraction)
+    check_features(rows, size)
+    block = block_rows(rows.shape[1], rows.device)  # to compare all at once would take their memory
+    parts = (rows[start : start + block] for start in range(0, len(rows), block))
+    if len(rows) > 1 and all(bool((part == rows[:1]).all()) for part in parts):
+        raise InputError(
+            f"all {len(rows)} patch features are equal: there is nothing to tell patches apart by",
+            remedy="check that the images are not blank and that the network is trained",
+        )
+    return size
+
+
 def selection_numbers(dimensions: int, projection_dimension: int | None) -> float:
     """Numbers in single precision that the greedy coreset keeps, at most, for each patch feature beside it."""
     projected = min(dimensions, projection_dimension or dimensions)
     return KEPT_NUMBERS + projected * (DEAREST + (projection_dimension is not None))
-
-
-def _all_equal(rows: Rows) -> bool:
-    first, block = rows[:1], block_rows(rows.shape[1], rows.device)  # to compare all at once would take their memory
-    return all(bool((rows[start : start + block] == first).all()) for start in range(0, len(rows), block))

@@ -69,7 +69,7 @@ class Gaps:
     def add_rows(self, rows: Tensor, numbers: Tensor) -> None:
         """Let the gaps know of new picks (b, d), whoever holds them, under the numbers (b,)."""
         for some, names in zip(torch.split(rows, PICKS_AT_ONCE), torch.split(numbers, PICKS_AT_ONCE), strict=True):
-            self._add(some, names)
+            self._compare(some, names)
 
     def exact(self, rows: Tensor, picks: Rows | None = None) -> Tensor:
         """Squared gaps (k,) in double precision, by differences; `nearest` are rows of `picks`, or of the features."""
@@ -81,8 +81,9 @@ class Gaps:
             return gaps
         return gaps.masked_fill(nearest < 0, torch.inf).minimum(self.outset[rows])
 
-    def _add(self, picks: Tensor, numbers: Tensor) -> None:
-        chosen = self._passing(picks)
+    def _compare(self, picks: Tensor, numbers: Tensor, among: Tensor | None = None) -> None:
+        """Let the gaps of all rows, or of those `among` these (m,), know of picks (b, d) under the numbers (b,)."""
+        chosen = self._passing(picks, among)
         factors = half_distance_factors(picks.to(self.precision), self.centre).T
         product = Product()
 
@@ -99,13 +100,12 @@ class Gaps:
         n = len(self.features) if chosen is None else len(chosen)
         in_blocks(n, self._block_rows(max(factors.shape)), update)
 
-    def _passing(self, picks: Tensor) -> Tensor | None:
+    def _passing(self, picks: Tensor, among: Tensor | None) -> Tensor | None:
         """The rows that the picks (b, d) may come nearer to; None for all, where to choose does not pay."""
         if len(picks) < FEWEST_TO_SCREEN or self.precision != torch.float32 or self.features.device.type == "cuda":
-            return None  # on a GPU, to choose would wait for the device
-        if self._screen is None:
-            self._screen = self._screening(self.features, self.centre)
-        return self._screen.passing(picks, self.squared, self.rounding) if self._screen.pays else None
+            return among  # on a GPU, to choose would wait for the device
+        self._screen = self._screen or self._screening(self.features, self.centre)
+        return self._screen.passing(picks, self.squared, self.rounding, among) if self._screen.pays else among
 
     def _block_rows(self, values: int) -> int:
         rows = block_rows(values, self.features.device)

@@ -61,8 +61,7 @@ class Rounds:
 
     def radius(self) -> float:
         """Largest distance from any row to its nearest pick."""
-        gaps = self.farthest(SMALLEST_ROUND).gaps
-        return float(gaps.max()) ** 0.5 if len(gaps) else 0.0
+        return max([0.0, *map(float, self.farthest(SMALLEST_ROUND).gaps)]) ** 0.5
 
     def pick(self, start: int, size: int, *, progress: bool) -> Tensor:
         """Rows (size,), `start` and then each the farthest from those before; of equals the first."""
@@ -114,9 +113,8 @@ class Rounds:
         half = x[:, :-1].square().sum(dim=1, keepdim=True) / 2
         squared = 2 * (half + x @ half_distance_factors(picks.to(self.centre), self.centre)[: len(picks)].T)
         for pairs in torch.split((squared <= gaps[:, None] + 3 * self.rounding).nonzero(), AT_ONCE):
-            ours, theirs = pairs[:, 0], pairs[:, 1]
-            exact = squared_distances(found.features[ours][:, None], picks[theirs][:, None])[:, 0, 0]
-            gaps = gaps.scatter_reduce(0, ours, exact, "amin")
+            exact = squared_distances(found.features[pairs[:, 0], None], picks[pairs[:, 1], None])[:, 0, 0]
+            gaps = gaps.scatter_reduce(0, pairs[:, 0], exact, "amin")
         return gaps
 
 

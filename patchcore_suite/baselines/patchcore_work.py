@@ -18,6 +18,7 @@ from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
 SCORED = 6  # numbers that are kept of a test patch: distances and rows, as they are found and as they are stored
+STREAMED_NUMBERS = 6  # that are kept of a patch whose features lie on disk: gap, norm and pick, in double at worst
 IVF_ROUNDS, IVF_ROWS = 10, 256  # of faiss's training of cells: rounds, and rows a cell
 
 
@@ -60,8 +61,20 @@ class PatchCoreCosts:
             "proxies": 4 * kept * d,
         }[self.config.sampler]
         bank = 0 if kept == n else kept * d
+        return bank + max(selected if kept < n else 0, self._searched(kept, d, q))
+
+    def streamed_values(self, shape: Shape, *, nominal: int, test: int) -> float | None:
+        """The same where projected features lie on disk while the bank is selected; None if they cannot."""
+        h, w, d = shape
+        n, q = nominal * h * w, test * h * w
+        kept = self.bank_rows(n)
+        if self.config.sampler not in ("greedy", "random") or kept >= n:
+            return None
+        return kept * d + max(STREAMED_NUMBERS * n, self._searched(kept, d, q))
+
+    def _searched(self, kept: int, d: int, q: int) -> float:
         copies = 2 if self.config.search == "torch" else 3
-        return bank + max(selected if kept < n else 0, copies * kept * d + SCORED * q)
+        return copies * kept * d + SCORED * q
 
     def whole_values(self, shape: Shape, *, nominal: int) -> float:
         """Numbers in the patch features of all nominal images, if the bank is not filled without holding all."""

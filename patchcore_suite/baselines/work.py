@@ -113,6 +113,37 @@ def peak_bytes(
     return CELL_BASE_BYTES + FLOAT * (held + most)
 
 
+def streamed_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int) -> float:
+    """The same of a cell whose patch features lie on disk; infinity for one that has to hold them.
+
+    Args:
+        nominal, test: numbers of images.
+    """
+    if not isinstance(config, PatchCoreConfig):
+        return math.inf
+    values = PatchCoreCosts(config).streamed_values(shapes[0], nominal=nominal, test=test)
+    return math.inf if values is None else CELL_BASE_BYTES + FLOAT * values
+
+
+def lies_on_disk(config: MethodConfig, shapes: Sequence[Shape], *, budget: float, **counts: int) -> bool:
+    """Whether a cell is computed with its patch features on disk, for want of memory; counts as of `peak_bytes`."""
+    least = streamed_bytes(config, shapes, nominal=counts["nominal"], test=counts["test"])
+    return peak_bytes(config, shapes, **counts) > budget and least < math.inf
+
+
+def file_bytes(config: PatchCoreConfig, shape: Shape, *, nominal: int) -> float:
+    """Disk that the patch features of a cell take, at most, while its bank is selected from there."""
+    h, w, d = shape
+    return FLOAT * nominal * h * w * min(d, config.projection_dimension or d)
+
+
+def held_bytes(config: MethodConfig, shapes: Sequence[Shape], *, budget: float, **counts: int) -> float:
+    """Largest memory of a process that computes a cell within a budget, if it can."""
+    if lies_on_disk(config, shapes, budget=budget, **counts):
+        return streamed_bytes(config, shapes, nominal=counts["nominal"], test=counts["test"])
+    return peak_bytes(config, shapes, **counts)
+
+
 def evaluation_bytes(*, test: int, pixels: int, results: int) -> float:
     """Largest memory of the process that computes metrics: masks and maps, counts of every result, pairs of images.
 

@@ -21,6 +21,7 @@ class Needs:
     bank: tuple[int, int] = (0, 0)  # the largest: rows, dimensions
     memory: float = 0
     maps: float = 0  # bytes of feature maps
+    rows: float = 0  # bytes of the largest file of patch features, for want of memory
     results: float = 0  # bytes
     work: Work = field(default_factory=Work)
     by_variant: dict[str, Work] = field(default_factory=dict)

@@ -20,8 +20,10 @@ from patchcore_suite.baselines.work import (
     described_shape,
     describing_work,
     evaluation_bytes,
+    file_bytes,
+    held_bytes,
+    lies_on_disk,
     memory_bank,
-    peak_bytes,
     result_bytes,
 )
 from patchcore_suite.datasets import synthetic
@@ -35,6 +37,7 @@ from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.room import check_machine
 from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
+from patchcore_suite.run.room import memory_budget
 from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import Project, ProjectDataset
 
@@ -230,7 +233,8 @@ def _needs(
             checked.problems.append(f"{category}: variants.{variant}: {problem}")
             refused.add(variant)
         largest = max(largest, math.prod(size))
-        _note_sizes(needs, config, shapes, nominal=nominal, pixels=math.prod(size))
+        budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
+        _note_sizes(needs, config, shapes, nominal=nominal, pixels=math.prod(size), budget=budget)
         if cell in done:
             needs.done += 1
             continue
@@ -245,13 +249,18 @@ def _needs(
     return needs
 
 
-def _note_sizes(needs: Needs, config: object, shapes: Sequence[Shape], *, nominal: int, pixels: int) -> None:
+def _note_sizes(
+    needs: Needs, config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, pixels: int, budget: float
+) -> None:
     test = needs.test
     if shapes[0][0] * shapes[0][1] > 1:
         needs.patches.add(shapes[0][0] * shapes[0][1])
     if isinstance(config, PatchCoreConfig):
         needs.bank = max(needs.bank, memory_bank(config, shapes[0], nominal))
-    peak = peak_bytes(config, shapes, described=needs.train + test, nominal=nominal, test=test, pixels=pixels)
+    counts = {"described": needs.train + test, "nominal": nominal, "test": test, "pixels": pixels}
+    peak = held_bytes(config, shapes, budget=budget, **counts)
+    if lies_on_disk(config, shapes, budget=budget, **counts):
+        needs.rows = max(needs.rows, file_bytes(config, shapes[0], nominal=nominal))
     needs.memory = max(needs.memory, peak, BASE_BYTES)
     needs.results += result_bytes(config, shapes, nominal=nominal, test=test)
 

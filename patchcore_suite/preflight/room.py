@@ -22,7 +22,13 @@ def check_machine(project: Project, checked: Checked) -> None:
             checked.problems.append(f"execution.device={execution.device}, but no GPU can be used here; set it to cpu")
         else:
             there, unit = torch.cuda.mem_get_info(execution.device)[1], "GPU memory"
-    if memory > there:
+    budget = (execution.memory_gb or math.inf) * 2**30
+    if execution.device == "cpu" and memory > budget:
+        checked.problems.append(
+            f"about {gigabytes(memory)} GB of memory are needed, execution.memory_gb is {execution.memory_gb:g}; raise "
+            "it, set it to null, or leave out the variants with the most patches"
+        )
+    elif memory > there:
         checked.problems.append(
             f"about {gigabytes(memory)} GB of {unit} are needed, this machine has {gigabytes(there)}; leave out the "
             "variants with the most patches (SPADE with hierarchy 1, stride 1 on large images), or use a larger machine"
@@ -40,12 +46,14 @@ def check_machine(project: Project, checked: Checked) -> None:
         )
     maps = sum(needs.maps for needs in checked.needs)
     needed = min(maps, limit) + sum(needs.results for needs in checked.needs)
+    needed += max((needs.rows for needs in checked.needs), default=0)
     folder = project.cache
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if needed > free:
         checked.problems.append(
-            f"about {gigabytes(needed)} GB of disk are needed (feature maps, results), {gigabytes(free)} are free at "
-            f"{folder}; lower execution.cache_size_gb, or set execution.cache_dir to another disk"
+            f"about {gigabytes(needed)} GB of disk are needed (feature maps, results, patch features), "
+            f"{gigabytes(free)} are free at {folder}; lower execution.cache_size_gb, or set execution.cache_dir to "
+            "another disk"
         )
 
 

@@ -1,5 +1,6 @@
 """What there is to compute: cells (dataset x category x variant x shots x seed), each named by all it depends on."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -66,6 +67,7 @@ class Plan:
     cells: tuple[Cell, ...]
     weights_missing: dict[str, str]
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
+    memory: float = math.inf  # bytes that all that is computed at once may take
     notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
     # Results that were read, as they were then: inode, size, time.
     _intact: dict[Path, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)

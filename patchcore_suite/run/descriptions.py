@@ -1,5 +1,6 @@
 """What methods keep of the images of a category: held for all cells of a group, or made when a cell needs it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from patchcore_core.detector import Detector, put_together
-from patchcore_suite.baselines.work import described_shape, makes_anew
+from patchcore_suite.baselines.work import described_shape, lies_on_disk, makes_anew
 from patchcore_suite.run.cells import Cell
 from patchcore_suite.run.feature_files import read_maps
 from patchcore_suite.run.patch_rows import PatchRows
@@ -33,21 +34,37 @@ class Descriptions:
         splits: which images they are of.
         step: images that are described at once.
         where: the images are, for a message.
+        budget: bytes that a process may take.
     """
 
     def __init__(
-        self, models: Sequence[Detector], maps: Sequence[Sequence[NDArray]], splits: Splits, *, step: int, where: str
+        self,
+        models: Sequence[Detector],
+        maps: Sequence[Sequence[NDArray]],
+        splits: Splits,
+        *,
+        step: int,
+        where: str,
+        budget: float = math.inf,
     ) -> None:
         self._models, self._maps, self._splits, self._step, self._where = models, maps, splits, step, where
+        self._budget = budget
         self._shapes = [
             described_shape(model.config, [part.shape[1:] for part in of])
             for model, of in zip(models, maps, strict=True)
         ]
 
     def makes_anew(self, cell: Cell) -> bool:
-        """Whether a cell is given what is made when it is asked for, see `work.makes_anew`."""
+        """Whether a cell is given what is made when it is asked for, see `work.makes_anew` and `lies_on_disk`."""
         train, test = map(len, self._splits)
-        return makes_anew(cell.config, self._shapes, described=train + test, nominal=cell.shots or train)
+        counts = {"described": train + test, "nominal": cell.shots or train}
+        return makes_anew(cell.config, self._shapes, **counts) or self.lies_on_disk(cell)
+
+    def lies_on_disk(self, cell: Cell) -> bool:
+        """Whether patch features of a cell lie on disk, for want of memory."""
+        train, test = map(len, self._splits)
+        counts = {"described": train + test, "nominal": cell.shots or train, "test": test}
+        return lies_on_disk(cell.config, self._shapes, budget=self._budget, **counts)
 
     def of(self, cell: Cell, chosen: Tensor) -> tuple[Given, Given]:
         """Of the nominal images that a cell learns from, those `chosen` of all, and of the test images."""

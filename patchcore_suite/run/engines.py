@@ -44,7 +44,7 @@ def compute_in_processes(
     Raises:
         InputError: groups failed; all that is wrong is listed, and what was finished is in the store.
     """
-    schedule = Schedule(list(groups), work, free={HERE.machine: free_bytes()})
+    schedule = Schedule(list(groups), work, free={HERE.machine: min(work.memory, free_bytes())})
     while schedule.waiting:
         with _pool(work, count, show_progress) as pool:
             try:

@@ -17,6 +17,7 @@ from patchcore_core.detector import Detector, Prediction, generator
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
+from patchcore_suite.run import streamed
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
@@ -101,8 +102,8 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
     ]
     execution, size = work.dataset.execution, _size(first, work)
     models = [detector(member, seed=first.seed, device=execution.device) for member in first.config.members]
-    step = images_at_once(execution, size)
-    descriptions = Descriptions(models, maps, Splits(train, test), step=step, where=f" of {where}")
+    splits, step = Splits(train, test), images_at_once(execution, size)
+    descriptions = Descriptions(models, maps, splits, step=step, where=f" of {where}", budget=work.memory)
     made = {"commit": commit(work.dataset.project.root), "machine": machine()}
     took = time.perf_counter() - started
     # Cells that hold no descriptions come first, while there are none.
@@ -110,7 +111,9 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
         started = time.perf_counter()
         given = descriptions.of(cell, shot_rows(len(train), cell.shots, cell.seed))
         took += time.perf_counter() - started
-        _run_cell(cell, *given, work, made | {"features_s": round(took, 3)}, show_progress=show_progress)
+        budget = work.memory if descriptions.lies_on_disk(cell) else None
+        made |= {"features_s": round(took, 3)}
+        _run_cell(cell, *given, work, made, budget=budget, show_progress=show_progress)
         yield cell
 
 
@@ -166,16 +169,21 @@ def _run_cell(
     work: Plan,
     made: Mapping[str, object],
     *,
+    budget: float | None,
     show_progress: bool,
 ) -> None:
     started = time.perf_counter()
     size = _size(cell, work)
     device = work.dataset.execution.device
     model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
-    images = _fit(model, nominal)
+    if budget is not None:
+        streamed.fit(model, nominal, folder=work.dataset.project.rows, budget=budget)
+    else:
+        _fit(model, nominal)
     fitted = time.perf_counter()
     prediction = _predict(model, test, size)
     predicted = time.perf_counter()
+    images = nominal.grid[0] if isinstance(nominal, PatchRows) else len(nominal[0])
     measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
     bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
     if bank is not None:
@@ -209,13 +217,12 @@ def _size(cell: Cell, work: Plan) -> tuple[int, int]:
     return cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
 
 
-def _fit(model: Detector, nominal: Given) -> int:
-    """Fit a method to nominal images; how many there are."""
+def _fit(model: Detector, nominal: Given) -> None:
+    """Fit a method to nominal images."""
     if isinstance(nominal, PatchRows):
         model.fit_rows(nominal)
-        return nominal.grid[0]
-    model.fit_described(nominal)
-    return len(nominal[0])
+    else:
+        model.fit_described(nominal)
 
 
 def _predict(model: Detector, test: Given, size: tuple[int, int]) -> Prediction:

@@ -42,7 +42,7 @@ def compute_on_ray(groups: Sequence[Group], work: Plan, *, looked: Callable[[], 
     with connected(settings) as ray:
         nodes = shared_out(room_for_workers(ray, settings, gpus=gpus), settings.workers)[: len(groups)]
         looks = _checked(ray, dict.fromkeys(nodes), work, [cell for group in groups for cell in group.cells])
-        free = {node.id: float("inf") if gpus else look["free"] for node, look in looks.items()}
+        free = {node.id: float("inf") if gpus else min(look["free"], work.memory) for node, look in looks.items()}
         if not gpus:
             check_room(groups, work, own={}, free=max(free.values()))
         schedule = Schedule(list(groups), work, free=free, tries=TRIES)

@@ -1,5 +1,6 @@
 """Whether the memory that is free has room for groups of cells, before anything of them is computed."""
 
+import math
 from collections.abc import Container, Sequence
 
 import psutil
@@ -8,9 +9,10 @@ from patchcore_core.backbones import map_shapes
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.baselines.costs import Shape
-from patchcore_suite.baselines.work import CELL_BASE_BYTES, described_shape, peak_bytes
+from patchcore_suite.baselines.work import CELL_BASE_BYTES, described_shape, held_bytes
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.groups import Group
+from patchcore_suite.settings.execution import Execution
 
 MOST_A_PIXEL = 1024  # bytes of descriptions, selections and scores of an image: no shape is looked for below that
 
@@ -26,12 +28,22 @@ def group_bytes(group: Group, work: Plan, maps: Sequence[Sequence[Shape]]) -> fl
     members = group.cells[0].config.members
     shapes = [described_shape(member, of) for member, of in zip(members, maps, strict=True)]
     height, width = _size(group, work)
-    counted = {"described": nominal + test, "test": test, "pixels": height * width}
-    return max(peak_bytes(cell.config, shapes, nominal=cell.shots or nominal, **counted) for cell in group.cells)
+    counted = {"described": nominal + test, "test": test, "pixels": height * width, "budget": work.memory}
+    return max(held_bytes(cell.config, shapes, nominal=cell.shots or nominal, **counted) for cell in group.cells)
+
+
+def memory_budget(execution: Execution) -> float:
+    """Bytes that all that is computed at once on a machine may take: `execution.memory_gb`, or what is free here.
+
+    Other machines have what they have: on Ray's workers nothing lies on disk for want of memory unless that is set.
+    """
+    if execution.memory_gb is not None or execution.engine == "ray":
+        return (execution.memory_gb or math.inf) * 2**30
+    return free_bytes() + psutil.Process().memory_info().rss
 
 
 def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free: float | None = None) -> None:
-    """Refuse groups that the free memory has no room for, even one at a time.
+    """Refuse groups that the free memory, or the budget, has no room for, even one at a time.
 
     Args:
         own: names of networks of the caller's, whose maps have shapes that only a run tells.
@@ -42,24 +54,33 @@ def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free
     """
     free = free_bytes() if free is None else free
     there = psutil.Process().memory_info().rss  # of what a process takes; others share or repeat it
-    lacking: list[str] = []
+    lacking, beyond = list[str](), list[str]()
     for group in groups:
         height, width = size = _size(group, work)
         members = group.cells[0].config.members
         images = len(work.manifest.records(group.category))
-        if CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width <= free:
+        if CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width <= min(free, work.memory):
             continue
         if any(member.backbone in own for member in members):
             continue
         maps = [map_shapes(member.backbone, member.map_hierarchies, size) for member in members]
-        if (needed := group_bytes(group, work, maps) - there) > free:
-            variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
-            lacking.append(f"{group.category}: {variants}: {needed / 2**30:.1f} GiB more")
+        needed, variants = group_bytes(group, work, maps), ", ".join(dict.fromkeys(c.variant for c in group.cells))
+        if needed - there > free:
+            lacking.append(f"{group.category}: {variants}: {(needed - there) / 2**30:.1f} GiB more")
+        elif needed > work.memory:
+            beyond.append(f"{group.category}: {variants}: {needed / 2**30:.2f} GiB")
     if lacking:
         raise InputError(
             f"cells of {work.dataset.name} do not fit into the {free / 2**30:.1f} GiB of memory that are free",
             offenders=lacking,
             remedy="use fewer or smaller images, a larger stride, or a machine or control group with more memory",
+        )
+    if beyond:
+        raise InputError(
+            f"cells of {work.dataset.name} need more than execution.memory_gb={work.memory / 2**30:g} in params.yaml, "
+            "even with their patch features on disk",
+            offenders=beyond,
+            remedy="raise it, or set it to null; or use fewer or smaller images, or a smaller coreset_fraction",
         )
 
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
@@ -22,10 +23,11 @@ from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.ray_cluster import check_installed
 from patchcore_suite.run.ray_engine import compute_on_ray
-from patchcore_suite.run.room import check_room
+from patchcore_suite.run.room import check_room, memory_budget
 from patchcore_suite.run.sealed import read_sealed, sealed
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.project import ProjectDataset
+from patchcore_suite.shards.room import PREFIX
 
 CELLS_A_GROUP = 6  # where several processes share the work
 
@@ -55,7 +57,10 @@ def score_dataset(
     for note in work.notes:
         print(f"note: {note}", file=sys.stderr)
     remove_leftovers(work.store, ".*")
+    remove_leftovers(dataset.project.rows, f"{PREFIX}*")
     pending = work.pending()
+    if device.type == "cpu":
+        work = replace(work, memory=memory_budget(dataset.execution))
     if device.type == "cpu" and engine != "ray":
         check_room(groups(pending, work), work, own=networks or {})
     count = _processes(dataset.execution) if engine == "processes" and device.type == "cpu" else 1

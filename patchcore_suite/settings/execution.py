@@ -42,6 +42,7 @@ class Execution:
     engine: Annotated[Engine, one_of(*ENGINES)] = "processes"  # who computes cells: this process, several, or Ray's
     processes: AtLeastOneOrNull = None  # at once, of the engine of that name
     ray: Ray = Ray()
+    memory_gb: Annotated[int | float | None, Field(gt=0), Wanted("a number above 0, or null")] = None  # for all at once
     batch_size: AtLeastOne = 16  # images at once on a GPU; for a CPU see run.fixed_order
     workers: AtLeastOne = 2  # threads that decode images
     weights: Annotated[str, Field(min_length=1), Wanted("a path, or installed")] = INSTALLED  # a file or folder

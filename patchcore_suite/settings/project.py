@@ -46,6 +46,11 @@ class Project:
         return self.cache / "features"
 
     @property
+    def rows(self) -> Path:
+        """Patch features that memory has no room for, while a memory bank is selected among them."""
+        return self.cache / "rows"
+
+    @property
     def reports(self) -> Path:
         """All that is made for people to look at."""
         return self.path("reports")

@@ -1,18 +1,20 @@
-"""Rows of a file, read when they are asked for: what was read does not stay in the memory of the process."""
+"""Rows of a file, read when they are asked for."""
 
-import mmap
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 
 KINDS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<i2", "float64": "<f8"}  # as NumPy keeps their bits
-MOST_MAPPED = 2**27  # bytes that are read before the pages are given back
+READ_AT_ONCE = 2**13  # neighbouring rows, of which some are wanted
+APART = 64  # rows from one that is wanted to the next, from which on each is read by itself
 
 
 @dataclass(frozen=True)
@@ -62,39 +64,56 @@ class RowFile:
 
 
 class FileRows:
-    """`Rows` of the core that lie in a file; it must stay as it is.
+    """`Rows` of the core that lie in a file, which must stay as it is: copies of what is asked for.
 
-    Args:
-        file: where they lie.
-        most_mapped: bytes of the file that may be held in memory on its behalf.
+    They are read, not mapped into memory: what was read is the system's to keep or to drop, and is not of this process.
     """
 
-    def __init__(self, file: RowFile, *, most_mapped: int = MOST_MAPPED) -> None:
+    def __init__(self, file: RowFile) -> None:
         self.dtype: torch.dtype = getattr(torch, file.kind)
         self.device = torch.device("cpu")
         self.shape = torch.Size([file.count, file.dimensions])
-        self._most, self._read = most_mapped, 0
-        # Written to by nobody; a mapping that may be written to is a tensor without a warning.
-        shape = (file.count, file.dimensions)
-        self._map = (
-            np.memmap(file.path, KINDS[file.kind], "c", file.offset, shape) if file.count else np.empty(shape, "<f4")
-        )
+        self._kind, self._offset = np.dtype(KINDS[file.kind]), file.offset
+        self._width = file.dimensions * self._kind.itemsize
+        self._file = file.path.open("rb", buffering=0)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | Tensor, /) -> Tensor:
-        self._give_back()
         if isinstance(rows, slice):
-            found = torch.from_numpy(self._map[rows])
-        else:
-            found = torch.from_numpy(self._map)[rows]
-        found = found.view(self.dtype) if self.dtype == torch.bfloat16 else found
-        self._read += found.nbytes if isinstance(rows, slice) and rows.step in (None, 1) else len(found) * mmap.PAGESIZE
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._tensor(self._read(start, max(start, stop)))
+            rows = torch.arange(start, stop, step)
+        order = rows.argsort(stable=True)
+        found = torch.empty(len(rows), self.shape[1], dtype=self.dtype)
+        found[order] = self._tensor(self._scattered(rows[order].numpy()))
         return found
 
-    def _give_back(self) -> None:
-        """Let the pages go that were read so far; they are read again where they are still in use."""
-        if self._read > self._most and hasattr(mmap, "MADV_DONTNEED"):
-            self._map._mmap.madvise(mmap.MADV_DONTNEED)
-            self._read = 0
+    def _scattered(self, rows: NDArray[np.int64]) -> NDArray:
+        """Ascending rows (k,): where they are near each other, with those between them."""
+        found = np.empty((len(rows), self.shape[1]), self._kind)
+        ends = np.flatnonzero(np.diff(rows // READ_AT_ONCE)) + 1
+        for start, end in pairwise([0, *ends.tolist(), len(rows)]):
+            first, last = (int(rows[start]), int(rows[end - 1])) if start < end else (0, -1)
+            if last - first < APART * (end - start):
+                found[start:end] = self._read(first, last + 1)[rows[start:end] - first]
+            else:
+                for place in range(start, end):
+                    found[place] = self._read(int(rows[place]), int(rows[place]) + 1)
+        return found
+
+    def _read(self, start: int, stop: int) -> NDArray:
+        part = np.empty((stop - start, self.shape[1]), self._kind)
+        into, done = memoryview(part).cast("B") if part.size else b"", 0
+        while done < len(into):
+            count = os.preadv(self._file.fileno(), [into[done:]], self._offset + start * self._width + done)
+            if count == 0:
+                raise InputError(f"{self._file.name} is shorter than its rows", remedy="write it again")
+            done += count
+        return part
+
+    def _tensor(self, part: NDArray) -> Tensor:
+        found = torch.from_numpy(part)
+        return found.view(torch.bfloat16) if self.dtype == torch.bfloat16 else found

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from patchcore_core.fast.lower_bounds import DEAREST, Screen
-from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.fast.products import WORTH_WHILE, bfloat16_pays, block_rows
 from patchcore_core.fast.rounds import Candidates, farthest
 from patchcore_core.patches import Rows
+from patchcore_suite.shards.lazy import LazyGaps
 
-GAP_BYTES = 12  # a row, in single precision: its gap, its pick, its norm
+GAP_BYTES = 16  # a row, in single precision: its gap, its pick, how many it met, its norm
 
 
 class Shard:
@@ -28,8 +28,7 @@ class Shard:
     def __init__(self, rows: Rows, first: int, memory: float | None = None) -> None:
         self._rows, self._first, self._memory = rows, first, memory
         self._outset: Tensor | None = None
-        self._state: Gaps | None = None
-        self._picks = torch.empty(0)
+        self._state: LazyGaps | None = None
 
     def summary(self) -> tuple[int, int, torch.dtype, int]:
         """How many rows there are, of how many dimensions, of what kind, and how many are not finite."""
@@ -56,14 +55,13 @@ class Shard:
         """
         n, d = self._rows.shape
         self._state = None  # room is given back before more is asked for
-        self._picks = torch.empty(0, d, dtype=self._rows.dtype)
         dearest = DEAREST
         if self._memory is not None:  # a screening has fewer columns than it may cost, each of 2 or 4 bytes
             fast = bfloat16_pays(self._rows.device)
             column = n * d * (2 * WORTH_WHILE if fast else 4)
             dearest = min(DEAREST, max(0.0, self._memory - GAP_BYTES * n) / max(1, column))
         screening = partial(Screen, dearest=dearest)
-        self._state = Gaps(self._rows, outset=self._outset, precision=precision, centre=centre, screening=screening)
+        self._state = LazyGaps(self._rows, outset=self._outset, precision=precision, centre=centre, screening=screening)
         return self._state.rounding
 
     def agree(self, rounding: float) -> None:
@@ -87,14 +85,19 @@ class Shard:
     def next_round(self, rows: Tensor, numbers: Tensor, most: int) -> tuple[Candidates, float]:
         """Let the gaps know of new picks (b, d); the rows that are then farthest, and the largest squared gap."""
         state = self._gaps
-        state.add_rows(rows, torch.arange(len(self._picks), len(self._picks) + len(rows)))
-        self._picks = torch.cat([self._picks, rows])
+        state.remember(rows)
         state.squared[numbers[self._mine(numbers)] - self._first] = -1
-        return self.farthest(most), float(state.squared.max())
+        found = self.farthest(most)
+        return found, float(state.squared.max())
 
     def farthest(self, most: int, above: float | None = None) -> Candidates:
         """As of `Rounds`, among the rows of this shard."""
-        found = farthest(self._gaps, most, above, self._picks)
+        state = self._gaps
+        if above is None:
+            state.settle(most + 1)
+        else:
+            state.settle_above(max(above, 0.0))
+        found = farthest(state, most, above, state.picks)
         return found._replace(rows=found.rows + self._first)
 
     def left(self, most: int) -> Tensor:
@@ -105,6 +108,6 @@ class Shard:
         return ((numbers >= self._first) & (numbers < self._first + len(self._rows))).nonzero()[:, 0]
 
     @property
-    def _gaps(self) -> Gaps:
+    def _gaps(self) -> LazyGaps:
         assert self._state is not None, "a shard begins before it is asked for rows"
         return self._state

@@ -1,17 +1,21 @@
 """Patch features that are made anew from feature maps are those that would be held; results are, too."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
 
 from patchcore_core import PatchCoreConfig
+from patchcore_core.common.errors import InputError
 from patchcore_core.coreset import random_projection
 from patchcore_core.patches import patch_features
 from patchcore_suite.baselines import work
 from patchcore_suite.baselines.config import SpadeConfig
-from patchcore_suite.run import descriptions
+from patchcore_suite.run import descriptions, feature_files, streamed
 from patchcore_suite.run.feature_files import read_maps
 from patchcore_suite.run.patch_rows import PatchRows
+from patchcore_suite.shards import room
 
 
 @pytest.fixture
@@ -120,3 +124,56 @@ def test_every_sampler_and_study_gives_the_same_bytes(project, tmp_path, monkeyp
     for file in (project.root / ".cache/cells").iterdir():
         file.unlink()
     assert results() == held
+
+
+@pytest.mark.parametrize("variant", ["random", "unprojected", "anchors", "float16"])
+def test_rows_that_lie_on_disk_for_want_of_memory_give_the_same_bytes(project, monkeypatch, variant):
+    fields = {
+        "random": {"sampler": "random"},
+        "unprojected": {"projection_dimension": None},
+        "anchors": {"first_pick": "anchors"},
+        "float16": {"storage": "float16"},
+    }
+    project.variants = {"one": {"coreset_fraction": 0.2, "projection_dimension": 5} | fields.get(variant, {})}
+    study = {"variants": ["one"], "seeds": [0], "categories": ["bolt"], "covering_radius": True}
+    project.dataset |= {"variants": ["one"], "seeds": [0], "studies": {"other": study}}
+
+    def results():
+        project.score()
+        return [file.read_bytes() for file in sorted((project.root / "reports/scores/toy").rglob("*.safetensors"))]
+
+    held = results()
+    chosen, fit = [], streamed.fit
+    monkeypatch.setattr(streamed, "fit", lambda *given, **options: chosen.append(fit(*given, **options)))
+    monkeypatch.setattr(descriptions, "_described", None)
+    project.execution["memory_gb"] = 1.0003  # 315 KiB beside the process itself
+    for file in (project.root / ".cache/cells").iterdir():
+        file.unlink()
+    assert results() == held
+    assert len(chosen) == len(held) > 0
+    assert list((project.root / ".cache/rows").glob(".*")) == []
+
+
+def test_a_budget_that_cannot_hold_a_block_is_refused_before_anything_is_computed(project):
+    project.execution["memory_gb"] = 0.5
+    with pytest.raises(InputError, match=r"need more than execution\.memory_gb=0\.5") as refused:
+        project.score()
+    assert "bolt: tenth, all: 1." in str(refused.value) or "bolt: all, tenth: 1." in str(refused.value)
+    assert not (project.root / ".cache/features").exists()
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_stays_behind(project, monkeypatch):
+    project.variants = {"one": {"coreset_fraction": 0.2, "projection_dimension": 5}}
+    project.execution |= {"memory_gb": 1.0003, "engine": "local"}
+    rows = project.root / ".cache/rows"
+    rows.mkdir(parents=True)
+    (rows / ".rows.abcdefgh").write_bytes(b"of a run that was killed")
+
+    def fallocate(handle, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(room.os, "posix_fallocate", fallocate)
+    monkeypatch.setattr(feature_files.MapsWriter, "take_room", lambda writer: None)
+    with pytest.raises(InputError, match=r"rows of 5 values in float32 need 1 MiB in .*rows, where"):
+        project.score()
+    assert list(rows.iterdir()) == []

@@ -126,11 +126,26 @@ def test_rows_of_a_file_are_those_that_were_written(kind, tmp_path):
     (tmp_path / "rows").write_bytes(b"head" + rows.view(torch.uint8).numpy().tobytes())
     parts = RowFile(tmp_path / "rows", 50, 8, kind, offset=4).divided(3)
     assert [(part.first, part.count) for part in parts] == [(0, 16), (16, 17), (33, 17)]
-    found = [FileRows(part, most_mapped=64) for part in parts]
+    found = [FileRows(part) for part in parts]
     assert torch.equal(torch.cat([of[:] for of in found]), rows)
     assert torch.equal(found[1][2:9:3], rows[18:25:3])
     assert torch.equal(found[2][torch.tensor([5, 0, 5])], rows[[38, 33, 38]])
     assert found[0][:2].dtype == rows.dtype
+    assert found[0][torch.empty(0, dtype=torch.long)].shape == (0, 8)
+
+
+def test_rows_far_apart_and_near_each_other_are_read_alike(tmp_path):
+    rows = noise(30_000, 2)
+    (tmp_path / "rows").write_bytes(rows.numpy().tobytes())
+    found = FileRows(RowFile(tmp_path / "rows", 30_000, 2))
+    for step in (1, 3, 63, 65, 1000, 29_999):
+        chosen = torch.arange(0, 30_000, step)
+        shuffled = chosen[torch.randperm(len(chosen), generator=seeded(6))]
+        assert torch.equal(found[shuffled], rows[shuffled])
+    assert torch.equal(found[29_990:40_000], rows[29_990:])
+    (tmp_path / "rows").write_bytes(b"")
+    with pytest.raises(InputError, match="shorter than its rows"):
+        found[:]
 
 
 def test_a_file_of_numpys_is_read_and_what_is_no_such_file_refused(tmp_path):

@@ -1,0 +1,129 @@
+"""Nearest rows of a memory bank that fits no memory: in parts, merged exactly, or by codes with lists on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from torch import Tensor
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.fast.products import block_rows
+from patchcore_core.neighbours import Index
+from patchcore_core.patches import Rows
+from patchcore_core.searches import CELLS, CODE_BITS, MOST_CODES, PROBES, ROWS_A_CELL
+from patchcore_suite.shards.files import FileRows, RowFile
+
+COPIES = 3  # of a part of the bank, while it is searched
+QUERIES_AT_ONCE = 2**16
+TRAINED_ON = 2**17  # rows, of cells and codes
+
+
+def nearest_in_parts(queries: Rows, parts: Sequence[RowFile], k: int = 1) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of a bank (l, d) whose parts are held one after the other, exactly.
+
+    Distances are those of `neighbours.nearest`, from differences; of rows equally far the lowest comes first.
+
+    Args:
+        queries: (n, d).
+        parts: of the bank, in the order of their rows; see `parts_within`.
+        k: neighbours a query, 1 <= k <= l.
+
+    Returns:
+        Distances (n, k), ascending, and rows of the bank (n, k).
+
+    Raises:
+        InputError: k or the shapes do not fit.
+    """
+    rows = sum(part.count for part in parts)
+    if not 1 <= k <= rows:
+        raise InputError(f"k={k} must lie in 1..{rows}, the rows of the memory bank")
+    best: tuple[Tensor, Tensor] | None = None
+    for part in parts:
+        index = Index(FileRows(part)[:])
+        found, of = index.nearest(queries, min(k, part.count))
+        distances, numbers = (
+            (found, of + part.first)
+            if best is None
+            else (
+                torch.cat([best[0], found], dim=1),
+                torch.cat([best[1], of + part.first], dim=1),
+            )
+        )
+        # Stable: rows of earlier parts, which are lower, stay before equals.
+        order = distances.argsort(dim=1, stable=True)[:, :k]
+        best = distances.gather(1, order), numbers.gather(1, order)
+    assert best is not None
+    return best
+
+
+def parts_within(bank: RowFile, memory: float) -> list[RowFile]:
+    """A bank in as many parts as a search within so many bytes needs.
+
+    Raises:
+        InputError: not even one block of rows can be held.
+    """
+    a_row = 4 * bank.dimensions * COPIES
+    least = a_row * min(bank.count, block_rows(bank.dimensions, torch.device("cpu")))
+    if memory < least:
+        raise InputError(
+            f"a memory of {memory / 2**20:.1f} MiB cannot hold one block of the memory bank, {least / 2**20:.1f} MiB",
+            remedy="give more memory",
+        )
+    return bank.divided(-(-bank.count * a_row // int(memory)))
+
+
+class DiskIndex:
+    """Approximate search by product-quantised rows in inverted lists that lie on disk (faiss IVF-PQ).
+
+    In memory are centroids and what was read of the lists last. `neighbours.recall` says how many neighbours are found.
+
+    Args:
+        bank: where the rows lie; they are read once, a part at a time.
+        lists: file for the inverted lists; it is written anew.
+        probes: cells that a query visits.
+
+    Raises:
+        InputError: the bank is too small to be trained on.
+    """
+
+    def __init__(self, bank: RowFile, lists: Path, *, probes: int = PROBES) -> None:
+        n, d = bank.count, bank.dimensions
+        cells = min(round(CELLS * n**0.5), n // ROWS_A_CELL, TRAINED_ON // ROWS_A_CELL)
+        if cells < 1 or n < 2**CODE_BITS:
+            raise InputError(f"IVF-PQ needs at least {2**CODE_BITS} rows, and there are {n}", remedy="search exactly")
+        codes = max(m for m in range(1, min(d, MOST_CODES) + 1) if d % m == 0)
+        rows = FileRows(bank)
+        self._quantizer = faiss.IndexFlatL2(d)
+        self._index = faiss.IndexIVFPQ(self._quantizer, d, cells, codes, CODE_BITS)
+        self._index.pq.cp.min_points_per_centroid = 1
+        self._index.train(_array(rows[:: max(1, n // TRAINED_ON)]))
+        # Each list's room grows in the file; the index must not free what the file holds.
+        self._lists = faiss.OnDiskInvertedLists(cells, self._index.code_size, str(lists))
+        self._index.replace_invlists(self._lists)
+        for start in range(0, n, QUERIES_AT_ONCE):
+            self._index.add(_array(rows[start : start + QUERIES_AT_ONCE]))
+        self._index.nprobe = min(probes, cells)
+        self._rows = rows
+
+    def nearest(self, queries: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Distances (n, k), ascending and exact for the rows that are found, and these rows; -1 where fewer were."""
+        found = [
+            torch.from_numpy(self._index.search(_array(queries[start : start + QUERIES_AT_ONCE]), k)[1])
+            for start in range(0, len(queries), QUERIES_AT_ONCE)
+        ]
+        indices = torch.cat(found)
+        distances = torch.empty(indices.shape)
+        size = max(1, QUERIES_AT_ONCE // k)
+        for start in range(0, len(indices), size):
+            some = slice(start, start + size)
+            near = self._rows[indices[some].clamp_min(0).flatten()].float().unflatten(0, (-1, k))
+            distances[some] = (near - queries[some].float()[:, None]).norm(dim=2)
+        distances[indices < 0] = torch.inf
+        order = distances.argsort(dim=1, stable=True)
+        return distances.gather(1, order), indices.gather(1, order)
+
+
+def _array(rows: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(rows.float().numpy())
