@@ -1,0 +1,99 @@
+"""What exact selection over shards takes, carried on from measured sizes: time, memory, network, money.
+
+A core's seconds are a n l + b n: products of each row with each pick that lower bounds do not spare, and what is done
+once a row. Rounds grow with the picks. Memory and bytes are counted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+ROW_BYTES = 16 + 64  # of memory: gap, pick, norm, picks met, and a screening of 32 columns in bfloat16
+LARGEST = 1e12  # rows, up to which a crossing is looked for
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What is not measured.
+
+    Attributes:
+        price: of a core for an hour.
+        cores: of a machine, each as fast as those that were measured.
+        memory_gb: of a machine, that gaps and screening may take.
+        network: bytes a second into the machine that merges.
+        latency: seconds that a round takes beside computing.
+    """
+
+    price: float = 0.05
+    cores: int = 32
+    memory_gb: float = 100
+    network: float = 1.25e9
+    latency: float = 0.01
+
+
+@dataclass(frozen=True)
+class Model:
+    """Seconds of a core for a product of a row with a pick, and for a row; picks and bytes a round of a shard.
+
+    Attributes:
+        worst: relative error of the measured size that it misses most.
+    """
+
+    a_product: float
+    a_row: float
+    picks_a_round: float
+    bytes_a_round: float
+    worst: float
+
+    def core_seconds(self, rows: float, picks: float) -> float:
+        return self.a_product * rows * picks + self.a_row * rows
+
+
+def fitted(measured: Sequence[Mapping[str, float]]) -> Model:
+    """Fit lines of `benchmarks.shards memory`, by relative errors of the seconds of processors."""
+    n, picks, spent, shards, rounds = (
+        np.array([line[key] for line in measured], dtype=float)
+        for key in ("rows", "picks", "core_seconds", "shards", "rounds")
+    )
+    terms = np.stack([n * picks, n], axis=1)
+    (a_product, a_row), _ = nnls(terms / spent[:, None], np.ones(len(n)))
+    moved = np.array([line["sent_bytes"] + line["received_bytes"] for line in measured])
+    worst = float(np.abs(terms @ (a_product, a_row) / spent - 1).max())
+    return Model(a_product, a_row, float((picks / rounds)[-1]), float((moved / rounds / shards)[-1]), worst)
+
+
+def told(model: Model, sizes: Sequence[float], fraction: float, assumed: Assumed) -> list[str]:
+    """Lines of a table: what so many rows take, on as many machines as their memory needs."""
+    lines = [
+        f"A core's seconds: {model.a_product:.2e} n l + {model.a_row:.2e} n; off by {100 * model.worst:.0f} % at most.",
+        "",
+        "| rows | picks | machines | hours | memory, GB | network, GB | money |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for n in sizes:
+        picks, machines = n * fraction, max(1, int(np.ceil(n * ROW_BYTES / 2**30 / assumed.memory_gb)))
+        rounds, spent = picks / model.picks_a_round, model.core_seconds(n, picks)
+        moved = rounds * model.bytes_a_round * machines
+        hours = (spent / assumed.cores / machines + moved / assumed.network + rounds * assumed.latency) / 3600
+        money = hours * machines * assumed.cores * assumed.price
+        lines.append(
+            f"| {n:.0e} | {picks:.0e} | {machines} | {hours:.2g} | {n * ROW_BYTES / 2**30:.2g} | {moved / 2**30:.2g} | "
+            f"{money:.2g} |"
+        )
+    return lines
+
+
+def pays_from(model: Model, cheaper: Callable[[float, float], float], *, fraction: float, saved_s: float) -> float:
+    """Rows from which a cheaper selection saves so many seconds of a core; infinity if it never does.
+
+    Args:
+        cheaper: from rows and picks to the seconds of a core that it takes.
+        fraction: of the rows, that is picked.
+        saved_s: from how many on its larger covering radius is worth it.
+    """
+    for n in np.geomspace(1e3, LARGEST, 1000):
+        if model.core_seconds(n, n * fraction) - cheaper(n, n * fraction) >= saved_s:
+            return float(n)
+    return float("inf")

@@ -1,0 +1,197 @@
+"""Greedy selection over shards: the picks of one machine, in less memory, and what more rows would take.
+
+    python -m benchmarks.shards picks (--mtd FOLDER | --features FILE) [--repeats 3]
+    python -m benchmarks.shards memory FOLDER --rows N [--fraction 0.001] [--memory-gb 4] [--to FILE]
+    python -m benchmarks.shards model FILE [--rows 1e9 ...] [--price 0.05]
+
+`picks` compares 1 % and the first 2,000 picks of 10 % of Magnetic Tile Defects with those of one process, for 1, 2, 3
+and 8 shards, and sets two processes of one thread beside one process of two. `memory` draws N rows that vary as patch
+features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory` measured,
+and carries it on.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.clock import once
+from benchmarks.cost_model import Assumed, fitted, told
+from benchmarks.inputs import make_inputs
+from benchmarks.watched import Watched
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.progress import progress_bar
+from patchcore_core.coreset import coreset_size, greedy_coreset
+from patchcore_suite.shards.carrier import Here
+from patchcore_suite.shards.files import FileRows, RowFile
+from patchcore_suite.shards.greedy import Selection, greedy_over_shards
+from patchcore_suite.shards.local import processes
+from patchcore_suite.shards.room import writing_rows
+from patchcore_suite.shards.shard import Shard
+
+SHARDS = (1, 2, 3, 8)
+FIRST_PICKS = 2000  # of 10 %
+DIMENSIONS, LEADING, COMPONENTS = 128, 16, 2000  # of drawn rows; directions in which they vary most; heaps
+DRAWN_AT_ONCE = 2**17
+BASE_BYTES = 0.45 * 2**30  # of a process: interpreter, libraries, one block of products
+
+
+def compare(file: RowFile, *, repeats: int) -> Iterator[str]:
+    """Lines of a table: picks, seconds and bytes for each number of shards, beside one process."""
+    features = FileRows(file)[:]
+    threads = torch.get_num_threads()
+    yield "| picks | shards | equal | rounds | KiB a shard a round, to and fro |"
+    yield "|---|---|---|---|---|"
+    sizes = [coreset_size(file.count, 0.01), min(FIRST_PICKS, file.count)]
+    for size in sizes:
+        expected = greedy_coreset(features, size, start=0)
+        for shards in SHARDS:
+            found = _in_this_process(file, shards, size)
+            same = int((found.picks == expected).sum())
+            sent, received = (of / shards / found.rounds / 1024 for of in (found.sent, found.received))
+            yield f"| {size} | {shards} | {same} of {size} | {found.rounds} | {sent:.0f} + {received:.0f} |"
+    if repeats:
+        yield from _timed(file, features, sizes[0], threads=threads, repeats=repeats)
+
+
+def _timed(file: RowFile, features: torch.Tensor, size: int, *, threads: int, repeats: int) -> Iterator[str]:
+    """How long one process takes, and two, each with half of its threads."""
+    with processes(file.divided(2), threads=max(1, threads // 2)) as carrier:
+        times: dict[str, list[float]] = {"one": [], "two": []}
+        for _ in range(repeats):  # in turns
+            times["one"].append(once(lambda: greedy_coreset(features, size, start=0)))
+            times["two"].append(once(lambda: greedy_over_shards(carrier, size, start=0)))
+    one, two = (statistics.median(times[name]) for name in ("one", "two"))
+    yield ""
+    yield (
+        f"{size} picks, medians of {repeats} in turns: one process of {threads} threads {one:.1f} s, two processes of "
+        f"{max(1, threads // 2)} {two:.1f} s: **{two / one:.2f}** times."
+    )
+
+
+def _in_this_process(file: RowFile, shards: int, size: int) -> Selection:
+    return greedy_over_shards(Here([Shard(FileRows(of), of.first) for of in file.divided(shards)]), size, start=0)
+
+
+def draw(target: RowFile) -> None:
+    """Write rows that vary in few directions most, around many centres: a low-rank mixture of Gaussians."""
+    made = torch.Generator().manual_seed(0)
+    spread = torch.full((DIMENSIONS,), 0.02)
+    spread[:LEADING] = torch.linspace(0, -1.5, LEADING).exp()
+    turned, _ = torch.linalg.qr(torch.randn(DIMENSIONS, DIMENSIONS, generator=made))
+    centres = torch.randn(COMPONENTS, DIMENSIONS, generator=made) * spread
+    with target.path.open("r+b") as file, progress_bar(target.count, "rows", unit="row") as bar:
+        for start in range(0, target.count, DRAWN_AT_ONCE):
+            count = min(DRAWN_AT_ONCE, target.count - start)
+            of = torch.randint(COMPONENTS, (count,), generator=made)
+            rows = (centres[of] + 0.5 * spread * torch.randn(count, DIMENSIONS, generator=made)) @ turned
+            file.write(rows.numpy().astype("<f4").tobytes())
+            bar.update(count)
+
+
+@contextmanager
+def _drawn(folder: Path, count: int, *, keep: bool) -> Iterator[RowFile]:
+    """A file of drawn rows; one that an earlier run kept is taken as it is."""
+    kept = folder / f"rows-{count}.f32"
+    if kept.is_file() and kept.stat().st_size == 4 * count * DIMENSIONS:
+        yield RowFile(kept, count, DIMENSIONS)
+        return
+    with writing_rows(folder, count, DIMENSIONS, "float32") as file:
+        draw(file)
+        if keep:
+            kept.hardlink_to(file.path)
+        yield file
+
+
+def select_under(folder: Path, given: argparse.Namespace) -> dict[str, object]:
+    """Draw rows, select among them under a budget, and say what that took."""
+    n, size = int(given.rows), coreset_size(int(given.rows), given.fraction)
+    budget = given.memory_gb * 2**30
+    room = budget / given.shards - BASE_BYTES * (1 + 1 / given.shards)
+    if room <= 0:
+        least = BASE_BYTES * (given.shards + 1) / 2**30
+        raise InputError(f"--memory-gb {given.memory_gb:g} is below {least:.1f}", remedy="give more, or fewer shards")
+    found: list[Selection] = []
+    with (
+        _drawn(folder, n, keep=given.keep) as file,
+        processes(file.divided(given.shards), memory=room) as carrier,
+        Watched(carrier.pids) as watched,
+    ):
+        seconds = once(lambda: found.append(greedy_over_shards(carrier, size, start=0, progress=True)))
+        peak = watched.peak()
+        disk, worked = watched.read_bytes(), watched.core_seconds()
+    (one,) = found
+    return {
+        "rows": n,
+        "dimensions": DIMENSIONS,
+        "picks": size,
+        "shards": given.shards,
+        "budget_gb": given.memory_gb,
+        "seconds": round(seconds, 1),
+        "core_seconds": round(worked, 1),
+        "rounds": one.rounds,
+        "sent_bytes": one.sent,
+        "received_bytes": one.received,
+        "peak_bytes": peak,
+        "disk_read_bytes": disk,
+        "file_bytes": 4 * n * DIMENSIONS,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(dest="part", required=True)
+    picks = parts.add_parser("picks", help="the same picks as one process")
+    source = picks.add_mutually_exclusive_group(required=True)
+    source.add_argument("--mtd", type=Path, help="folder of Magnetic Tile Defects")
+    source.add_argument("--features", type=Path, help="rows (n, d) that np.save wrote")
+    picks.add_argument("--repeats", type=int, default=3, help="of what is timed; 0 for none")
+    memory = parts.add_parser("memory", help="a selection under a budget")
+    memory.add_argument("folder", type=Path)
+    memory.add_argument("--rows", type=float, default=1e6)
+    memory.add_argument("--fraction", type=float, default=0.001)
+    memory.add_argument("--memory-gb", type=float, default=4)
+    memory.add_argument("--shards", type=int, default=2)
+    memory.add_argument("--keep", action="store_true", help="the rows, for another run")
+    memory.add_argument("--to", type=Path, help="a line of JSON is added to this file")
+    model = parts.add_parser("model", help="carry measured sizes on")
+    model.add_argument("measured", type=Path)
+    model.add_argument("--rows", type=float, nargs="+", default=[1e7, 1e8, 1e9])
+    model.add_argument("--fraction", type=float, default=0.001)
+    model.add_argument("--price", type=float, default=0.05, help="of a core for an hour")
+    given = parser.parse_args()
+    if given.part == "picks":
+        file = given.features or _described(given.mtd)
+        for line in compare(RowFile.of_array(file), repeats=given.repeats):
+            print(line, flush=True)
+    elif given.part == "memory":
+        line = json.dumps(select_under(given.folder, given))
+        print(line)
+        if given.to is not None:
+            with given.to.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+    else:
+        measured = [json.loads(line) for line in given.measured.read_text(encoding="utf-8").splitlines()]
+        print("\n".join(told(fitted(measured), given.rows, given.fraction, Assumed(price=given.price))))
+
+
+def _described(mtd: Path) -> Path:
+    """Projected features of MTD, as a file beside the reports' cache."""
+    target = Path(__file__).parents[1] / ".cache" / "benchmarks" / "mtd_projected.npy"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, make_inputs(mtd, share=1, device="cpu").projected.numpy())
+    return target
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        sys.exit(main())
