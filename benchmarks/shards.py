@@ -1,18 +1,18 @@
 """Greedy selection over shards: the picks of one machine, in less memory, and what more rows would take.
 
-    python -m benchmarks.shards picks (--mtd FOLDER | --features FILE) [--repeats 3]
+    python -m benchmarks.shards picks (--mtd FOLDER | --features FILE)
+    python -m benchmarks.shards times (--mtd FOLDER | --features FILE) [--repeats 3]
     python -m benchmarks.shards memory FOLDER --rows N [--fraction 0.001] [--memory-gb 4] [--to FILE]
     python -m benchmarks.shards model FILE [--rows 1e9 ...] [--price 0.05]
 
 `picks` compares 1 % and the first 2,000 picks of 10 % of Magnetic Tile Defects with those of one process, for 1, 2, 3
-and 8 shards, and sets two processes of one thread beside one process of two. `memory` draws N rows that vary as patch
-features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory` measured,
-and carries it on.
+and 8 shards; `times` sets two processes of one thread beside one process of two. `memory` draws N rows that vary as
+patch features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory`
+measured, and carries it on.
 """
 
 import argparse
 import json
-import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.clock import once
+from benchmarks.clock import interleaved, once
 from benchmarks.cost_model import Assumed, fitted, told
 from benchmarks.inputs import make_inputs
 from benchmarks.watched import Watched
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, greedy_coreset
-from patchcore_suite.shards.carrier import Here
+from patchcore_suite.shards.carrier import Here, ask
 from patchcore_suite.shards.files import FileRows, RowFile
 from patchcore_suite.shards.greedy import Selection, greedy_over_shards
 from patchcore_suite.shards.local import processes
@@ -42,37 +42,34 @@ DRAWN_AT_ONCE = 2**17
 BASE_BYTES = 0.45 * 2**30  # of a process: interpreter, libraries, one block of products
 
 
-def compare(file: RowFile, *, repeats: int) -> Iterator[str]:
-    """Lines of a table: picks, seconds and bytes for each number of shards, beside one process."""
+def compare(file: RowFile) -> Iterator[str]:
+    """Lines of a table: picks and bytes for each number of shards, beside one process."""
     features = FileRows(file)[:]
-    threads = torch.get_num_threads()
     yield "| picks | shards | equal | rounds | KiB a shard a round, to and fro |"
     yield "|---|---|---|---|---|"
-    sizes = [coreset_size(file.count, 0.01), min(FIRST_PICKS, file.count)]
-    for size in sizes:
+    for size in (coreset_size(file.count, 0.01), min(FIRST_PICKS, file.count)):
         expected = greedy_coreset(features, size, start=0)
         for shards in SHARDS:
             found = _in_this_process(file, shards, size)
             same = int((found.picks == expected).sum())
             sent, received = (of / shards / found.rounds / 1024 for of in (found.sent, found.received))
             yield f"| {size} | {shards} | {same} of {size} | {found.rounds} | {sent:.0f} + {received:.0f} |"
-    if repeats:
-        yield from _timed(file, features, sizes[0], threads=threads, repeats=repeats)
 
 
-def _timed(file: RowFile, features: torch.Tensor, size: int, *, threads: int, repeats: int) -> Iterator[str]:
-    """How long one process takes, and two, each with half of its threads."""
-    with processes(file.divided(2), threads=max(1, threads // 2)) as carrier:
-        times: dict[str, list[float]] = {"one": [], "two": []}
-        for _ in range(repeats):  # in turns
-            times["one"].append(once(lambda: greedy_coreset(features, size, start=0)))
-            times["two"].append(once(lambda: greedy_over_shards(carrier, size, start=0)))
-    one, two = (statistics.median(times[name]) for name in ("one", "two"))
-    yield ""
-    yield (
-        f"{size} picks, medians of {repeats} in turns: one process of {threads} threads {one:.1f} s, two processes of "
-        f"{max(1, threads // 2)} {two:.1f} s: **{two / one:.2f}** times."
-    )
+def timed(file: RowFile, *, repeats: int) -> Iterator[str]:
+    """How long one process takes for 1 %, and two, each with half of its threads; in turns."""
+    features, size, threads = FileRows(file)[:], coreset_size(file.count, 0.01), torch.get_num_threads()
+    each = max(1, threads // 2)
+    with processes(file.divided(2), threads=each) as carrier:
+        ask(carrier, "sample", len(features))  # they are there
+        cases = {
+            "one": lambda: greedy_coreset(features, size, start=0),
+            "two": lambda: greedy_over_shards(carrier, size, start=0),
+        }
+        seconds = interleaved(cases, repeats)
+    one, two = seconds["one"], seconds["two"]
+    yield f"{size} picks of {len(features)} rows, medians of {repeats} in turns:"
+    yield f"one process of {threads} threads {one:.1f} s, two of {each} {two:.1f} s: **{two / one:.2f}** times."
 
 
 def _in_this_process(file: RowFile, shards: int, size: int) -> Selection:
@@ -149,11 +146,12 @@ def main() -> None:
         prog="python -m benchmarks.shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = parser.add_subparsers(dest="part", required=True)
-    picks = parts.add_parser("picks", help="the same picks as one process")
-    source = picks.add_mutually_exclusive_group(required=True)
-    source.add_argument("--mtd", type=Path, help="folder of Magnetic Tile Defects")
-    source.add_argument("--features", type=Path, help="rows (n, d) that np.save wrote")
-    picks.add_argument("--repeats", type=int, default=3, help="of what is timed; 0 for none")
+    for name, what in (("picks", "the same picks as one process"), ("times", "two processes beside one")):
+        part = parts.add_parser(name, help=what)
+        source = part.add_mutually_exclusive_group(required=True)
+        source.add_argument("--mtd", type=Path, help="folder of Magnetic Tile Defects")
+        source.add_argument("--features", type=Path, help="rows (n, d) that np.save wrote")
+        part.add_argument("--repeats", type=int, default=3, help="of what is timed")
     memory = parts.add_parser("memory", help="a selection under a budget")
     memory.add_argument("folder", type=Path)
     memory.add_argument("--rows", type=float, default=1e6)
@@ -168,9 +166,9 @@ def main() -> None:
     model.add_argument("--fraction", type=float, default=0.001)
     model.add_argument("--price", type=float, default=0.05, help="of a core for an hour")
     given = parser.parse_args()
-    if given.part == "picks":
-        file = given.features or _described(given.mtd)
-        for line in compare(RowFile.of_array(file), repeats=given.repeats):
+    if given.part in ("picks", "times"):
+        file = RowFile.of_array(given.features or _described(given.mtd))
+        for line in compare(file) if given.part == "picks" else timed(file, repeats=given.repeats):
             print(line, flush=True)
     elif given.part == "memory":
         line = json.dumps(select_under(given.folder, given))
