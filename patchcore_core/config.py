@@ -10,7 +10,8 @@ from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PIXELS, UNTRAINED = "pixels", "untrained/"  # no weights: the image itself; before a name, that network as initialised
-SAMPLERS = ("greedy", "random", "kmeans", "proxies")
+CHEAPER = ("two_round", "merge_reduce", "distance_sampling")  # selections than the greedy coreset
+SAMPLERS = ("greedy", "random", "kmeans", "proxies", *CHEAPER)
 FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")
 SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
@@ -155,7 +156,8 @@ class PatchCoreConfig(MethodConfig):
     stride: int = 1  # s of Eq. 3
     dimension: int | None = None  # d; None keeps one mean per channel (Eq. 2 read plainly)
     storage: str = "float32"  # of patch features and memory bank; half of it for half the memory
-    sampler: str = "greedy"  # Algorithm 1; or random rows, k-means centroids, learned proxies
+    sampler: str = "greedy"  # Algorithm 1; or random rows, centroids, proxies, a cheaper selection
+    shards: int = 8  # parts into which two_round and merge_reduce divide the patch features
     first_pick: str = "drawn"  # of the greedy coreset; or the farthest from ten anchors (authors' code)
     coreset_fraction: float = 0.01  # |M_C| / |M|
     projection_dimension: int | None = 128  # d*; distances of the selection only
@@ -173,12 +175,14 @@ class PatchCoreConfig(MethodConfig):
         if not 0 < self.coreset_fraction <= 1:  # also refuses nan
             yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
         yield from self._negative_sigma()
-        yield from self._below_one("stride", "dimension", "projection_dimension", "reweight_neighbours")
+        yield from self._below_one("stride", "dimension", "projection_dimension", "reweight_neighbours", "shards")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
         if self.sampler in ("kmeans", "proxies") and self.storage != "float32":
             yield f"storage={self.storage!r} is for banks that are chosen: sampler={self.sampler!r} needs float32"
+        if self.sampler in CHEAPER and self.first_pick != "drawn":
+            yield f"first_pick={self.first_pick!r} is of the greedy coreset, not of sampler={self.sampler!r}"
         if self.dimension is not None and self.border == "cut":
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"
 

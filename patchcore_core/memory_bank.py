@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from patchcore_core.cheaper_coresets import distance_sampled_coreset, merge_reduce_coreset, two_round_coreset
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import PatchCoreConfig
@@ -43,7 +44,7 @@ def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: 
     """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection.
 
     Raises:
-        InputError: they are not finite, all equal, or too many for the selection to fit into memory.
+        InputError: they are not finite, all equal, fewer than shards, or too many for the selection to fit into memory.
     """
     size = checked_size(rows, config)
     if size == len(rows):
@@ -59,6 +60,12 @@ def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: 
     d = config.projection_dimension or rows.shape[1]
     projected = random_projection(rows, d, generator=generator(seed, "projection"))
     draw = generator(seed, "first pick")
+    if config.sampler == "two_round":
+        return two_round_coreset(projected, size, shards=config.shards, generator=draw, progress=progress)
+    if config.sampler == "merge_reduce":
+        return merge_reduce_coreset(projected, size, shards=config.shards, progress=progress)
+    if config.sampler == "distance_sampling":
+        return distance_sampled_coreset(projected, size, generator=draw, progress=progress)
     gaps = anchor_gaps(projected, generator=draw) if config.first_pick == "anchors" else None
     return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress)
 

@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from patchcore_core.config import PatchCoreConfig
+from patchcore_core.cheaper_coresets import FEWEST, LARGEST, SUBSETS
+from patchcore_core.config import CHEAPER, PatchCoreConfig
 from patchcore_core.coreset import coreset_size
 from patchcore_core.learned_banks import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 from patchcore_core.memory_bank import selection_numbers
@@ -19,6 +20,7 @@ from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
 SCORED = 6  # numbers that are kept of a test patch: distances and rows, as they are found and as they are stored
 STREAMED_NUMBERS = 6  # that are kept of a patch whose features lie on disk: gap, norm and pick, in double at worst
+MATRICES = 6  # numbers for each pair of rows of a subset: distances in double precision, sorted ones, a mask
 IVF_ROUNDS, IVF_ROWS = 10, 256  # of faiss's training of cells: rounds, and rows a cell
 
 
@@ -54,8 +56,12 @@ class PatchCoreCosts:
         h, w, d = shape
         n, q = nominal * h * w, test * h * w
         kept = self.bank_rows(n)
+        greedy = n * selection_numbers(d, self.config.projection_dimension)
         selected = {
-            "greedy": n * selection_numbers(d, self.config.projection_dimension),
+            "greedy": greedy,
+            "two_round": greedy,  # of which the parts need less
+            "merge_reduce": greedy,
+            "distance_sampling": greedy + MATRICES * _subset(n) ** 2,
             "random": 0,
             "kmeans": 3 * n * d,
             "proxies": 4 * kept * d,
@@ -81,7 +87,7 @@ class PatchCoreCosts:
         h, w, d = shape
         n = nominal * h * w
         projected = self.config.projection_dimension is not None and self.config.projection_dimension < d
-        in_parts = {"greedy": projected, "random": True}.get(self.config.sampler, False)
+        in_parts = {"random": True, **dict.fromkeys(("greedy", *CHEAPER), projected)}.get(self.config.sampler, False)
         return 0 if in_parts and self.bank_rows(n) < n else n * d
 
 
@@ -89,8 +95,9 @@ def coreset_work(config: PatchCoreConfig, n: int, kept: int, d: int) -> Work:
     """Filling the memory bank.
 
     Greedy: projection to d* (2 n d d*), distances of all rows to all picks (2 n l d*), and in each round those of the
-    candidates to the picks before (2 l l d*) and to each other. k-means: 25 rounds of 2 n l d. Proxies: 1000 batches of
-    1024 rows, forwards and backwards.
+    candidates to the picks before (2 l l d*) and to each other. Two rounds and merge-reduce: the same of each part and
+    of what is put together. Distance sampling: all distances within subsets, in double precision, and their order.
+    k-means: 25 rounds of 2 n l d. Proxies: 1000 batches of 1024 rows, forwards and backwards.
     """
     if kept >= n or config.sampler == "random":
         return Work(traffic=2 * FLOAT * kept * d)
@@ -100,11 +107,26 @@ def coreset_work(config: PatchCoreConfig, n: int, kept: int, d: int) -> Work:
         return (all_products(PROXY_BATCH, kept, d) * 6 + Work(traffic=8 * FLOAT * kept * d)) * PROXY_STEPS
     p = min(d, config.projection_dimension or d)
     projected = Work(products=2 * n * d * p if p < d else 0)
-    return (
-        projected
-        + all_products(n, kept, p)
-        + Work(products=2 * kept * kept * p, traffic=2 * FLOAT * CANDIDATES * kept * p)
-    )
+    if config.sampler == "distance_sampling":
+        m = _subset(n)
+        return projected + all_products(n, m, p) * 2 + Work(traffic=4 * FLOAT * n * m)
+    if config.sampler == "greedy":
+        return projected + _greedy_work(n, kept, p)
+    part = max(1, n // config.shards)
+    of_parts = _greedy_work(part, min(kept, part), p) * config.shards
+    if config.sampler == "two_round":
+        return projected + of_parts + _greedy_work(min(n, config.shards * kept), kept, p)
+    return projected + of_parts + _greedy_work(min(n, 2 * kept), kept, p) * config.shards
+
+
+def _greedy_work(n: int, kept: int, p: int) -> Work:
+    """The greedy coreset of n rows of p dimensions."""
+    return all_products(n, kept, p) + Work(products=2 * kept * kept * p, traffic=2 * FLOAT * CANDIDATES * kept * p)
+
+
+def _subset(n: int) -> int:
+    """Rows of a subset of the distance sampling, at most."""
+    return min(n, max(n // SUBSETS, FEWEST), LARGEST)
 
 
 def search_work(config: PatchCoreConfig, q: int, kept: int, d: int) -> Work:

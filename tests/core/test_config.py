@@ -25,6 +25,7 @@ WRONG = [  # a field, and values that it must not have
     ("dimension", [0, -1, 1024.0, "1024", False]),
     ("storage", ["float64", "half", "", None]),
     ("sampler", ["k-means", "", None]),
+    ("shards", [0, -1, 2.0, None, True]),
     ("first_pick", ["random", "", None]),
     ("coreset_fraction", [0, 0.0, -0.1, 1.0001, 10, math.nan, math.inf, None, "0.1", True]),
     ("projection_dimension", [0, -1, 12.5, "128", True]),
@@ -43,7 +44,8 @@ RIGHT = [
     ("stride", [1, 4]),
     ("dimension", [None, 1, 1024]),
     ("storage", ["float32", "float16", "bfloat16"]),
-    ("sampler", ["greedy", "random", "kmeans", "proxies"]),
+    ("sampler", ["greedy", "random", "kmeans", "proxies", "two_round", "merge_reduce", "distance_sampling"]),
+    ("shards", [1, 8]),
     ("first_pick", ["drawn", "anchors"]),
     ("coreset_fraction", [1e-9, 0.5, 1, 1.0]),
     ("projection_dimension", [None, 1, 128]),
@@ -190,6 +192,7 @@ DESCRIBED = {  # a field, and another value; what is kept of images changes with
 UNDESCRIBED = {
     PatchCoreConfig: {
         "sampler": "random",
+        "shards": 4,
         "first_pick": "anchors",
         "coreset_fraction": 0.5,
         "projection_dimension": 8,

@@ -285,6 +285,7 @@ EFFECTS = {  # a field: two values, and what differs between them
     "dimension": (None, 7, lambda **changes: fitted(**changes).memory_bank.shape[1]),
     "storage": ("float32", "float16", lambda **changes: fitted(**changes).memory_bank.dtype),
     "sampler": ("greedy", "random", lambda **changes: fitted(**changes).coreset_indices.tolist()),
+    "shards": (1, 3, lambda **changes: fitted(sampler="two_round", **changes).coreset_indices.tolist()),
     "first_pick": ("drawn", "anchors", lambda **changes: fitted(**changes).coreset_indices.tolist()),
     "coreset_fraction": (0.2, 0.3, lambda **changes: len(fitted(**changes).memory_bank)),
     "projection_dimension": (4, 5, lambda **changes: fitted(**changes).coreset_indices.tolist()),

@@ -271,6 +271,20 @@ def test_the_coreset_costs_rows_times_picks_times_projected_dimensions():
     assert coreset_work(config, 1000, 1000, 128).products == 0
 
 
+def test_the_work_of_cheaper_selections_is_that_of_their_parts():
+    def products(sampler, n, kept, **changes):
+        config = PatchCoreConfig(sampler=sampler, projection_dimension=None, **changes)
+        return coreset_work(config, n, kept, 16).products
+
+    def greedy(n, kept):
+        return products("greedy", n, kept)
+
+    assert products("two_round", 1000, 100, shards=4) == 4 * greedy(250, 100) + greedy(400, 100)
+    assert products("two_round", 1000, 100, shards=1) == 2 * greedy(1000, 100) - 2 * 900 * 100 * 16
+    assert products("merge_reduce", 1000, 100, shards=4) == 4 * greedy(250, 100) + 4 * greedy(200, 100)
+    assert products("distance_sampling", 10_000, 100) == 2 * 2 * 10_000 * 1024 * 16
+
+
 def test_the_search_costs_queries_times_rows_times_dimensions():
     assert search_work(PatchCoreConfig(), 50, 100, 152).products == 2 * 50 * 100 * 152
 

@@ -99,11 +99,12 @@ def test_results_are_the_same_bytes(project, scored_once, monkeypatch):
         ).read_bytes()
 
 
-@pytest.mark.parametrize("variant", ["random", "whole", "shots", "kmeans", "unprojected", "radius"])
+@pytest.mark.parametrize("variant", ["random", "whole", "shots", "kmeans", "two_round", "unprojected", "radius"])
 def test_every_sampler_and_study_gives_the_same_bytes(project, tmp_path, monkeypatch, variant):
     fields = {
         "random": {"sampler": "random"},
         "kmeans": {"sampler": "kmeans"},
+        "two_round": {"sampler": "two_round", "shards": 3},
         "unprojected": {"projection_dimension": None},
         "whole": {"coreset_fraction": 1, "search": "faiss"},
     }

@@ -44,7 +44,10 @@ def test_params_and_grids_of_the_project_follow_the_schema():
 def test_what_a_reader_sees_of_a_key_is_what_its_source_says():
     variant = schema.schema()["definitions"]["variant"]["allOf"][0]["then"]["properties"]
     assert variant["coreset_fraction"] == {"type": "number", "default": 0.01, "description": "|M_C| / |M|"}
-    assert variant["sampler"]["enum"] == ["greedy", "random", "kmeans", "proxies"]
+    assert variant["sampler"]["enum"] == [
+        *("greedy", "random", "kmeans", "proxies"),
+        *("two_round", "merge_reduce", "distance_sampling"),
+    ]
     dataset = schema.schema()["properties"]["datasets"]["additionalProperties"]["properties"]
     assert dataset["layout"]["enum"] == ["mstc", "mtd", "mvtec"]
     assert dataset["seeds"]["description"] == "of everything that is drawn; a list of one or more different values"
