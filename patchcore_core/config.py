@@ -168,6 +168,11 @@ class PatchCoreConfig(MethodConfig):
     upsampling: str = "bilinear"  # of the anomaly map
     smoothing_sigma: float = 4.0  # Gaussian of the anomaly map, in pixels
 
+    @property
+    def extendable(self) -> bool:
+        """Whether its memory bank can grow: a greedy coreset, whose covering radius is known."""
+        return self.sampler == "greedy" and self.first_pick == "drawn"
+
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
         if self.neighbourhood_size < 1 or self.neighbourhood_size % 2 == 0:

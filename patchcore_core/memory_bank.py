@@ -19,25 +19,60 @@ from patchcore_core.detector import generator
 from patchcore_core.fast.lower_bounds import DEAREST
 from patchcore_core.fast.products import block_rows
 from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
+from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, whole
 
+APART_AT_ONCE = 256  # picks whose distances to those before are computed at once
 KEPT_NUMBERS = 8  # in single precision, by the greedy coreset for each patch feature, beside screening and projection
 
 
 def fill_memory_bank(
     rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """The memory bank (l, d) made of all nominal patch features (n, d), and which rows (l,) it keeps.
+) -> tuple[Tensor, Tensor | None, float | None]:
+    """The memory bank (l, d) made of all nominal patch features (n, d), which rows (l,) it keeps, its covering radius.
 
-    The rows are None for a bank of centroids or proxies, no patches of any image. Errors: as of `select_coreset`.
+    The rows are None for a bank of centroids or proxies, which are no patches of any image. The radius is measured
+    after projection, as all distances of the selection, and None of all but greedy coresets with a drawn first pick.
+    Errors as of `select_coreset`.
     """
     size = coreset_size(len(rows), config.coreset_fraction)
     if size < len(rows) and config.sampler in ("kmeans", "proxies"):
         learn = kmeans_centroids if config.sampler == "kmeans" else learned_proxies
-        return learn(whole(rows), size, generator=generator(seed, config.sampler), progress=progress), None
-    kept = select_coreset(rows, config, seed=seed, progress=progress)
+        return learn(whole(rows), size, generator=generator(seed, config.sampler), progress=progress), None, None
+    kept, radius = _select(rows, config, seed=seed, progress=progress)
     # A coreset of everything needs no second copy of the rows.
-    return (whole(rows) if size == len(rows) else rows[kept]), kept
+    return (whole(rows) if size == len(rows) else rows[kept]), kept, radius
+
+
+def extend_memory_bank(
+    bank: Tensor, rows: Rows, config: PatchCoreConfig, *, radius: float, most: int, seed: int, progress: bool = False
+) -> tuple[Tensor, float]:
+    """New patch features (k,) that a greedy bank (l, d) keeps of (n, d), and the covering radius that it then has.
+
+    The farthest come first, at most `most`, until none is farther than `radius`, within which the bank covers what it
+    was made of. Errors as of `select_coreset`.
+    """
+    _check_room(len(bank) + len(rows), rows, config)
+    kept, new = (_projected(part, config, seed) for part in (bank, rows))
+    check_features(new, most)
+    gaps = Index(kept).nearest(new)[0][:, 0]
+    # One pick more tells the covering radius of those before it.
+    picks = greedy_coreset(new, min(most + 1, len(new)), gaps=gaps, progress=progress)
+    apart = _apart(new[picks].double(), gaps[picks].double())
+    count = min(most, int((apart > radius).cumprod(dim=0).sum()))
+    return picks[:count], max([radius, *apart[count : count + 1].tolist()])
+
+
+def _apart(picks: Tensor, gaps: Tensor) -> Tensor:
+    """How far each pick (k, d) was from all that was kept when it was picked, gaps (k,) being those at the outset."""
+    apart = gaps.clone()
+    for start in range(0, len(picks), APART_AT_ONCE):
+        some = picks[start : start + APART_AT_ONCE]
+        between = torch.cdist(some, picks[: start + len(some)], compute_mode="donot_use_mm_for_euclid_dist")
+        later = torch.ones_like(between, dtype=torch.bool).triu(start)
+        before = between.masked_fill(later, torch.inf).amin(dim=1)
+        apart[start : start + len(some)] = before.minimum(gaps[start : start + len(some)])
+    return apart
 
 
 def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
@@ -46,28 +81,46 @@ def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: 
     Raises:
         InputError: they are not finite, all equal, fewer than shards, or too many for the selection to fit into memory.
     """
+    return _select(rows, config, seed=seed, progress=progress)[0]
+
+
+def _select(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool) -> tuple[Tensor, float | None]:
+    """Rows that are kept, and the covering radius where it costs nothing."""
     size = checked_size(rows, config)
     if size == len(rows):
-        return torch.arange(size, device=rows.device)
+        return torch.arange(size, device=rows.device), 0.0 if config.extendable else None
     if config.sampler == "random":
-        return random_coreset(rows, size, generator=generator(seed, "random coreset"))
+        return random_coreset(rows, size, generator=generator(seed, "random coreset")), None
+    _check_room(len(rows), rows, config)
+    projected, draw = _projected(rows, config, seed), generator(seed, "first pick")
+    if config.sampler == "two_round":
+        return two_round_coreset(projected, size, shards=config.shards, generator=draw, progress=progress), None
+    if config.sampler == "merge_reduce":
+        return merge_reduce_coreset(projected, size, shards=config.shards, progress=progress), None
+    if config.sampler == "distance_sampling":
+        return distance_sampled_coreset(projected, size, generator=draw, progress=progress), None
+    if config.first_pick == "anchors":
+        gaps = anchor_gaps(projected, generator=draw)
+        return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress), None
+    # One pick more tells the covering radius of those before it.
+    picks = greedy_coreset(projected, size + 1, generator=draw, progress=progress)
+    kept, following = projected[picks].double().split([size, 1])
+    return picks[:size], float((kept - following).norm(dim=1).min())
+
+
+def _projected(rows: Rows, config: PatchCoreConfig, seed: int) -> Tensor:
+    """Patch features (n, d) as a selection compares them."""
+    dimension = config.projection_dimension or rows.shape[1]
+    return random_projection(rows, dimension, generator=generator(seed, "projection"))
+
+
+def _check_room(count: int, rows: Rows, config: PatchCoreConfig) -> None:
     check_free(
-        len(rows) * selection_numbers(rows.shape[1], config.projection_dimension) * 4,
-        f"the selection among {len(rows)} patch features",
+        count * selection_numbers(rows.shape[1], config.projection_dimension) * 4,
+        f"the selection among {count} patch features",
         device=rows.device,
         remedy="use a smaller projection_dimension, a larger stride, smaller images or fewer of them",
     )
-    d = config.projection_dimension or rows.shape[1]
-    projected = random_projection(rows, d, generator=generator(seed, "projection"))
-    draw = generator(seed, "first pick")
-    if config.sampler == "two_round":
-        return two_round_coreset(projected, size, shards=config.shards, generator=draw, progress=progress)
-    if config.sampler == "merge_reduce":
-        return merge_reduce_coreset(projected, size, shards=config.shards, progress=progress)
-    if config.sampler == "distance_sampling":
-        return distance_sampled_coreset(projected, size, generator=draw, progress=progress)
-    gaps = anchor_gaps(projected, generator=draw) if config.first_pick == "anchors" else None
-    return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress)
 
 
 def checked_size(rows: Rows, config: PatchCoreConfig) -> int:

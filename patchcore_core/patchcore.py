@@ -12,8 +12,10 @@ from patchcore_core import scoring
 from patchcore_core.backbones.fingerprints import network_sha256, state_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
+from patchcore_core.coreset import coreset_size
 from patchcore_core.detector import Detector, Prediction
-from patchcore_core.memory_bank import fill_memory_bank
+from patchcore_core.images import Images
+from patchcore_core.memory_bank import extend_memory_bank, fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, patch_features
 from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, folder_of, read_model, write_model
@@ -30,7 +32,11 @@ class PatchCore(Detector):
     Attributes:
         memory_bank: (l, d), once fitted.
         coreset_indices: (l,) rows of all nominal patch features, n-major then h then w, that the bank keeps, in order
-            of selection; None where the bank is learned instead of chosen.
+            of selection; None where the bank is learned instead of chosen. Of images that `extend` brought, the rows
+            are numbered on.
+        covering_radius: the distance to the bank, after projection, that no nominal patch feature exceeds; known of
+            greedy banks with a drawn first pick.
+        rows_seen: how many nominal patch features there were.
 
     Args:
         config: the variant.
@@ -61,6 +67,9 @@ class PatchCore(Detector):
         )
         self.memory_bank: Tensor | None = None
         self.coreset_indices: Tensor | None = None
+        self.covering_radius: float | None = None
+        self.rows_seen: int | None = None
+        self._grid: list[int] | None = None  # [h, w] of the patches of an image, if images were fitted
         self._index: Index | None = None
 
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -73,14 +82,57 @@ class PatchCore(Detector):
 
     def fit_described(self, nominal: Sequence[Tensor]) -> Self:
         """Fill the memory bank with nominal patch features (n, h, w, d)."""
-        return self.fit_rows(nominal[0].flatten(0, 2))
+        self.fit_rows(nominal[0].flatten(0, 2))
+        self._grid = list(nominal[0].shape[1:3])
+        return self
 
     def fit_rows(self, rows: Rows) -> Self:
         """Fill the memory bank with nominal patch features (n, d)."""
-        self.memory_bank, self.coreset_indices = fill_memory_bank(
+        self.memory_bank, self.coreset_indices, self.covering_radius = fill_memory_bank(
             rows, self.config, seed=self.seed, progress=self.progress
         )
+        self.rows_seen, self._grid = len(rows), None
         self._index, self._fitted_state = None, state_sha256(self._own_network)
+        return self
+
+    def extend(self, images: Images, *, most: int | None = None) -> Self:
+        """Let new nominal images into the fitted model: greedy selection goes on from the bank, over their patches.
+
+        The farthest are picked first, until none is farther from the bank than `covering_radius`, or `most` are
+        picked; then the covering radius is what the farthest of the others says.
+
+        Args:
+            images: as of `fit`, of the same size.
+            most: how many patch features are added at most; by default the coreset's fraction of the new ones.
+
+        Raises:
+            InputError: the model cannot grow (not fitted, another sampler than greedy, saved by an earlier version),
+                or images as of `fit`; the model is then as it was.
+        """
+        self._check_extendable()
+        (features,), _ = self._describe_all(images)
+        if self._grid is not None and list(features.shape[1:3]) != self._grid:
+            h, w = features.shape[1:3]
+            raise InputError(
+                f"new images have {h} x {w} patches each, those of the fit have {self._grid[0]} x {self._grid[1]}",
+                remedy="bring all images to one size",
+            )
+        return self.extend_rows(features.flatten(0, 2), most=most)
+
+    def extend_rows(self, rows: Rows, *, most: int | None = None) -> Self:
+        """`extend` by nominal patch features (n, d)."""
+        bank, kept, radius, seen = self._check_extendable()
+        self._check_dimensions(rows, bank)
+        most = coreset_size(len(rows), self.config.coreset_fraction) if most is None else most
+        if isinstance(most, bool) or not isinstance(cast("object", most), int) or most < 1 or not len(rows):
+            raise InputError(f"most={most!r} of {len(rows)} patch features must be a whole number of at least 1")
+        most = min(most, len(rows))
+        picks, radius = extend_memory_bank(
+            bank, rows, self.config, radius=radius, most=most, seed=self.seed, progress=self.progress
+        )
+        bank, kept = torch.cat([bank, rows[picks].to(bank)]), torch.cat([kept, seen + picks.to(kept)])
+        self.memory_bank, self.coreset_indices, self._index = bank, kept, None
+        self.covering_radius, self.rows_seen = radius, seen + len(rows)
         return self
 
     def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
@@ -112,11 +164,7 @@ class PatchCore(Detector):
     def nearest_patches(self, features: Rows) -> tuple[Tensor, Tensor]:
         """Distance of each patch (n,) to its nearest neighbour in the memory bank, and that neighbour's row."""
         memory_bank = self._fitted_bank()
-        if features.shape[1] != memory_bank.shape[1]:
-            raise InputError(
-                f"patch features have {features.shape[1]} dimensions, the memory bank has {memory_bank.shape[1]}",
-                remedy="fit and predict with one configuration",
-            )
+        self._check_dimensions(features, memory_bank)
         if self._index is None:
             self._index = Index(memory_bank, self.config.search)
         return self._index.nearest(features)
@@ -133,13 +181,15 @@ class PatchCore(Detector):
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
         check_bank(tensors, self.config.storage, where="the model")
-        if state_sha256(own) != self._fitted_state:
-            raise InputError("the network was changed since the model was fitted", remedy="fit it again, then save it")
+        self._check_network()
         description = {
             "config": self.config.to_dict(),
             "seed": self.seed,
             "weights_sha256": weights.sha256 if weights else None,
             "network_sha256": None if own is None else network_sha256(own),
+            "covering_radius": self.covering_radius,
+            "rows_seen": self.rows_seen,
+            "grid": self._grid,
         }
         write_model(folder, tensors, description)
 
@@ -186,7 +236,35 @@ class PatchCore(Detector):
         model.memory_bank, model._fitted_state = tensors["memory_bank"].to(model.device), state_sha256(network)
         kept = tensors.get("coreset_indices")
         model.coreset_indices = None if kept is None else kept.to(model.device)
+        # Of an earlier version these are not known, and the model cannot be extended.
+        model.covering_radius, model.rows_seen = description.get("covering_radius"), description.get("rows_seen")
+        model._grid = description.get("grid")
         return model
+
+    def _check_extendable(self) -> tuple[Tensor, Tensor, float, int]:
+        """Bank, its rows, covering radius and rows seen, of a model that can grow."""
+        bank, config = self._fitted_bank(), self.config
+        if not config.extendable:
+            raise InputError(
+                f"sampler={config.sampler!r} with first_pick={config.first_pick!r} cannot be extended",
+                remedy="fit with sampler greedy and first_pick drawn, or fit again with all images",
+            )
+        if self.coreset_indices is None or self.covering_radius is None or self.rows_seen is None:
+            raise InputError("the model was saved by a version whose models cannot be extended", remedy="fit it again")
+        self._check_network()
+        return bank, self.coreset_indices, self.covering_radius, self.rows_seen
+
+    def _check_network(self) -> None:
+        if state_sha256(self._own_network) != self._fitted_state:
+            raise InputError("the network was changed since the model was fitted", remedy="fit it again")
+
+    @staticmethod
+    def _check_dimensions(rows: Rows, bank: Tensor) -> None:
+        if rows.shape[1] != bank.shape[1]:
+            raise InputError(
+                f"patch features have {rows.shape[1]} dimensions, the memory bank has {bank.shape[1]}",
+                remedy="fit and predict with one configuration",
+            )
 
     def _fitted_bank(self) -> Tensor:
         if self.memory_bank is None:
