@@ -37,7 +37,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines
+.PHONY: help setup repro preflight paper results scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -79,6 +79,10 @@ endif
 results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (about an hour on 2 cores)
 	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
+
+scale: setup ## measure cheaper selections, and a bank that grows, on real tiles: MTD=path (some minutes)
+	@$(BIN)/python -m benchmarks.scale --mtd $(call quoted,MTD)
+	@$(BIN)/python -m benchmarks.extend --mtd $(call quoted,MTD)
 
 bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
 	@$(BIN)/python -m benchmarks $(if $(value MTD),--mtd $(call quoted,MTD)) $(if $(value DEVICE),--device $(call quoted,DEVICE)) $(if $(QUICK),--quick) \

@@ -60,7 +60,7 @@ def extend_memory_bank(
     picks = greedy_coreset(new, min(most + 1, len(new)), gaps=gaps, progress=progress)
     apart = _apart(new[picks].double(), gaps[picks].double())
     count = min(most, int((apart > radius).cumprod(dim=0).sum()))
-    return picks[:count], max([radius, *apart[count : count + 1].tolist()])
+    return picks[:count], max(radius, float(apart[count])) if count < len(apart) else radius
 
 
 def _apart(picks: Tensor, gaps: Tensor) -> Tensor:
@@ -104,8 +104,8 @@ def _select(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool) -
         return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress), None
     # One pick more tells the covering radius of those before it.
     picks = greedy_coreset(projected, size + 1, generator=draw, progress=progress)
-    kept, following = projected[picks].double().split([size, 1])
-    return picks[:size], float((kept - following).norm(dim=1).min())
+    chosen = projected[picks].double()
+    return picks[:size], float((chosen[:size] - chosen[size]).norm(dim=1).min())
 
 
 def _projected(rows: Rows, config: PatchCoreConfig, seed: int) -> Tensor:
