@@ -105,7 +105,8 @@ def _select(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool) -
     # One pick more tells the covering radius of those before it.
     picks = greedy_coreset(projected, size + 1, generator=draw, progress=progress)
     chosen = projected[picks].double()
-    return picks[:size], float((chosen[:size] - chosen[size]).norm(dim=1).min())
+    apart = torch.cdist(chosen[-1:], chosen[:-1], compute_mode="donot_use_mm_for_euclid_dist")
+    return picks[:size], float(apart.min())
 
 
 def _projected(rows: Rows, config: PatchCoreConfig, seed: int) -> Tensor:
