@@ -1,0 +1,76 @@
+"""Writing a fitted model as one ONNX file."""
+
+import logging
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from patchcore_core import PatchCore
+from patchcore_core.common.errors import InputError
+from patchcore_suite.parts.onnx_chain import Chain
+
+OPSET = 20  # of ONNX, which onnxruntime has known since 1.17
+MOST_BYTES = 2_000_000_000  # a file of ONNX must be smaller than 2 GiB
+
+
+@torch.no_grad()
+def write_graph(model: PatchCore, size: tuple[int, int], path: Path) -> None:
+    """Write the chain of a fitted model for images of `size` (H, W).
+
+    Raises:
+        InputError: the network takes no such images, cannot be traced, or is too large with its memory bank.
+    """
+    chain = Chain(model, size).eval()
+    held = sum(tensor.nbytes for tensor in (*chain.parameters(), *chain.buffers()))
+    if held > MOST_BYTES:
+        raise InputError(
+            f"weights and memory bank take {held / 1e9:.1f} GB, and a file of ONNX may have {MOST_BYTES / 1e9:.1f}",
+            remedy="use a smaller coreset_fraction",
+        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                chain,
+                (torch.zeros(2, 3, *size),),  # of one image, the number would be taken for fixed
+                input_names=["images"],
+                output_names=["scores", "maps"],
+                dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # a tracer's errors are its own
+        raise InputError(
+            f"the network cannot be written as ONNX: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
+            remedy="use a network of convolutions whose steps do not depend on the values of images",
+        ) from error
+    if isinstance(program.model.graph.inputs[0].shape[0], int):
+        raise InputError(
+            "the network cannot be written as ONNX for any number of images at once",
+            remedy="use a network whose steps are the same for 1 image and for 16",
+        )
+    _forget_source(program.model)
+    program.save(path, external_data=False)
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Leave out what the exporter says of its own steps."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _forget_source(graph: object) -> None:
+    """Take the places in source files away, which name folders of this machine."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    ClearMetadataAndDocStringPass()(graph)
