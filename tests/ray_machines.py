@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 OBJECTS = 2**27  # bytes
-# Ray's workers let all others go first, and on a busy machine hardly begin.
-SURROUNDINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+# On a busy machine Ray gives up too early, and its workers, who let all others go first, hardly begin.
+SURROUNDINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+}
 STARTS = 3
 
 
@@ -39,7 +43,7 @@ def started(machines: int, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _add(cluster: "Cluster", options: Mapping[str, object]) -> None:
-    """Add a machine; Ray gives up after half a minute, which a busy machine may need."""
+    """Add a machine; on a busy one a start may fail for no other reason."""
     for tries_left in reversed(range(STARTS)):
         try:
             cluster.add_node(num_cpus=1, object_store_memory=OBJECTS, include_dashboard=False, **options)

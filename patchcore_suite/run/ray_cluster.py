@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 STARTS = 3  # of Ray on one machine
+PATIENCE = 120  # seconds that a start may take
 ANSWER = 5  # seconds in which a cluster must answer
 CLIENT = "ray://"
 OBJECTS = 2**27  # bytes for what Ray carries on one machine: no results, which go to the store
@@ -72,6 +73,7 @@ def connected(settings: Ray) -> Iterator["ModuleType"]:
     check_installed()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else each worker without a GPU warns of it
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(PATIENCE))
     import ray  # after these, which it reads
     import ray.util.scheduling_strategies
 
@@ -95,7 +97,7 @@ def connected(settings: Ray) -> Iterator["ModuleType"]:
 
 
 def _begin(ray: "ModuleType", address: str | None, options: Mapping[str, object]) -> None:
-    """Start Ray, or connect to it; it gives up after half a minute, which a busy machine may need, and is asked again.
+    """Start Ray, or connect to it; on a busy machine a start may fail for no other reason, and Ray is asked again.
 
     Raises:
         InputError: it cannot be had.
