@@ -140,7 +140,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         origin = ", ".join(weights.origin for _, weights in found[variant])
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
     left_out = tuple(shots_left_out(dataset, manifest))
-    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, left_out)
+    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, notes=left_out)
 
 
 def _modules(config: MethodConfig) -> tuple[str, str]:
