@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 from patchcore_core.common.errors import InputError
 from patchcore_core.fast.products import block_rows, in_blocks
 from patchcore_core.fast.rounds import Rounds
+from patchcore_core.fast.threads import steps_alone
 from patchcore_core.patches import Rows, whole
 
 
@@ -48,14 +49,12 @@ def random_projection(features: Rows, dimension: int, *, generator: Generator | 
     precision = torch.promote_types(features.dtype, torch.float32)  # half precision is for storage
     projection = projection.to(features.device, precision)
     projected = torch.empty(len(features), dimension, dtype=features.dtype, device=features.device)
-
-    def project(block: slice) -> None:
-        projected[block] = features[block].to(precision) @ projection
-
-    in_blocks(len(features), block_rows(d, features.device), project)
+    size = block_rows(d, features.device)
+    in_blocks(len(features), size, lambda of: projected[of].copy_(features[of].to(precision) @ projection), features)
     return projected
 
 
+@steps_alone()
 def greedy_coreset(
     features: Tensor,
     size: int,

@@ -87,7 +87,8 @@ class Index:
         def search(block: slice) -> None:
             indices[block], distances[block] = self._nearest(queries[block].to(self._precision), k)
 
-        in_blocks(len(queries), self._block, search)
+        # Other searches have threads of their own. To cut blocks would move last digits of what is searched in double.
+        in_blocks(len(queries), self._block, search, queries if self.search == "torch" else None, cut=False)
         return distances, indices
 
     def _nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,7 @@ def by_torch(bank: Tensor) -> Ranking:
                 nearest_row = torch.where(nearer, column + number * PART_ROWS, nearest_row)
             indices[block] = nearest_row.clamp_max_(rows_of_bank - 1)[:, None]  # the last row stands in several columns
 
-        in_blocks(len(queries), block_rows(len(factors if k > 1 else parts[0]), device), rank_block)
+        in_blocks(len(queries), block_rows(len(factors if k > 1 else parts[0]), device), rank_block, queries)
         return indices
 
     return rank

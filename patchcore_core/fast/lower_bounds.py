@@ -60,8 +60,8 @@ class Screen:
         self.pays = columns <= dearest * d * (WORTH_WHILE if self._type == torch.bfloat16 else 1)
         if not self.pays:
             return
-        self._rows = torch.empty(n, columns, dtype=self._type)
-        in_blocks(n, block_rows(d, features.device), lambda block: self._fill(self._rows[block], features[block]))
+        self._rows, size = torch.empty(n, columns, dtype=self._type), block_rows(d, features.device)
+        in_blocks(n, size, lambda block: self._fill(self._rows[block], features[block]), features)
 
     def _fill(self, rows: Tensor, features: Tensor) -> None:
         """Rows are (x1, |x1|, |x2|, two digits of |x|^2/2, 1, 1)."""
@@ -104,9 +104,10 @@ class Screen:
 
         if float(passes(slice(None, None, -(-n // size))).float().mean()) > self._most_to_pass:
             return among
-        found: list[Tensor] = []
-        in_blocks(n, size, lambda block: found.append(passes(block).nonzero()[:, 0] + block.start))
-        return torch.cat(found) if among is None else among[torch.cat(found)]
+        found: dict[int, Tensor] = {}
+        in_blocks(n, size, lambda block: found.update({block.start: passes(block).nonzero()[:, 0]}), self._rows)
+        passed = torch.cat([found[start] + start for start in sorted(found)])
+        return passed if among is None else among[passed]
 
 
 def _leading_components(sample: Tensor) -> Tensor:

@@ -51,9 +51,9 @@ class Gaps:
         n, d = features.shape
         few = features[:: -(-n // SAMPLED)] if centre is None else centre[None]
         self.centre = few.to(self.precision).mean(dim=0)
-        rows = self._block_rows(d)
-        parts = (features[start : start + rows] for start in range(0, n, rows))
-        self._half_norms = torch.cat([(part - self.centre).square_().sum(dim=1) / 2 for part in parts])
+        norms = self._half_norms = self.centre.new_empty(n)
+        size = self._block_rows(d)
+        in_blocks(n, size, lambda of: norms[of].copy_((features[of] - self.centre).square_().sum(1) / 2), features)
         self.rounding = 32 * torch.finfo(self.precision).eps * float(self._half_norms.max())
         self.squared = torch.full_like(self._half_norms, torch.inf)
         if outset is not None:
@@ -98,7 +98,7 @@ class Gaps:
             self.nearest[rows] = torch.where(nearer, owners, self.nearest[rows])
 
         n = len(self.features) if chosen is None else len(chosen)
-        in_blocks(n, self._block_rows(max(factors.shape)), update)
+        in_blocks(n, self._block_rows(max(factors.shape)), update, self.features)
 
     def _passing(self, picks: Tensor, among: Tensor | None) -> Tensor | None:
         """The rows that the picks (b, d) may come nearer to; None for all, where to choose does not pay."""

@@ -1,11 +1,15 @@
 """Matrix products in blocks, and what is read off them while they are in the processor's cache."""
 
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from patchcore_core.fast.threads import parts, side_by_side, threads_for_blocks
+from patchcore_core.patches import Rows
 
 BLOCK_VALUES = 2**21  # values of one temporary block of products: 8 MB in float32, which a processor's cache holds
 GPU_BLOCK_VALUES = 2**26  # there, few large blocks cost less than many small ones
@@ -20,18 +24,27 @@ def block_rows(values: int, device: torch.device) -> int:
     return max(1, (GPU_BLOCK_VALUES if device.type == "cuda" else BLOCK_VALUES) // max(1, values))
 
 
-def in_blocks(n: int, rows: int, work: Callable[[slice], None]) -> None:
+def in_blocks(
+    n: int, rows: int, work: Callable[[slice], object], source: Rows | None = None, *, cut: bool = True
+) -> None:
     """Do `work` on the rows 0..n, block by block; on a GPU that is out of memory, on blocks half as long.
 
     Args:
-        n: how many rows there are.
-        rows: of a block.
+        n, rows: how many there are, and of a block.
         work: may be called again for the same rows when it fails.
+        source: what it reads rows of. Of a tensor on a CPU, several threads work on a block each.
+        cut: whether blocks that are left, too few for all threads, may be cut; else all threads share their steps.
 
     Raises:
         torch.OutOfMemoryError: even the smallest blocks do not fit.
     """
-    start = 0
+    start, threads = 0, threads_for_blocks()
+    if threads > 1 and isinstance(source, Tensor) and source.device.type == "cpu":
+        whole = n // (rows * threads) * rows * threads
+        blocks = parts(0, whole, rows, 1) + (parts(whole, n, rows, threads) if cut else [])
+        if len(blocks) > 1:
+            side_by_side(blocks, work)
+            start = blocks[-1].stop
     while start < n:
         try:
             work(slice(start, min(start + rows, n)))
@@ -44,8 +57,8 @@ def in_blocks(n: int, rows: int, work: Callable[[slice], None]) -> None:
             start += rows
 
 
-class Product:
-    """Matrix products, each of which overwrites the last: room is asked for once, and stays in the cache."""
+class Product(threading.local):
+    """Matrix products, each of which overwrites its thread's last: room is asked for once, and stays in the cache."""
 
     def __init__(self) -> None:
         self._room: Tensor | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.fast.nearest_picks import Gaps, squared_distances
-from patchcore_core.fast.products import half_distance_factors, shifted
+from patchcore_core.fast.products import block_rows, half_distance_factors, in_blocks, shifted
 
 SMALLEST_ROUND, LARGEST_ROUND = 256, 1024  # candidates looked at in one round
 TOO_CLOSE = 16  # squared gaps below so many times their rounding error need double precision
@@ -92,7 +92,10 @@ class Rounds:
 
     def _certain(self, found: Candidates, count: int) -> tuple[list[int], float]:
         """Positions of picks among candidates while no other row can come before them; the largest gap before."""
-        between = squared_distances(found.features, found.features).cpu().numpy()
+        x, apart = found.features, found.gaps.new_empty(len(found.gaps), len(found.gaps))
+        size = block_rows(len(x), x.device)
+        in_blocks(len(x), size, lambda of: apart[of].copy_(squared_distances(x[of], x)), x)
+        between = apart.cpu().numpy()
         initial = found.gaps.cpu().numpy()
         gaps = self._from_all(found).cpu().numpy() if count <= ALL_COMPARED else initial
         top, bound, chosen = float(gaps.max(initial=0)), max(found.bound + self.rounding, 0.0), list[int]()
