@@ -2,20 +2,25 @@
 
     python -m benchmarks.shards picks (--mtd FOLDER | --features FILE)
     python -m benchmarks.shards times (--mtd FOLDER | --features FILE) [--repeats 3]
+    python -m benchmarks.shards search (--mtd FOLDER | --features FILE)
     python -m benchmarks.shards memory FOLDER --rows N [--fraction 0.001] [--memory-gb 4] [--to FILE]
     python -m benchmarks.shards model FILE [--rows 1e9 ...] [--price 0.05]
 
 `picks` compares 1 % and the first 2,000 picks of 10 % of Magnetic Tile Defects with those of one process, for 1, 2, 3
-and 8 shards; `times` sets two processes of one thread beside one process of two. `memory` draws N rows that vary as
-patch features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory`
+and 8 shards; `times` sets two processes of one thread beside one process of two. `search` looks for the neighbours of
+every 50th row among a tenth of the others, in parts and by lists on disk. `memory` draws N rows that vary as patch
+features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory`
 measured, and carries it on.
 """
 
 import argparse
 import json
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +33,18 @@ from benchmarks.watched import Watched
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, greedy_coreset
+from patchcore_core.neighbours import nearest, recall
 from patchcore_suite.shards.carrier import Here, ask
 from patchcore_suite.shards.files import FileRows, RowFile
 from patchcore_suite.shards.greedy import Selection, greedy_over_shards
 from patchcore_suite.shards.local import processes
 from patchcore_suite.shards.room import writing_rows
+from patchcore_suite.shards.search import DiskIndex, nearest_in_parts
 from patchcore_suite.shards.shard import Shard
 
 SHARDS = (1, 2, 3, 8)
 FIRST_PICKS = 2000  # of 10 %
+QUERIED = 50, 10  # every so manieth row is looked for, and is in the bank
 DIMENSIONS, LEADING, COMPONENTS = 128, 16, 2000  # of drawn rows; directions in which they vary most; heaps
 DRAWN_AT_ONCE = 2**17
 BASE_BYTES = 0.45 * 2**30  # of a process: interpreter, libraries, one block of products
@@ -70,6 +78,29 @@ def timed(file: RowFile, *, repeats: int) -> Iterator[str]:
     one, two = seconds["one"], seconds["two"]
     yield f"{size} picks of {len(features)} rows, medians of {repeats} in turns:"
     yield f"one process of {threads} threads {one:.1f} s, two of {each} {two:.1f} s: **{two / one:.2f}** times."
+
+
+def searched(file: RowFile) -> Iterator[str]:
+    """Lines of a table: an exact search of parts, and product-quantised rows with lists on disk, by cells visited."""
+    rows = FileRows(file)[:]
+    queries, bank = rows[:: QUERIED[0]], rows[1 :: QUERIED[1]].contiguous()
+    yield f"{len(queries)} queries, bank of {len(bank)} x {bank.shape[1]}"
+    yield "| search | seconds | recall of the nearest |"
+    yield "|---|---|---|"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        writing_rows(Path(folder), len(bank), bank.shape[1], file.kind) as target,
+    ):
+        target.path.write_bytes(bank.numpy().tobytes())
+        exact = nearest(queries, bank)[1]
+        ways = {f"{parts} parts": partial(nearest_in_parts, queries, target.divided(parts)) for parts in (1, 4)}
+        for cells in (16, 64):
+            index = DiskIndex(target, Path(folder) / f"lists-{cells}", probes=cells)
+            ways[f"IVF-PQ on disk, {cells} cells"] = partial(index.nearest, queries)
+        for name, way in ways.items():
+            started = time.perf_counter()
+            rows = way()[1]
+            yield f"| {name} | {time.perf_counter() - started:.1f} | {recall(rows, exact):.4f} |"
 
 
 def _in_this_process(file: RowFile, shards: int, size: int) -> Selection:
@@ -146,7 +177,8 @@ def main() -> None:
         prog="python -m benchmarks.shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = parser.add_subparsers(dest="part", required=True)
-    for name, what in (("picks", "the same picks as one process"), ("times", "two processes beside one")):
+    helps = {"picks": "the same picks as one process", "times": "two processes beside one", "search": "a bank on disk"}
+    for name, what in helps.items():
         part = parts.add_parser(name, help=what)
         source = part.add_mutually_exclusive_group(required=True)
         source.add_argument("--mtd", type=Path, help="folder of Magnetic Tile Defects")
@@ -166,9 +198,10 @@ def main() -> None:
     model.add_argument("--fraction", type=float, default=0.001)
     model.add_argument("--price", type=float, default=0.05, help="of a core for an hour")
     given = parser.parse_args()
-    if given.part in ("picks", "times"):
+    if given.part in ("picks", "times", "search"):
         file = RowFile.of_array(given.features or _described(given.mtd))
-        for line in compare(file) if given.part == "picks" else timed(file, repeats=given.repeats):
+        act = {"picks": compare, "times": partial(timed, repeats=given.repeats), "search": searched}[given.part]
+        for line in act(file):
             print(line, flush=True)
     elif given.part == "memory":
         line = json.dumps(select_under(given.folder, given))

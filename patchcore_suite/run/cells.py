@@ -67,8 +67,8 @@ class Plan:
     cells: tuple[Cell, ...]
     weights_missing: dict[str, str]
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
-    memory: float = math.inf  # bytes that all that is computed at once may take
     notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
+    memory: float = math.inf  # bytes that all that is computed at once may take
     # Results that were read, as they were then: inode, size, time.
     _intact: dict[Path, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
 
