@@ -84,12 +84,11 @@ class Screen:
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
     def passing(self, picks: Tensor, squared: Tensor, rounding: float, among: Tensor | None = None) -> Tensor | None:
-        """Rows (m,) that one of the picks (b, d) may come nearer to than their gaps; `among` where most may.
+        """Rows (m,) of all or `among` (l,) that a pick (b, d) may come nearer to than their gaps; `among` if most may.
 
         Args:
             squared: (n,) squared gaps.
             rounding: what a squared distance may lose when it is computed in full.
-            among: rows (l,) that are looked at; None for all.
         """
         n, factors, product = len(squared if among is None else among), self._factors(picks), Product()
         size = block_rows(len(picks), squared.device)

@@ -212,6 +212,7 @@ def _needs(
     train, test = splits["train"], splits["test"]
     needs = Needs(category, train, test)
     height, width = manifest.entries[category][0].size
+    budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
     shared = _Shared(images=train + test, pixels=height * width)
     refused: set[str] = set()
     largest = 0  # pixels of an image
@@ -233,7 +234,6 @@ def _needs(
             checked.problems.append(f"{category}: variants.{variant}: {problem}")
             refused.add(variant)
         largest = max(largest, math.prod(size))
-        budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
         _note_sizes(needs, config, shapes, nominal=nominal, pixels=math.prod(size), budget=budget)
         if cell in done:
             needs.done += 1
@@ -257,11 +257,10 @@ def _note_sizes(
         needs.patches.add(shapes[0][0] * shapes[0][1])
     if isinstance(config, PatchCoreConfig):
         needs.bank = max(needs.bank, memory_bank(config, shapes[0], nominal))
-    counts = {"described": needs.train + test, "nominal": nominal, "test": test, "pixels": pixels}
-    peak = held_bytes(config, shapes, budget=budget, **counts)
-    if lies_on_disk(config, shapes, budget=budget, **counts):
+    counts = {"described": needs.train + test, "nominal": nominal, "test": test, "pixels": pixels, "budget": budget}
+    if lies_on_disk(config, shapes, **counts):
         needs.rows = max(needs.rows, file_bytes(config, shapes[0], nominal=nominal))
-    needs.memory = max(needs.memory, peak, BASE_BYTES)
+    needs.memory = max(needs.memory, held_bytes(config, shapes, **counts), BASE_BYTES)
     needs.results += result_bytes(config, shapes, nominal=nominal, test=test)
 
 
