@@ -1,7 +1,8 @@
 """What exact selection over shards takes, carried on from measured sizes: time, memory, network, money.
 
-A core's seconds are a n l + b n: products of each row with each pick that lower bounds do not spare, and what is done
-once a row. Rounds grow with the picks. Memory and bytes are counted.
+A core's seconds are a n l + b n + c: products of rows with picks that bounds do not spare, what is done once a row and in
+the first rounds, which meet all rows, and what starting takes. Rounds grow with the picks. Memory and bytes are counted.
+Only sizes with many picks tell a: where n l is small in all, it is not to be had from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,7 @@ class Assumed:
 
 @dataclass(frozen=True)
 class Model:
-    """Seconds of a core for a product of a row with a pick, and for a row; picks and bytes a round of a shard.
+    """Seconds of a core for a product of a row with a pick, for a row, and for all; picks and bytes a round of a shard.
 
     Attributes:
         worst: relative error of the measured size that it misses most.
@@ -43,12 +44,13 @@ class Model:
 
     a_product: float
     a_row: float
+    fixed: float
     picks_a_round: float
     bytes_a_round: float
     worst: float
 
     def core_seconds(self, rows: float, picks: float) -> float:
-        return self.a_product * rows * picks + self.a_row * rows
+        return self.a_product * rows * picks + self.a_row * rows + self.fixed
 
 
 def fitted(measured: Sequence[Mapping[str, float]]) -> Model:
@@ -57,17 +59,18 @@ def fitted(measured: Sequence[Mapping[str, float]]) -> Model:
         np.array([line[key] for line in measured], dtype=float)
         for key in ("rows", "picks", "core_seconds", "shards", "rounds")
     )
-    terms = np.stack([n * picks, n], axis=1)
-    (a_product, a_row), _ = nnls(terms / spent[:, None], np.ones(len(n)))
+    terms = np.stack([n * picks, n, np.ones(len(n))], axis=1)
+    found, _ = nnls(terms / spent[:, None], np.ones(len(n)))
     moved = np.array([line["sent_bytes"] + line["received_bytes"] for line in measured])
-    worst = float(np.abs(terms @ (a_product, a_row) / spent - 1).max())
-    return Model(a_product, a_row, float((picks / rounds)[-1]), float((moved / rounds / shards)[-1]), worst)
+    worst = float(np.abs(terms @ found / spent - 1).max())
+    return Model(*map(float, found), float((picks / rounds)[-1]), float((moved / rounds / shards)[-1]), worst)
 
 
 def told(model: Model, sizes: Sequence[float], fraction: float, assumed: Assumed) -> list[str]:
     """Lines of a table: what so many rows take, on as many machines as their memory needs."""
     lines = [
-        f"A core's seconds: {model.a_product:.2e} n l + {model.a_row:.2e} n; off by {100 * model.worst:.0f} % at most.",
+        f"A core's seconds: {model.a_product:.2e} n l + {model.a_row:.2e} n + {model.fixed:.1f}; "
+        f"off by {100 * model.worst:.0f} % at most.",
         "",
         "| rows | picks | machines | hours | memory, GB | network, GB | money |",
         "|---|---|---|---|---|---|---|",

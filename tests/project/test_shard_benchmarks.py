@@ -11,7 +11,7 @@ import pytest
 from benchmarks import cost_model, shards
 from patchcore_suite.shards.files import RowFile
 
-EXACT = cost_model.Model(a_product=1e-9, a_row=1e-6, picks_a_round=200, bytes_a_round=1e6, worst=0.0)
+EXACT = cost_model.Model(a_product=1e-9, a_row=1e-6, fixed=3.0, picks_a_round=200, bytes_a_round=1e6, worst=0.0)
 
 
 def test_a_model_is_fitted_to_what_was_measured():
@@ -25,11 +25,12 @@ def test_a_model_is_fitted_to_what_was_measured():
             "sent_bytes": 0,
             "received_bytes": 2 * n / 1000 / 200 * 1e6,
         }
-        for n in (1e5, 1e6, 2e7)
+        for n in (1e5, 1e6, 4e6, 2e7)
     ]
     found = cost_model.fitted(measured)
     assert found.a_product == pytest.approx(1e-9)
     assert found.a_row == pytest.approx(1e-6)
+    assert found.fixed == pytest.approx(3)
     assert (found.picks_a_round, found.bytes_a_round) == pytest.approx((200, 1e6))
     assert found.worst < 1e-6
 
