@@ -1,8 +1,8 @@
 """What exact selection over shards takes, carried on from measured sizes: time, memory, network, money.
 
-A core's seconds are a n l + b n + c: products of rows with picks that bounds do not spare, what is done once a row and in
-the first rounds, which meet all rows, and what starting takes. Rounds grow with the picks. Memory and bytes are counted.
-Only sizes with many picks tell a: where n l is small in all, it is not to be had from them.
+A core's seconds are a n l + b n + c: products of rows with picks that bounds do not spare, what is done once a row and
+in the first rounds, which meet all rows, and what starting takes. Rounds grow with the picks. Memory and bytes are
+counted. Only sizes with many picks tell a: where n l is small in all, it is not to be had from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
