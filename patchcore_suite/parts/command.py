@@ -51,6 +51,7 @@ def main() -> None:
     patchcore fit photographs/good --to model
     patchcore predict model new-photographs/
     patchcore explain model new-photographs/1.png
+    patchcore export model new-photographs/ --to model-onnx
 
     Exit codes: 0 done; 1 an error that is told with its remedy; 2 the command was not understood; 3 `predict --alarm`
     found something unusual.
@@ -215,6 +216,31 @@ def explain(model: Path, image: Path, picture: Path | None, weights: str | None,
     target = picture or Path(f"{file.stem}-why.png")
     figures.save(figure, target)
     click.echo("\n".join([*said, f"picture: {target}"]))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
+@weights
+@told
+def export(model: Path, images: tuple[Path, ...], folder: Path, weights: str | None) -> None:
+    """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch."""
+    from patchcore_suite.datasets.images import Batches
+    from patchcore_suite.parts.export import export_onnx
+    from patchcore_suite.parts.model import PartsModel
+    from patchcore_suite.parts.photographs import named
+
+    loaded = PartsModel.load(model, weights=weights)
+    compared = export_onnx(
+        loaded.detector,
+        loaded.size,
+        folder,
+        Batches([loaded.record(path) for path in named(images)], loaded.preprocessing, batch_size=16),
+        preprocessing={**asdict(loaded.preprocessing), "bits": loaded.bits},
+        threshold=asdict(loaded.threshold),
+    )
+    click.echo(f"{compared}\n\n{folder}: python run_onnx.py IMAGE... ({folder / 'README.md'} says more)")
 
 
 def as_row(judged: "Judgement") -> dict[str, object]:

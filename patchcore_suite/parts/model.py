@@ -112,10 +112,13 @@ class PartsModel:
                 yield seen if isinstance(seen, InputError) else self._judge(Path(path), seen)
                 bar.update(1)
 
+    def record(self, path: Path) -> Record:
+        """An image file as a record, read as those that the model was fitted to."""
+        return Record(path.expanduser(), PARTS, "test", 0, NOMINAL, bits=self.bits)
+
     def _read(self, path: Path) -> torch.Tensor | InputError:
-        record = Record(path.expanduser(), PARTS, "test", 0, NOMINAL, bits=self.bits)
         try:
-            image = image_tensor(read_image(record), self.preprocessing)
+            image = image_tensor(read_image(self.record(path)), self.preprocessing)
         except InputError as error:
             return error if str(path) in error.problem else InputError(f"{path}: {error.problem}", remedy=error.remedy)
         if tuple(image.shape[1:]) != self.size:

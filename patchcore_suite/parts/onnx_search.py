@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from patchcore_core.neighbours import LOST_TO_ROUNDING
 
-PART_VALUES = 2**20  # products of one image with a part of the bank: 16 images take 64 MB
+PART_VALUES = 2**20  # products of one image with a part of the bank; a runtime may hold several parts at once
 GROUP = 64  # columns whose smallest value is looked for together
 
 
