@@ -18,6 +18,7 @@ from patchcore_suite.run.leftovers import locked
 from patchcore_suite.run.node_check import APART
 from patchcore_suite.run.schedule import Shapes
 from patchcore_suite.run.worker import Worker
+from patchcore_suite.settings.project import Project
 
 Files = list[tuple[str, bytes]]  # names in the store, and what the files hold
 
@@ -49,13 +50,13 @@ class RayWorker:
                 "execution.device=cuda in params.yaml, but a worker can use no GPU",
                 remedy="install a driver and a build of torch with CUDA there",
             )
-        features = self._work.dataset.project.features
         if self._apart is not None:
             folder = _folder(self._apart)
             folder.mkdir(exist_ok=True, mode=0o700)
             self._held.enter_context(locked(folder, shared=True))
-            self._work, features = replace(self._work, store=folder / "cells"), folder / "features"
-        self._worker = Worker(self._work, FeatureCache(features, execution, {}), self._threads)
+            self._work = _moved(self._work, folder)
+        cache = FeatureCache(self._work.dataset.project.features, execution, {})
+        self._worker = Worker(self._work, cache, self._threads)
 
     def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps."""
@@ -82,6 +83,13 @@ class RayWorker:
         """Delete what this worker, and others of its machine, kept apart."""
         if self._apart is not None:
             shutil.rmtree(_folder(self._apart), ignore_errors=True)
+
+
+def _moved(work: Plan, folder: Path) -> Plan:
+    """A plan of which all that is kept lies in a folder."""
+    params = work.dataset.project.params
+    project = Project(replace(params, execution=replace(params.execution, cache_dir=str(folder))))
+    return replace(work, dataset=replace(work.dataset, project=project), store=project.cells)
 
 
 def _folder(name: str) -> Path:
