@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.busy import busy
 from benchmarks.clock import Row, Table, ceilings, exponent
 from benchmarks.explorers import exploration, report_page
 from benchmarks.inputs import Inputs, make_inputs
@@ -46,6 +47,8 @@ def sections(inputs: Inputs, given: argparse.Namespace, peer: Peer | None) -> It
     yield search(inputs, repeats=repeats, device=device)
     yield networks(repeats=repeats, device=device)
     yield pixels(inputs, repeats=repeats, peer=peer)
+    if device == "cpu":
+        yield busy(inputs, repeats=repeats)
     yield exploration(load_params(ROOT / "params.yaml"), repeats=repeats)
     yield report_page(ROOT / "reports/index.html", repeats=repeats)
     if given.mtd is not None:
@@ -99,7 +102,7 @@ def main() -> None:
     tables = []
     with (
         Peer(given.peer, inputs) if given.peer else nullcontext() as peer,
-        progress_bar(13 if given.mtd else 11, "benchmarks", unit="table") as bar,
+        progress_bar((14 if given.mtd else 12) - (given.device != "cpu"), "benchmarks", unit="table") as bar,
     ):
         for table in sections(inputs, given, peer):
             tables.append(table)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import clock, explorers, inputs, selection
+from benchmarks import busy, clock, explorers, inputs, selection
 from benchmarks.clock import Row, Table, exponent, interleaved
 from benchmarks.reference import pro_by_loops, sequential_picks
 from patchcore_core import InputError, metrics
@@ -73,6 +74,26 @@ def test_the_memory_of_a_selection_is_what_it_holds_beside_its_features():
     (finding,) = selection._memory(features, None).findings
     share = float(re.search(r"([\d.]+) times the features' 15 MiB", finding)[1])
     assert 0.05 < share < 4  # a few numbers a row at least; screening and blocks of products at most
+
+
+def test_the_load_ends_however_the_measurement_does():
+    for error in (None, RuntimeError, KeyboardInterrupt):
+        started = []
+        with pytest.raises(error) if error else nullcontext(), busy.load() as running:
+            started += running
+            assert [one.poll() for one in started] == [None, None]
+            if error:
+                raise error
+        assert all(one.poll() is not None for one in started)
+
+
+def test_each_case_is_timed_alone_and_beside_the_load(small, monkeypatch):
+    loads = []
+    monkeypatch.setattr(busy, "load", lambda: nullcontext(loads.append("load")))
+    table = busy.busy(small, repeats=2)
+    assert len(loads) == 2
+    assert [row.case.split(", ")[-1] for row in table.rows] == ["alone", "beside the load"] * 4
+    assert "times as long" in table.findings[0]
 
 
 def test_a_report_has_every_table(small, monkeypatch, tmp_path):
