@@ -91,9 +91,13 @@ bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DE
 soak: setup ## memory of 20,000 small images, from files to metrics, beside what is predicted (about 10 minutes)
 	@$(BIN)/python -m benchmarks.soak
 
-bench-peers: ## build an environment with anomalib in .venv-peers/, for `make bench` to compare with
+bench-peers: ## build an environment with anomalib and other selections in .venv-peers/, for `make bench` to compare with
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'anomalib>=2.7,<3'
+	@for peer in 'k-center>=0.1' 'skmatter>=0.4.1' 'torch-quickfps>=2.1'; do \
+		$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
+			|| echo "note: $$peer cannot be installed here, and is left out"; \
+	done
 
 test: setup ## run the tests (about 5 minutes)
 	@echo "test: about 5 minutes; 'make test-all' runs the long ones too, 'make test-fast' leaves out all that are slow"

@@ -22,6 +22,7 @@ from benchmarks.clock import Row, Table, ceilings, exponent
 from benchmarks.explorers import exploration, report_page
 from benchmarks.inputs import Inputs, make_inputs
 from benchmarks.networks import networks, reading
+from benchmarks.other_selections import other_selections
 from benchmarks.peers import Peer
 from benchmarks.pixels import pixels
 from benchmarks.search import search
@@ -47,6 +48,8 @@ def sections(inputs: Inputs, given: argparse.Namespace, peer: Peer | None) -> It
     yield search(inputs, repeats=repeats, device=device)
     yield networks(repeats=repeats, device=device)
     yield pixels(inputs, repeats=repeats, peer=peer)
+    if given.peer is not None:
+        yield other_selections(inputs, given.peer, picks=same_picks)
     if device == "cpu":
         yield busy(inputs, repeats=repeats)
     yield exploration(load_params(ROOT / "params.yaml"), repeats=repeats)
@@ -102,7 +105,9 @@ def main() -> None:
     tables = []
     with (
         Peer(given.peer, inputs) if given.peer else nullcontext() as peer,
-        progress_bar((14 if given.mtd else 12) - (given.device != "cpu"), "benchmarks", unit="table") as bar,
+        progress_bar(
+            (14 if given.mtd else 12) - (given.device != "cpu") + (given.peer is not None), "benchmarks", unit="table"
+        ) as bar,
     ):
         for table in sections(inputs, given, peer):
             tables.append(table)

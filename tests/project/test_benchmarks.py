@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import busy, clock, explorers, inputs, selection
+from benchmarks import busy, clock, explorers, inputs, other_selections, selection
 from benchmarks.clock import Row, Table, exponent, interleaved
 from benchmarks.reference import pro_by_loops, sequential_picks
 from patchcore_core import InputError, metrics
@@ -163,3 +163,24 @@ def test_files_become_metrics_in_a_process_of_its_own(tmp_path):
     assert found["images"] == [8, 5]
     assert found["bank"][0] in (49, 50)
     assert set(found["seconds"]) == {"start", "fit", "predict", "metrics"}
+
+
+def test_a_selection_that_cannot_be_timed_is_left_out_with_a_note(small, tmp_path):
+    library = tmp_path / "k_center.py"
+    library.write_text(
+        "class KCenter:\n"
+        "    def __init__(self, n_clusters, random_state):\n"
+        "        self.size = n_clusters\n"
+        "    def fit(self, rows):\n"
+        "        self.center_indices_ = list(range(self.size))\n"
+        "        return self\n"
+    )
+    (tmp_path / "k_center-9.dist-info").mkdir()
+    (tmp_path / "k_center-9.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: k-center\nVersion: 9\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    table = other_selections.other_selections(small, python, picks=5)
+    assert [row.case for row in table.rows] == ["greedy_coreset", "k-center 9"]
+    assert table.rows[1].note == "the first 1 of 5 picks are ours"
+    assert any(note.startswith("torch-quickfps: not timed. ") for note in table.findings)
