@@ -56,19 +56,22 @@ class Preprocessing:
             return crop[0] <= self.resize[0] and crop[1] <= self.resize[1]
         return min(crop) <= self.resize
 
+    def resized(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that an image of (height, width) `image_size` has before the crop, as of torchvision."""
+        height, width = image_size
+        if isinstance(self.resize, tuple):
+            return self.resize
+        if height <= width:
+            return self.resize, int(self.resize * width / height)
+        return int(self.resize * height / width), self.resize
+
     def size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that an image of (height, width) `image_size` is brought to.
 
         Raises:
             InputError: the crop is larger than the resized image.
         """
-        height, width = image_size
-        if isinstance(self.resize, tuple):
-            resized = self.resize
-        elif height <= width:
-            resized = (self.resize, int(self.resize * width / height))
-        else:
-            resized = (int(self.resize * height / width), self.resize)
+        resized = self.resized(image_size)
         if self.crop is None:
             return resized
         crop = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
