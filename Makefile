@@ -51,8 +51,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 
-repro: setup ## run the whole pipeline (7 to 8 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; 7 to 8 minutes by default, nothing if fresh"
+repro: setup ## run the whole pipeline (about 7 minutes on 2 cores with the default, synthetic images)
+	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 7 minutes by default, nothing if fresh"
 	@$(UNDER_GIT)
 	@$(BIN)/python -m patchcore_suite.run.sources
 	@$(STRIP) $(NOTEBOOKS)
@@ -84,7 +84,7 @@ scale: setup ## measure cheaper selections, and a bank that grows, on real tiles
 	@$(BIN)/python -m benchmarks.scale --mtd $(call quoted,MTD)
 	@$(BIN)/python -m benchmarks.extend --mtd $(call quoted,MTD)
 
-bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 15 minutes)
+bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 25 minutes)
 	@$(BIN)/python -m benchmarks $(if $(value MTD),--mtd $(call quoted,MTD)) $(if $(value DEVICE),--device $(call quoted,DEVICE)) $(if $(QUICK),--quick) \
 		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
 
