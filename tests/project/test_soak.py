@@ -60,18 +60,33 @@ def control_group(limit):
         folder.rmdir()
 
 
+def scored_in_a_control_group(root, engine, more=""):
+    """Run the stage `score` of 400 larger images in 1.1 GiB, of which most is gone before any work begins."""
+    soak.make_project(root, 400, 64)
+    params = root / "params.yaml"
+    text = params.read_text().replace("engine: local", f"engine: {engine}")
+    text = re.sub("coreset_fraction: 0.01\n", f"coreset_fraction: 0.01\n{more}", re.sub(r"- 64\n", "- 256\n", text))
+    params.write_text(text)
+    with control_group(1100 * 2**20) as folder:
+        command = [sys.executable, "-m", "benchmarks.soak", "--folder", str(root), "--stage", "score"]
+        enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+        return subprocess.run(["sh", "-c", enter, str(folder), *command], cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "processes"])
 def test_what_a_control_group_has_no_room_for_is_refused_in_one_message(tmp_path, engine):
-    soak.make_project(tmp_path, 400, 64)
-    params = tmp_path / "params.yaml"
-    text = params.read_text().replace("engine: local", f"engine: {engine}")
-    params.write_text(re.sub(r"- 64\n", "- 256\n", text))
-    with control_group(1100 * 2**20) as folder:
-        command = [sys.executable, "-m", "benchmarks.soak", "--folder", str(tmp_path), "--stage", "score"]
-        enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-        run = subprocess.run(["sh", "-c", enter, str(folder), *command], cwd=ROOT, capture_output=True, text=True)
+    run = scored_in_a_control_group(tmp_path, engine, more="    sampler: kmeans\n")  # holds what it learns from
     assert run.returncode == 1
     assert REFUSED.fullmatch(run.stderr.strip()), run.stderr
     assert not list((tmp_path / ".cache").rglob("*.npy"))
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_coreset_is_selected_from_disk_where_a_control_group_has_no_room_for_features(tmp_path):
+    run = scored_in_a_control_group(tmp_path, "processes")
+    assert run.returncode == 0, run.stderr
+    assert len(list((tmp_path / ".cache/cells").glob("*.safetensors"))) == 1
+    assert not [path for path in (tmp_path / ".cache/rows").glob("*") if path.is_file()]

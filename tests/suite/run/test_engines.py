@@ -132,7 +132,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_group_computed(project):
 @pytest.mark.long
 def test_an_interrupt_ends_all_processes_at_once_and_what_was_finished_stays(project):
     project.variants = SEVERAL
-    project.dataset["seeds"] = list(range(8))
+    project.dataset["seeds"] = list(range(64))  # so that it is not done before it is interrupted
     params = project.params.root / "params.yaml"
     script = project.root / "script.py"  # which does not ask whether it is the main module
     script.write_text(

@@ -28,7 +28,7 @@ def test_every_profile_is_a_valid_configuration(profile, backbone):
 def test_a_profile_leaves_open_what_a_variant_is_about():
     config, images = settings("paper", backbone=SMALL)
     left = {field.name for field in fields(PatchCoreConfig)} - set(config)
-    assert left == {"hierarchies", "coreset_fraction", "search", "storage"}
+    assert left == {"hierarchies", "coreset_fraction", "search", "shards", "storage"}  # greedy has no shards
     assert set(images) == {field.name for field in fields(Preprocessing)}
 
 
