@@ -4,15 +4,13 @@ The images come in batches of equal number, in their order. Times are those of p
 turns. Radii are distances after projection.
 """
 
-import argparse
 import statistics
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.scale import accuracy, described
+from benchmarks.scale import accuracy, arguments, described
 from patchcore_core import PatchCore, PatchCoreConfig
 from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.coreset import covering_radius, random_projection
@@ -35,12 +33,8 @@ def grown(images: Tensor, config: PatchCoreConfig, batches: int) -> PatchCore:
 
 def main() -> None:
     """Measure, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mtd", type=Path, required=True, help="folder of Magnetic Tile Defects")
+    parser = arguments(__doc__)
     parser.add_argument("--batches", type=int, default=10)
-    parser.add_argument("--fraction", type=float, default=0.01)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, help="of each split; for a quick look")
     given = parser.parse_args()
     images, _ = described(given.mtd, "train", given.images)
     test, records = described(given.mtd, "test", given.images)

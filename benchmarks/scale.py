@@ -84,14 +84,19 @@ def accuracy(test: Tensor, bank: Tensor, records: list) -> tuple[float, float]:
     return image_auroc([record.label for record in records], distances.amax(dim=(1, 2))), pro(masks, maps)
 
 
-def main() -> None:
-    """Measure all samplers in turns, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(about: str) -> argparse.ArgumentParser:
+    """What both measurements on Magnetic Tile Defects are told."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mtd", type=Path, required=True, help="folder of Magnetic Tile Defects")
     parser.add_argument("--fraction", type=float, default=0.01)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--images", type=int, help="of each split; for a quick look")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure all samplers in turns, and print the table."""
+    given = arguments(__doc__).parse_args()
     nominal, _ = described(given.mtd, "train", given.images)
     test, records = described(given.mtd, "test", given.images)
     rows = nominal.flatten(0, 2)

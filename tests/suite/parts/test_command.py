@@ -3,7 +3,6 @@ import json
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from toy_folders import mvtec_folder
 
 from patchcore_suite.parts.command import ALARM, main
 
@@ -12,13 +11,6 @@ def run(*arguments, code=0):
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("parts")
-    mvtec_folder(root, "bolt")
-    return root / "bolt"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_folders import mvtec_folder, save_image
+from toy_folders import save_image
 
 from patchcore_core import InputError, PatchCore
 from patchcore_suite.datasets.images import image_tensor, read_image
@@ -13,13 +13,6 @@ from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.photographs import look_at
 
 OPTIONS = FitOptions(resize=(64, 64), coreset_fraction=0.5)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("parts")
-    mvtec_folder(root, "bolt")
-    return root / "bolt"
 
 
 @pytest.fixture(scope="module")
