@@ -45,7 +45,9 @@ def described(folder: Path, split: str, images: int | None = None) -> tuple[Tens
     """Patch features (n, h, w, d) of one split of MTD by the default variant, and its records."""
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder}", remedy="data/README.md says where MTD is had")
-    records = list(datasets.load(folder, split=split))[:images]
+    records = list(datasets.load(folder, split=split))
+    if images is not None:  # of all kinds: they lie one after the other
+        records = records[:: max(1, len(records) // images)][:images]
     model = PatchCore(PatchCoreConfig())
     batches = Batches(records, PREPROCESSING, BATCH, workers=WORKERS, description=f"inputs: {split} images")
     return torch.cat([model.describe_images(batch)[0] for batch in batches]), records
