@@ -1,7 +1,5 @@
 """Tables that people read: in the report, in spreadsheets and in papers."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pandas as pd
 
 from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.datasets.names import csv_text
+from patchcore_suite.results.latex import latex_table
 from patchcore_suite.results.quantities import Interval, Quantity
 
 LONG_TEXT = 40  # characters from which a column is read as prose
@@ -71,39 +70,3 @@ def column_kind(cells: pd.Series) -> str:
     if not verdicts and any(len(str(cell)) >= LONG_TEXT for cell in cells):
         return "prose"
     return "number" if any(isinstance(cell, Quantity | Interval) for cell in cells) else "word"
-
-
-ALIGNMENT = {"number": "r", "word": "l", "prose": "p{6cm}"}  # by kind of column
-SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",  # the oldest font encoding, still the default, sets another character
-    ">": "$>$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-}
-
-
-def latex_table(frame: pd.DataFrame, *, kinds: Sequence[str], caption: str, label: str) -> str:
-    r"""A table that a paper can \input; it needs the package booktabs.
-
-    Args:
-        frame: the cells, as text.
-        kinds: of each column, a key of `ALIGNMENT`.
-        caption: plain text.
-        label: for \ref; written as it is.
-    """
-    text = frame.rename(columns=escape).map(escape)
-    return text.style.hide(axis="index").to_latex(
-        column_format="".join(ALIGNMENT[kind] for kind in kinds),
-        hrules=True,
-        caption=escape(caption),
-        label=label,
-        position_float="centering",
-    )
-
-
-def escape(text: str) -> str:
-    """Text that LaTeX sets as it is written here."""
-    return re.sub("[" + re.escape("".join(SPECIAL)) + "]", lambda found: SPECIAL[found[0]], text)
