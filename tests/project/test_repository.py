@@ -2,15 +2,14 @@
 
 import ast
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
 import yaml
+from clone import ROOT, tracked
 
-ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("patchcore_core", "patchcore_suite") for path in ROOT.glob(f"{package}/**/*.py"))
 MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_THE_CORE = 300, 50, 4250
 # Still to be made shorter; nothing is added to these two.
@@ -22,14 +21,6 @@ CLOCKS_OF_PAGES = re.compile(r"performance\.(now|timing|getEntries)|domInteracti
 ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *(ROOT / "docs").glob("*.md")]
 TOLD_SECONDS = re.compile(r"\b(seconds|elapsed|duration|wall_s)\b")
-
-
-def tracked():
-    try:
-        listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
-    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_readme_names_the_two_commands():
