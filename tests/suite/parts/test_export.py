@@ -82,6 +82,21 @@ def test_any_number_of_images_goes_in_at_once(exported_once, model):
         np.testing.assert_allclose(maps, said.maps, rtol=1e-4)
 
 
+def test_a_runtime_holds_the_products_of_one_part_of_the_bank_at_a_time(exported_once, model):
+    import onnx
+
+    graph = onnx.load(exported_once / "model.onnx").graph
+    loops = [node for node in graph.node if node.op_type == "Scan"]
+    bodies = [next(one.g for one in loop.attribute if one.name == "body") for loop in loops]
+    assert [sum(node.op_type == "MatMul" for node in body.node) for body in bodies] == [1, 1]
+    taken = {name for body in bodies for node in body.node for name in node.input if name in by_name(graph)}
+    assert taken <= {one.name for one in graph.initializer}  # OpenVINO's loops see no other values from outside
+
+
+def by_name(graph):
+    return {name for node in graph.node for name in node.output} | {one.name for one in graph.initializer}
+
+
 def test_an_export_is_known_by_its_bank_and_its_bytes(exported, model):
     other = PatchCore(model.config, network=model.network).fit(pictures(4, seed=9))
     with pytest.raises(InputError, match="another memory bank"):

@@ -86,6 +86,7 @@ def test_a_bank_is_searched_in_parts():
     bank, queries = torch.randn(3 * GROUP + 5, 7, generator=draw), torch.randn(50, 7, generator=draw)
     search = Search(bank, positions=2**30)
     assert search.rows == GROUP
+    assert (len(search.bank), search.bank[-1].tolist()) == (4 * GROUP, bank[-1].tolist())  # whole parts
     distances, rows = search(queries)
     expected, expected_rows = nearest(queries, bank)
     assert rows.tolist() == expected_rows[:, 0].tolist()
