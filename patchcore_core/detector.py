@@ -12,11 +12,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from patchcore_core.backbones import Backbone, Weights, feature_maps, load_backbone
-from patchcore_core.backbones.fingerprints import state_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import MethodConfig
 from patchcore_core.images import Images, checked, split, without_labels
+from patchcore_core.unchanged import Watched
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Detector(ABC):
         self.device = _usable(device)
         self.progress = progress
         self._own_network, self._weights = network, weights
-        self._fitted_state: str | None = None  # of a network of the caller's
+        self._watched: Watched | None = None  # the network, from when it first describes images
 
     @abstractmethod
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -116,25 +116,33 @@ class Detector(ABC):
         """Learn from nominal images.
 
         Raises:
-            InputError: there are no images, images of different sizes, or others than a method takes.
+            InputError: there are no images, images of different sizes, or others than a method takes; or a network of
+                the caller's gives other maps when an image comes again.
         """
+        self._watched = None
         described, _ = self._describe_all(images)
-        self._fitted_state = state_sha256(self._own_network)
         return self.fit_described(described)
 
     def predict(self, images: Images) -> Prediction:
         """Score test images.
 
         Raises:
-            InputError: nothing was fitted yet, a network of the caller's was changed since, or images as of `fit`.
+            InputError: nothing was fitted yet, the network was changed or replaced since, or images as of `fit`.
         """
-        if self._fitted_state not in (None, state_sha256(self._own_network)):
-            raise InputError("the network was changed since the model was fitted", remedy="fit the model again")
+        self._check_network()
         return self.predict_described(*self._describe_all(images))
 
     def describe_images(self, images: Tensor) -> list[Tensor]:
         """What is kept of one batch of n images, each tensor (n, ...)."""
-        return self.describe(feature_maps(self.network, images.to(self.device)))
+        images = images.to(self.device)
+        maps = feature_maps(self.network, images)
+        self._watched = self._watched or Watched(self.network)
+        self._watched.look(images, maps)
+        return self.describe(maps)
+
+    def _check_network(self) -> None:
+        if self._watched is not None:
+            self._watched.check(self.network)
 
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
         """What is kept of all images, and the images' size (H, W)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core import scoring
-from patchcore_core.backbones.fingerprints import network_sha256, state_sha256
+from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.coreset import coreset_size
@@ -19,6 +19,7 @@ from patchcore_core.memory_bank import extend_memory_bank, fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, patch_features
 from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, folder_of, read_model, write_model
+from patchcore_core.unchanged import Watched, seal
 
 
 class PatchCore(Detector):
@@ -30,7 +31,6 @@ class PatchCore(Detector):
         prediction = model.predict(test_images)
 
     Attributes:
-        memory_bank: (l, d), once fitted.
         coreset_indices: (l,) rows of all nominal patch features, n-major then h then w, that the bank keeps, in order
             of selection; None where the bank is learned instead of chosen. Of images that `extend` brought, the rows
             are numbered on.
@@ -65,12 +65,23 @@ class PatchCore(Detector):
             device=device,
             progress=progress,
         )
-        self.memory_bank: Tensor | None = None
+        self._bank, self._seal = None, None
         self.coreset_indices: Tensor | None = None
         self.covering_radius: float | None = None
         self.rows_seen: int | None = None
         self._grid: list[int] | None = None  # [h, w] of the patches of an image, if images were fitted
         self._index: Index | None = None
+
+    @property
+    def memory_bank(self) -> Tensor | None:
+        """(l, d), once fitted. It must not be edited in place; a new one may be set, of unknown covering radius."""
+        return self._bank
+
+    @memory_bank.setter
+    def memory_bank(self, bank: Tensor) -> None:
+        if bank is not self._bank:
+            self._bank, self._seal, self._index, self.covering_radius = bank, seal(bank), None, None
+        self._fitted_bank()
 
     def describe(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The patch features (n, h, w, d) of a batch."""
@@ -92,7 +103,6 @@ class PatchCore(Detector):
             rows, self.config, seed=self.seed, progress=self.progress
         )
         self.rows_seen, self._grid = len(rows), None
-        self._index, self._fitted_state = None, state_sha256(self._own_network)
         return self
 
     def extend(self, images: Images, *, most: int | None = None) -> Self:
@@ -131,7 +141,7 @@ class PatchCore(Detector):
             bank, rows, self.config, radius=radius, most=most, seed=self.seed, progress=self.progress
         )
         bank, kept = torch.cat([bank, rows[picks].to(bank)]), torch.cat([kept, seen + picks.to(kept)])
-        self.memory_bank, self.coreset_indices, self._index = bank, kept, None
+        self.memory_bank, self.coreset_indices = bank, kept
         self.covering_radius, self.rows_seen = radius, seen + len(rows)
         return self
 
@@ -233,7 +243,8 @@ class PatchCore(Detector):
                 f"{path} was fitted with weights {description['weights_sha256']}, but {found.path} has {found.sha256}",
                 remedy="name the weights that it was fitted with",
             )
-        model.memory_bank, model._fitted_state = tensors["memory_bank"].to(model.device), state_sha256(network)
+        model.memory_bank = tensors["memory_bank"].to(model.device)
+        model._watched = Watched(model.network)
         kept = tensors.get("coreset_indices")
         model.coreset_indices = None if kept is None else kept.to(model.device)
         # Of an earlier version these are not known, and the model cannot be extended.
@@ -254,10 +265,6 @@ class PatchCore(Detector):
         self._check_network()
         return bank, self.coreset_indices, self.covering_radius, self.rows_seen
 
-    def _check_network(self) -> None:
-        if state_sha256(self._own_network) != self._fitted_state:
-            raise InputError("the network was changed since the model was fitted", remedy="fit it again")
-
     @staticmethod
     def _check_dimensions(rows: Rows, bank: Tensor) -> None:
         if rows.shape[1] != bank.shape[1]:
@@ -267,6 +274,8 @@ class PatchCore(Detector):
             )
 
     def _fitted_bank(self) -> Tensor:
-        if self.memory_bank is None:
+        if self._bank is None:
             raise InputError("the model has no memory bank yet", remedy="call fit first, or load a fitted model")
-        return self.memory_bank
+        if seal(self._bank) != self._seal:
+            raise InputError("the memory bank was edited since the model was fitted", remedy="fit the model again")
+        return self._bank

@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -36,15 +36,11 @@ def network_sha256(network: Callable[..., object]) -> str:
             f"{network!r} is no nn.Module, so that nothing would tell it from another network later",
             remedy="wrap it in an nn.Module",
         )
-    return _sha256(network)
+    return fingerprint(network)
 
 
-def state_sha256(network: object) -> str | None:
-    """SHA-256 of the parameters and buffers that a network has now; None of what is no `nn.Module`."""
-    return _sha256(network.state_dict()) if isinstance(network, nn.Module) else None
-
-
-def _sha256(value: object) -> str:
+def fingerprint(value: object) -> str:
+    """SHA-256 of all that is known of a value now."""
     digest = hashlib.sha256()
     for fact in _facts(value, set()):
         digest.update(len(fact).to_bytes(8, "big") + fact)
@@ -128,7 +124,7 @@ def _of_code(of: FunctionType | CodeType, seen: set[int]) -> Iterator[bytes]:
     if code.co_filename.startswith(LIBRARIES):
         return
     if isinstance(of, FunctionType):
-        closure = [cell.cell_contents for cell in of.__closure__ or ()]
+        closure = [cell.cell_contents for cell in of.__closure__ or () if cell != CellType()]
         yield from _facts((of.__defaults__, of.__kwdefaults__, closure), seen)
         yield from _facts([(name, of.__globals__.get(name)) for name in _names(code)], seen)
     yield code.co_code

@@ -102,28 +102,29 @@ def test_images_of_unknown_number_are_refused_before_all_are_described(monkeypat
 
 
 class Varying(nn.Module):
-    """Maps that are smaller, of fewer channels or fewer from the second batch on."""
+    """Maps that are smaller, of fewer channels or fewer in a batch of several images."""
 
-    def __init__(self, later):
+    def __init__(self, several):
         super().__init__()
-        self.later, self.calls = later, 0
+        self.several = several
 
     def forward(self, images):
-        self.calls += 1
-        return [images] if self.calls == 1 else self.later(images)
+        return [images] if len(images) == 1 else self.several(images)
 
 
 @pytest.mark.parametrize(
-    "later", [lambda x: [x[..., ::2, ::2]], lambda x: [x[:, :2]], lambda x: [x, x]], ids=["size", "channels", "number"]
+    "several",
+    [lambda x: [x[..., ::2, ::2]], lambda x: [x[:, :2]], lambda x: [x, x]],
+    ids=["size", "channels", "number"],
 )
-def test_a_later_batch_that_is_described_otherwise_is_refused(later):
+def test_a_later_batch_that_is_described_otherwise_is_refused(several):
     class Whole(Brightness):
         def describe(self, maps):
             return list(maps)
 
-    batches = [torch.zeros(1, 3, 8, 8)] * 2
+    batches = [torch.zeros(n, 3, 8, 8) for n in (1, 2)]
     with pytest.raises(InputError, match=r"a batch of images is described by .*, the first one by \[\(3, 8, 8\)\]"):
-        Whole(PatchCoreConfig(), network=Varying(later)).fit(batches)
+        Whole(PatchCoreConfig(), network=Varying(several)).fit(batches)
 
 
 def test_empty_batches_are_passed_over():

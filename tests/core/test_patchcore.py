@@ -736,7 +736,9 @@ def test_what_is_no_network_or_config_is_refused(given):
 
 def test_a_bank_without_numbers_is_not_saved(tmp_path):
     model = PatchCore(config(), network=Pyramid()).fit(pictures(3))
-    model.memory_bank[3] = torch.nan
+    bank = model.memory_bank.clone()
+    bank[3] = torch.nan
+    model.memory_bank = bank
     with pytest.raises(InputError, match="NaN or infinite values"):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
