@@ -76,8 +76,8 @@ else
 	@echo "It writes the merged params.yaml and runs dvc repro. The way back: git checkout params.yaml dvc.lock"
 endif
 
-results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path (about an hour on 2 cores)
-	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) --write $(RESULTS)/params.yaml
+results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
+	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) $(call setting,HAZELNUT,datasets.hazelnut_reduced.source) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
 
 scale: setup ## measure cheaper selections, and a bank that grows, on real tiles: MTD=path (some minutes)
