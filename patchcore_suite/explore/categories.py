@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
@@ -21,6 +21,7 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.explore.anomalies import Scores
 from patchcore_suite.explore.available import read_index
+from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -60,6 +61,7 @@ class Category:
         records: (training, test) images.
         result: of a PatchCore variant whose bank was chosen among nominal patches.
         weights: of the backbone, as in `params.yaml`.
+        network: in place of a named backbone.
         synthetic: whether the images are generated.
 
     Raises:
@@ -73,6 +75,7 @@ class Category:
         result: RawResult,
         *,
         weights: str | None = None,
+        network: nn.Module | None = None,
         synthetic: bool = False,
         remedy: str = "run `make repro`",
     ) -> None:
@@ -89,7 +92,7 @@ class Category:
         self.config = PatchCoreConfig.from_mapping(result.stamp["config"], where="the stamp of the results")
         self.preprocessing = Preprocessing(**result.stamp["preprocessing"])
         self.train, self.test, self.result, self.synthetic = train, test, result, synthetic
-        self._weights = weights
+        self._weights, self._own = weights, network
         patches = int(result.stamp["nominal_images"]) * self.grid[0] * self.grid[1]
         if len(test) != len(result.scores) or len(train) != result.stamp["nominal_images"]:
             raise InputError("the results are of other images than those in the manifest", remedy=remedy)
@@ -117,11 +120,15 @@ class Category:
             raise InputError(
                 f"the images of {dataset.name}/{category} have changed since they were scored", remedy=remedy
             )
+        file, network = result.stamp.get("networks_sha256"), None
+        if file is not None:
+            network = project_networks(dataset.project, expected=file).modules.get(result.stamp["config"]["backbone"])
         return cls(
             manifest.records(category, "train"),
             manifest.records(category, "test"),
             result,
             weights=dataset.execution.own_weights,
+            network=network,
             synthetic=manifest.synthetic,
             remedy=remedy,
         )
@@ -245,7 +252,7 @@ class Category:
 
     @cached_property
     def _network(self) -> PatchCore:
-        return PatchCore(self.config, seed=self.seed, weights=self._weights)
+        return PatchCore(self.config, network=self._own, seed=self.seed, weights=self._weights)
 
     def _picture(self, split: str, number: int) -> NDArray[np.float32]:
         record = (self.train if split == "train" else self.test)[number]

@@ -34,8 +34,8 @@ backbone {{ model.detector.config.backbone }}, seed {{ model.detector.seed }}.
 {% endfor %}
 
 {% endif %}
-    patchcore predict THIS-FOLDER IMAGES
-    patchcore explain THIS-FOLDER IMAGE
+    patchcore predict THIS-FOLDER IMAGES{{ own }}
+    patchcore explain THIS-FOLDER IMAGE{{ own }}
 
 `parts.json` and `model.json` carry the hashes of all files; a model that was changed or damaged is refused.
 """
@@ -49,4 +49,5 @@ def card(model: "PartsModel") -> str:
     bank = model.detector.memory_bank
     assert bank is not None
     patches = len(model.sources) * model.grid[0] * model.grid[1]
-    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), patches=patches)
+    own = " --networks THE-FILE-THAT-GIVES-ITS-BACKBONE" if model.detector.weights is None else ""
+    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), patches=patches, own=own)

@@ -23,6 +23,12 @@ COLUMNS = ("image", "score", "anomalous", "share_of_good_below")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 weights = click.option("--weights", help="File or folder of the backbone's weights, where the model has none with it.")
+networks = click.option(
+    "--networks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python file that gives networks of your own; it is run.",
+)
 good = click.option(
     "--good", metavar="NAME", help='Which folder holds the good images, such as "ok"; "." says that all are good.'
 )
@@ -66,13 +72,16 @@ def main() -> None:
 @click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
 @click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
 @click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
-@click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True)
+@click.option(
+    "--backbone", default=DEFAULT_BACKBONE, show_default=True, help="A network of torchvision, timm or --networks."
+)
 @click.option(
     "--false-alarms", default=0.01, show_default=True, help="Share of good images that may be called anomalous."
 )
 @miss_cost
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
 @weights
+@networks
 @click.option("--with-weights", is_flag=True, help="Copy the backbone's weights into the model.")
 @device
 @as_json
@@ -85,9 +94,13 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
+    from patchcore_suite.parts.model_network import without_own
     from patchcore_suite.parts.photographs import look_at
+    from patchcore_suite.run.own_networks import is_built_in
 
     with_weights = chosen.pop("with_weights")
+    if with_weights and chosen["networks"] is not None and not is_built_in(chosen["backbone"]):
+        raise without_own(chosen["backbone"])
     resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
     found = look_at(folder, good=good)
     tell(
@@ -123,6 +136,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
 @click.option("--overlays", type=click.Path(path_type=Path), help="Folder for each image with its anomaly map.")
 @click.option("--alarm", is_flag=True, help=f"Exit with {ALARM} if any image is anomalous.")
 @weights
+@networks
 @device
 @as_json
 @told
@@ -137,7 +151,7 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
     from patchcore_suite.parts.thresholds import Threshold
 
     files = named(images)
-    loaded = PartsModel.load(model, weights=chosen["weights"], device=chosen["device"])
+    loaded = PartsModel.load(model, weights=chosen["weights"], networks=chosen["networks"], device=chosen["device"])
     if threshold is not None:
         loaded = loaded.with_threshold(Threshold(threshold, "given"))
     rows: list[dict[str, object]] = []
@@ -167,18 +181,17 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
 @good
 @miss_cost
 @weights
+@networks
 @device
 @as_json
 @told
-def evaluate(
-    model: Path, folder: Path, good: str | None, miss_cost: float, weights: str | None, device: str, as_json: bool
-) -> None:
+def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_json: bool, **where) -> None:
     """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out."""
     from patchcore_suite.parts.fitting import evaluate as evaluate_model
     from patchcore_suite.parts.model import PartsModel
     from patchcore_suite.parts.photographs import look_at
 
-    loaded = PartsModel.load(model, weights=weights, device=device)
+    loaded = PartsModel.load(model, **where)
     found = look_at(folder, good=good)
     known = {source.sha256 for source in loaded.sources}
     chosen = [entry for entry in (*found.tested, *found.good) if entry.image_sha256 not in known]
@@ -198,9 +211,10 @@ def evaluate(
     "--to", "picture", type=click.Path(path_type=Path), help="File of the picture. [default: IMAGE-why.png here]"
 )
 @weights
+@networks
 @device
 @told
-def explain(model: Path, image: Path, picture: Path | None, weights: str | None, device: str) -> None:
+def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
     """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest."""
     from patchcore_suite import figures
     from patchcore_suite.parts import pictures
@@ -210,7 +224,7 @@ def explain(model: Path, image: Path, picture: Path | None, weights: str | None,
     if image.is_dir():
         raise InputError(f"{image} is a folder, and one image is explained at a time", remedy="name an image in it")
     (file,) = named([image])
-    loaded = PartsModel.load(model, weights=weights, device=device)
+    loaded = PartsModel.load(model, **where)
     (judged,) = loaded.judge([file], show_progress=False)
     figure, said = pictures.explanation(loaded, judged)
     target = picture or Path(f"{file.stem}-why.png")
@@ -223,15 +237,16 @@ def explain(model: Path, image: Path, picture: Path | None, weights: str | None,
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
 @weights
+@networks
 @told
-def export(model: Path, images: tuple[Path, ...], folder: Path, weights: str | None) -> None:
+def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None:
     """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch."""
     from patchcore_suite.datasets.images import Batches
     from patchcore_suite.parts.export import export_onnx
     from patchcore_suite.parts.model import PartsModel
     from patchcore_suite.parts.photographs import named
 
-    loaded = PartsModel.load(model, weights=weights)
+    loaded = PartsModel.load(model, **where)
     compared = export_onnx(
         loaded.detector,
         loaded.size,

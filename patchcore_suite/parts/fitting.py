@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from patchcore_suite.parts.model import PartsModel, Source
 from patchcore_suite.parts.photographs import Photographs, look_at
 from patchcore_suite.parts.thresholds import Threshold, cost_threshold, f1_threshold, false_alarm_threshold
 from patchcore_suite.run.image_intervals import bootstrap_auroc
+from patchcore_suite.run.own_networks import NONE, read_networks
 
 BATCH = 8  # images
 WORKERS = 2  # threads that decode images
@@ -38,6 +40,7 @@ class FitOptions:
         miss_cost: what a defect that is not found costs, in false alarms.
         seed: of what is drawn.
         weights: a file or folder of the backbone's weights.
+        networks: a Python file that gives networks of your own by name, see `run.own_networks`; it is run.
         device: where to compute.
     """
 
@@ -49,7 +52,20 @@ class FitOptions:
     miss_cost: float = 10.0
     seed: int = 0
     weights: str | None = None
+    networks: str | Path | None = None
     device: str = "cpu"
+
+    def detector(self, config: PatchCoreConfig, *, progress: bool = False) -> PatchCore:
+        """An unfitted model of this variant, with what was chosen here.
+
+        Raises:
+            InputError: the backbone is unknown, or the file of networks cannot be used.
+        """
+        own = NONE if self.networks is None else read_networks(self.networks)
+        own.check(config)
+        network = own.modules.get(config.backbone)
+        given = {"seed": self.seed, "weights": self.weights, "device": self.device}
+        return PatchCore(config, network=network, progress=progress, **given)
 
 
 def fit(photographs: Photographs | str, options: FitOptions | None = None, *, show_progress: bool = True) -> PartsModel:
@@ -70,8 +86,7 @@ def fit(photographs: Photographs | str, options: FitOptions | None = None, *, sh
     n, h, w, _ = features.shape
     fraction = fraction_kept(n * h * w) if options.coreset_fraction is None else options.coreset_fraction
     config = PatchCoreConfig(backbone=options.backbone, coreset_fraction=fraction)
-    where = {"seed": options.seed, "weights": options.weights, "device": options.device}
-    detector = PatchCore(config, **where, progress=show_progress).fit_described([features])
+    detector = options.detector(config, progress=show_progress).fit_described([features])
     nominal_scores = leave_one_out(detector, features, progress=show_progress)[0].cpu().numpy()
     model = PartsModel(
         detector=detector,
@@ -155,8 +170,7 @@ def _features(
             offenders=refuse_sizes,
             remedy="give a size of height and width, to which all are brought (--size HEIGHT WIDTH)",
         )
-    config = PatchCoreConfig(backbone=options.backbone)
-    describer = PatchCore(config, weights=options.weights, device=options.device)
+    describer = options.detector(PatchCoreConfig(backbone=options.backbone))
     images = Batches(
         [entry.record for entry in good],
         preprocessing,

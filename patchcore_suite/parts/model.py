@@ -1,6 +1,5 @@
 """A model of one kind of part: fitted, with all that it takes to judge a photograph elsewhere, saved as one folder."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -8,13 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from patchcore_core import PatchCore, PatchCoreConfig
-from patchcore_core.backbones import Weights
-from patchcore_core.backbones.architectures import build_architecture
+from patchcore_core import PatchCore
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, write_text, writing
 from patchcore_core.common.progress import progress_bar
@@ -23,12 +19,13 @@ from patchcore_suite.datasets.images import image_tensor, map_ahead, read_image
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.parts.card import card
+from patchcore_suite.parts.model_network import copy_weights, own_network, reading, without_own
 from patchcore_suite.parts.photographs import PARTS
 from patchcore_suite.parts.thresholds import Threshold, share_below
 from patchcore_suite.run.sealed import read_sealed, write_sealed
 
 PARTS_FORMAT = 1
-PARTS_FILE, CARD_FILE, WEIGHTS_STEM = "parts.json", "README.md", "weights"
+PARTS_FILE, CARD_FILE = "parts.json", "README.md"
 AHEAD = 2  # threads that decode images
 
 
@@ -156,9 +153,12 @@ class PartsModel:
             with_weights: copies the backbone's weights into it, so that it works where there are none.
 
         Raises:
-            InputError: the folder cannot be written, or holds something else.
+            InputError: the folder cannot be written, or holds something else; or the weights are those of a network
+                of the user's own, whose code a model does not hold.
         """
         folder = Path(folder)
+        if with_weights and self.detector.weights is None:
+            raise without_own(self.detector.config.backbone)
         if (folder.exists() and not folder.is_dir()) or _is_foreign(folder):
             raise InputError(f"{folder} is there already, and is no model", remedy="name another folder")
         with writing(folder):
@@ -173,8 +173,8 @@ class PartsModel:
     def _write(self, folder: Path, *, with_weights: bool) -> None:
         detector, copied = self.detector, None
         if with_weights and detector.weights is not None and detector.weights.path is not None:
-            copied = _copy_weights(detector.weights, detector.config, folder)
-            detector = _reading(folder / copied, detector)
+            copied = copy_weights(detector.weights, detector.config, folder)
+            detector = reading(folder / copied, detector)
         detector.save(folder)
         write_text(folder / CARD_FILE, card(self))
         described = {
@@ -196,11 +196,19 @@ class PartsModel:
         write_sealed(folder / PARTS_FILE, described)
 
     @classmethod
-    def load(cls, folder: str | Path, *, weights: str | None = None, device: str = "cpu") -> "PartsModel":
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        weights: str | None = None,
+        networks: str | Path | None = None,
+        device: str = "cpu",
+    ) -> "PartsModel":
         """Read a model that `save` wrote.
 
         Args:
             weights: a file or folder of the backbone's weights; the model's own if it has them.
+            networks: the file of networks, if it was fitted with one of the user's own.
 
         Raises:
             InputError: the folder holds no model, a changed or damaged one, or one of another version; or its weights
@@ -230,7 +238,9 @@ class PartsModel:
             )
         own = str(folder / said["weights"]) if said["weights"] else None
         return cls(
-            detector=PatchCore.load(folder, weights=weights or own, device=device),
+            detector=PatchCore.load(
+                folder, network=own_network(folder, networks), weights=weights or own, device=device
+            ),
             preprocessing=Preprocessing(**said["preprocessing"]),
             size=tuple(said["size"]),
             grid=tuple(said["grid"]),
@@ -261,24 +271,3 @@ def _is_foreign(folder: Path) -> bool:
 
 def _is_file_of(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_file(path) == sha256
-
-
-def _copy_weights(weights: Weights, config: PatchCoreConfig, folder: Path) -> str:
-    """Copy a backbone's weights into a folder; the file's name. Tensors without names of the network's get them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    assert weights.path is not None
-    if not weights.in_order:
-        shutil.copyfile(weights.path, folder / (WEIGHTS_STEM + weights.path.suffix))
-        return WEIGHTS_STEM + weights.path.suffix
-    network = build_architecture(config.backbone, config.map_hierarchies).whole
-    weights.load_into(network, needed=set(network.state_dict()), name=config.backbone)
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    safetensors.torch.save_file(tensors, folder / f"{WEIGHTS_STEM}.safetensors")
-    return f"{WEIGHTS_STEM}.safetensors"
-
-
-def _reading(weights: Path, detector: PatchCore) -> PatchCore:
-    """The same fitted model, with its weights in another file."""
-    same = PatchCore(detector.config, seed=detector.seed, weights=str(weights), device=detector.device)
-    same.memory_bank, same.coreset_indices = detector.memory_bank, detector.coreset_indices
-    return same

@@ -1,6 +1,6 @@
 """How many operations and bytes a network needs for an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -36,11 +36,12 @@ def backbone_work(name: str, hierarchies: tuple[int, ...], size: tuple[int, int]
     """
     architecture = name if name == PIXELS or name.startswith(UNTRAINED) else UNTRAINED + name
 
-    def run() -> Work:
-        network = load_backbone(architecture, hierarchies)
-        with _Traffic() as traffic, FlopCounterMode(display=False) as operations:
-            feature_maps(network, torch.zeros(1, 3, *size))
-        dense = operations.get_total_flops() - traffic.grouped
-        return Work(convolutions=dense, grouped=traffic.grouped, traffic=traffic.bytes)
+    return without_values(lambda: counted(load_backbone(architecture, hierarchies), size))
 
-    return without_values(run)
+
+def counted(network: Callable[[torch.Tensor], Sequence[torch.Tensor]], size: tuple[int, int]) -> Work:
+    """One image of `size` (H, W) through a network that is there."""
+    with _Traffic() as traffic, FlopCounterMode(display=False) as operations:
+        feature_maps(network, torch.zeros(1, 3, *size))
+    dense = operations.get_total_flops() - traffic.grouped
+    return Work(convolutions=dense, grouped=traffic.grouped, traffic=traffic.bytes)

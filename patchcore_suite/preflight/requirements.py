@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from patchcore_core import searches
-from patchcore_core.backbones import WeightsMissing, backbone_weights, check_hierarchies, map_shapes
+from patchcore_core.backbones import WeightsMissing, backbone_weights
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig, PatchCoreConfig
@@ -35,8 +35,10 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.preflight import operations
 from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
+from patchcore_suite.preflight.own import network_work, shapes_of_maps
 from patchcore_suite.preflight.room import check_machine
 from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
+from patchcore_suite.run.own_networks import OwnNetworks, project_networks
 from patchcore_suite.run.room import memory_budget
 from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import Project, ProjectDataset
@@ -51,11 +53,12 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     """
     checked = Checked(dataset.name, "")
     manifest = _manifest(dataset, checked, known=known)
-    usable = _check_variants(dataset, checked, all_weights=all_weights)
-    if manifest is None:
-        return checked
-    checked.warnings += manifest.warnings
     try:
+        own = project_networks(dataset.project)
+        usable = _check_variants(dataset, checked, own, all_weights=all_weights)
+        if manifest is None:
+            return checked
+        checked.warnings += manifest.warnings
         wanted = wanted_cells(dataset, manifest, available=usable)
     except InputError as error:
         checked.problems.append(str(error))
@@ -64,7 +67,7 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     done = _done(dataset) if not checked.problems and not known else set()
     for category in manifest.categories:
         cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}
-        checked.needs.append(_needs(category, cells, done, dataset, manifest, checked))
+        checked.needs.append(_needs(category, cells, done, dataset, checked, manifest=manifest, own=own))
     check_machine(dataset.project, checked)
     return checked
 
@@ -125,15 +128,16 @@ def _lists_all(manifest: Manifest, dataset: ProjectDataset) -> bool:
     return set(found) == set(listed)
 
 
-def _check_variants(dataset: ProjectDataset, checked: Checked, *, all_weights: bool) -> list[str]:
+def _check_variants(dataset: ProjectDataset, checked: Checked, own: OwnNetworks, *, all_weights: bool) -> list[str]:
     """The variants that can run; what is wrong with others becomes a problem, weights that are missing a warning."""
     usable = []
     for variant in dict.fromkeys(v for study in dataset.studies.values() for v in study.variants):
         try:
             members = dataset.config(variant).members
             for member in members:
-                check_hierarchies(member.backbone, member.map_hierarchies)
-            absent = {m.backbone: why for m in members if (why := _missing_weights(m.backbone, dataset.project))}
+                own.check(member)
+            named = [member.backbone for member in members if member.backbone not in own.modules]
+            absent = {backbone: why for backbone in named if (why := _missing_weights(backbone, dataset.project))}
         except InputError as error:
             checked.problems.append(f"variants.{variant}: {one_line(error)}")
             continue
@@ -168,6 +172,7 @@ class _Shared:
 
     images: int
     pixels: int  # of a file
+    own: OwnNetworks
     extracted: dict[tuple, float] = field(default_factory=dict)  # bytes of feature maps, by what determines them
     described: set[str] = field(default_factory=set)
 
@@ -194,7 +199,7 @@ class _Shared:
                     fresh[j] = operations.FLOAT * self.images * shape[0] * shape[1] * shape[2]
                     self.extracted[file] = fresh[j]
             if fresh:
-                of_image = operations.backbone_work(member.backbone, tuple(fresh), size)
+                of_image = network_work(member, tuple(fresh), size, self.own)
                 work += (of_image + Work(decoded=self.pixels)) * self.images
         return work
 
@@ -204,8 +209,10 @@ def _needs(
     cells: Mapping[Wanted, bool],
     done: set[Wanted],
     dataset: ProjectDataset,
-    manifest: Manifest,
     checked: Checked,
+    *,
+    manifest: Manifest,
+    own: OwnNetworks,
 ) -> Needs:
     """What the cells of a category take."""
     splits = Counter(record.split for record in manifest.records(category))
@@ -213,7 +220,7 @@ def _needs(
     needs = Needs(category, train, test)
     height, width = manifest.entries[category][0].size
     budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
-    shared = _Shared(images=train + test, pixels=height * width)
+    shared = _Shared(images=train + test, pixels=height * width, own=own)
     refused: set[str] = set()
     largest = 0  # pixels of an image
     for cell, radius in cells.items():
@@ -221,7 +228,7 @@ def _needs(
         config, preprocessing = dataset.config(variant), dataset.preprocessing(variant)
         try:
             size = _size(category, manifest, preprocessing)
-            maps = [_maps(member.backbone, member.map_hierarchies, size) for member in config.members]
+            maps = [shapes_of_maps(m.backbone, m.map_hierarchies, size, own) for m in config.members]
         except InputError as error:
             if variant not in refused:
                 checked.problems.append(f"{category}: variants.{variant}: {one_line(error)}")
@@ -274,16 +281,6 @@ def _size(category: str, manifest: Manifest, preprocessing: Preprocessing) -> tu
             remedy="give resize as [height, width], or add a crop",
         )
     return next(iter(sizes))
-
-
-_SHAPES: dict[tuple, list[Shape]] = {}
-
-
-def _maps(backbone: str, hierarchies: tuple[int, ...], size: tuple[int, int]) -> list[Shape]:
-    key = (backbone, hierarchies, size)
-    if key not in _SHAPES:
-        _SHAPES[key] = map_shapes(*key)
-    return _SHAPES[key]
 
 
 def _misfit(config: object, shapes: Sequence[Shape], nominal: int) -> str:

@@ -2,15 +2,14 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from patchcore_core.backbones import Weights, WeightsMissing, backbone_weights, check_hierarchies
+from patchcore_core.backbones import Weights, WeightsMissing, backbone_weights
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig
@@ -23,14 +22,13 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import code_fingerprint
+from patchcore_suite.run.own_networks import Network, OwnNetworks, project_networks
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.studies import Study
 
 SCORING = "patchcore_suite.run.groups"  # the module that computes raw results, whatever the method
-
-Network = Callable[[Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ class Plan:
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
     notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
     memory: float = math.inf  # bytes that all that is computed at once may take
+    networks_sha256: str | None = None  # of the file of own networks, if one is named
     # Results that were read, as they were then: inode, size, time.
     _intact: dict[Path, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -110,7 +109,8 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         InputError: the dataset is not prepared, or a study cannot be run on it; all that is wrong is listed.
     """
     manifest = dataset.manifest()
-    found, weights_missing = _weights(dataset, networks or {}, download=download)
+    own = project_networks(dataset.project)
+    found, weights_missing = _weights(dataset, own, networks or {}, download=download)
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
     code = {config.method: code_fingerprint(SCORING, *_modules(config)) for config in configs.values()}
@@ -137,10 +137,13 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
             "versions": libraries,
             "code_sha256": code[config.method],
         }
+        if (file_sha256 := own.sha256_for(config)) is not None:
+            stamp["networks_sha256"] = file_sha256
         origin = ", ".join(weights.origin for _, weights in found[variant])
         cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
     left_out = tuple(shots_left_out(dataset, manifest))
-    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, notes=left_out)
+    of, store = tuple(cells), dataset.project.cells
+    return Plan(dataset, manifest, of, weights_missing, store, notes=left_out, networks_sha256=own.sha256)
 
 
 def _modules(config: MethodConfig) -> tuple[str, str]:
@@ -149,10 +152,11 @@ def _modules(config: MethodConfig) -> tuple[str, str]:
 
 
 def _weights(
-    dataset: ProjectDataset, networks: Mapping[str, Network], *, download: bool
+    dataset: ProjectDataset, own: OwnNetworks, networks: Mapping[str, Network], *, download: bool
 ) -> tuple[dict[str, list[tuple[str, Weights]]], dict[str, str]]:
     """Backbones and weights of each variant of a dataset; and the variants that lack some, with the remedy."""
-    looked_up: dict[str, Weights | WeightsMissing] = {name: network_weights(net) for name, net in networks.items()}
+    given = {**own.modules, **networks}
+    looked_up: dict[str, Weights | WeightsMissing] = {name: network_weights(net) for name, net in given.items()}
     found: dict[str, list[tuple[str, Weights]]] = {}
     missing: dict[str, str] = {}
     problems = []
@@ -163,7 +167,7 @@ def _weights(
                 if problem := unusable(getattr(member, "search", EXACT[0])):
                     raise InputError(problem)
                 if backbone not in networks:
-                    check_hierarchies(backbone, member.map_hierarchies)
+                    own.check(member)
                 weights = _look_up(backbone, looked_up, weights=dataset.execution.own_weights, download=download)
                 found.setdefault(variant, []).append((backbone, weights))
         except WeightsMissing as error:

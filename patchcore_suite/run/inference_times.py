@@ -17,6 +17,7 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
+from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.settings.project import ProjectDataset
 
 LOAD, BACKBONE, SEARCH, POST_PROCESSING, SCORING = "load", "backbone", "search", "post-processing", "scoring"
@@ -128,6 +129,7 @@ def fit_systems(
             f"dataset {dataset.name!r} has no study {study!r}", remedy=f"known: {', '.join(settings.studies)}"
         )
     chosen, execution = settings.studies[study], dataset.execution
+    own = project_networks(dataset.project).modules
     manifest = dataset.manifest()
     nominal = manifest.records(category or chosen.chosen(manifest.categories)[0], "train")
     systems: dict[str, System] = {}
@@ -138,7 +140,13 @@ def fit_systems(
         if len(config.members) > 1:
             skipped[variant] = "an ensemble has no one backbone to time"
             continue
-        model = detector(config, seed=chosen.seeds[0], weights=execution.own_weights, device=execution.device)
+        model = detector(
+            config,
+            network=own.get(config.backbone),
+            seed=chosen.seeds[0],
+            weights=execution.own_weights,
+            device=execution.device,
+        )
         key = repr((preprocessing, config.description(model.seed)))
         try:
             if key not in described:

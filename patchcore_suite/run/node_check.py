@@ -14,8 +14,10 @@ from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.environment import versions
+from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.fingerprints import PROJECT
 from patchcore_suite.run.leftovers import remove_leftovers
+from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.settings.problems import one_line
 
 PACKAGES = ("patchcore_core", "patchcore_suite")
@@ -85,9 +87,17 @@ def _images(work: Plan, cells: Sequence[Cell]) -> Iterator[str]:
 
 def _weights(work: Plan, cells: Sequence[Cell]) -> Iterator[str]:
     wanted = {used["backbone"]: used["sha256"] for cell in cells for used in cell.stamp["weights"]}
+    try:
+        own = project_networks(work.dataset.project, expected=work.networks_sha256).modules
+    except InputError as error:
+        yield one_line(error)
+        return
     for backbone, sha256 in wanted.items():
         try:
-            found = backbone_weights(backbone, weights=work.dataset.execution.own_weights, download=False)
+            if backbone in own:
+                found = network_weights(own[backbone])
+            else:
+                found = backbone_weights(backbone, weights=work.dataset.execution.own_weights, download=False)
         except InputError as error:
             yield f"weights of {backbone}: missing there, {sha256[:SHOWN]} here: {one_line(error)}"
             continue

@@ -13,6 +13,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.groups import Group
 from patchcore_suite.run.node_check import INSTALL, Look, expected, probed
+from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.ray_cluster import Node, connected, pinned, room_for_workers, shared_out
 from patchcore_suite.run.ray_crew import Crew, Slot
 from patchcore_suite.run.room import check_room
@@ -44,7 +45,8 @@ def compute_on_ray(groups: Sequence[Group], work: Plan, *, looked: Callable[[], 
         looks = _checked(ray, dict.fromkeys(nodes), work, [cell for group in groups for cell in group.cells])
         free = {node.id: float("inf") if gpus else min(look["free"], work.memory) for node, look in looks.items()}
         if not gpus:
-            check_room(groups, work, own={}, free=max(free.values()))
+            own = project_networks(work.dataset.project, expected=work.networks_sha256).modules
+            check_room(groups, work, own=own, free=max(free.values()))
         schedule = Schedule(list(groups), work, free=free, tries=TRIES)
         options = {"num_cpus": settings.cpus, "num_gpus": gpus}
         crew = Crew(ray, schedule, options, looked)
@@ -65,7 +67,9 @@ def _whole_paths(work: Plan) -> Plan:
     params = work.dataset.project.params
     weights = params.execution.own_weights or os.environ.get(WEIGHTS_VARIABLE)
     weights = str(Path(weights).expanduser().absolute()) if weights else INSTALLED
-    params = replace(params, execution=replace(params.execution, weights=weights))
+    networks = params.execution.own_networks
+    networks = str(params.path(networks).absolute()) if networks else INSTALLED
+    params = replace(params, execution=replace(params.execution, weights=weights, networks=networks))
     return replace(work, dataset=replace(work.dataset, project=Project(params)), store=work.store.absolute())
 
 

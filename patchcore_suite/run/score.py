@@ -14,12 +14,13 @@ from tqdm import tqdm
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_json, writing
 from patchcore_core.common.progress import progress_bar
-from patchcore_suite.run.cells import Cell, Network, Plan, plan
+from patchcore_suite.run.cells import Cell, Plan, plan
 from patchcore_suite.run.engines import compute_in_processes
 from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.fixed_order import one_thread
 from patchcore_suite.run.groups import compute, groups
 from patchcore_suite.run.leftovers import remove_leftovers
+from patchcore_suite.run.own_networks import Network, project_networks
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.ray_cluster import check_installed
 from patchcore_suite.run.ray_engine import compute_on_ray
@@ -39,14 +40,14 @@ def score_dataset(
 
     Args:
         networks: modules that map images in [0, 1] to lists of feature maps, finest first; a variant whose
-            `backbone` is one of their names uses it.
+            `backbone` is one of their names uses it, as those of the file that `execution.networks` names.
 
     Raises:
         InputError: the dataset is not prepared, its files have changed, they do not suit a variant, or there is no
             room for what would be computed.
     """
     device = torch.device(dataset.execution.device)
-    engine = "local" if networks else dataset.execution.engine  # own networks are in this process alone
+    engine = "local" if networks else dataset.execution.engine  # these are in this process alone
     if engine == "ray":
         check_installed()
     elif device.type == "cuda" and not torch.cuda.is_available():
@@ -56,20 +57,21 @@ def score_dataset(
     work = plan(dataset, networks=networks)
     for note in work.notes:
         print(f"note: {note}", file=sys.stderr)
+    own = {**project_networks(dataset.project, expected=work.networks_sha256).modules, **(networks or {})}
     remove_leftovers(work.store, ".*")
     remove_leftovers(dataset.project.rows, f"{PREFIX}*")
     pending = work.pending()
     if device.type == "cpu":
         work = replace(work, memory=memory_budget(dataset.execution))
     if device.type == "cpu" and engine != "ray":
-        check_room(groups(pending, work), work, own=networks or {})
+        check_room(groups(pending, work), work, own=own)
     count = _processes(dataset.execution) if engine == "processes" and device.type == "cpu" else 1
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))
         if engine == "ray" or (count > 1 and len(pending) > 1):
             _compute_at_once(pending, work, None if engine == "ray" else count, bar)
         else:
-            cache = FeatureCache(dataset.project.features, dataset.execution, networks or {})
+            cache = FeatureCache(dataset.project.features, dataset.execution, own)
             with one_thread(dataset.execution):
                 _compute_here(pending, work, cache, bar)
     return work

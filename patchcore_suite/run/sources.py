@@ -22,6 +22,8 @@ def check_sources(project: Project) -> None:
     problems = [problem for dataset in project.datasets.values() for problem in _problems(dataset)]
     if weights := project.execution.own_weights:
         problems += _problems_of("execution.weights", project.path(weights))
+    if (networks := project.execution.own_networks) and not project.path(networks).is_file():
+        problems.append(f"execution.networks: no such file: {project.path(networks)}")
     if problems:
         raise InputError(
             "what params.yaml names cannot be used as it is",

@@ -12,6 +12,7 @@ from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.fixed_order import take_one_thread
 from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.schedule import Shapes
 
 
@@ -35,14 +36,22 @@ class Worker:
 
     def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps, and say of which shapes they are."""
-        with _whole_errors():
+        with self._working():
             maps = self._cache.maps(of, self._work.manifest.records(category), hierarchies, description=None)
         return {j: tuple(array.shape[1:]) for j, array in zip(hierarchies, maps, strict=True)}
 
     def compute(self, group: Group, *, show_progress: bool = False) -> Iterator[Cell]:
         """Compute a group; each cell once its result is in the store."""
-        with _whole_errors():
+        with self._working():
             yield from compute(group, self._work, self._cache, show_progress=show_progress)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Own networks come from the same file as where the work was planned; they do not travel."""
+        with _whole_errors():
+            project, sha256 = self._work.dataset.project, self._work.networks_sha256
+            self._cache.networks = project_networks(project, expected=sha256).modules
+            yield
 
 
 @contextmanager

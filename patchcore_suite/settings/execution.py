@@ -13,7 +13,7 @@ Engine = Literal["local", "processes", "ray"]
 ENGINES = get_args(Engine)
 ADDRESS = r"^(auto|(ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5})$"
 
-INSTALLED = "installed"  # weights come from caches and packages alone
+INSTALLED = "installed"  # weights come from caches and packages alone, networks from libraries
 
 AtLeastOne = Annotated[int, Field(ge=1), Wanted("a whole number of at least 1")]
 AtLeastOneOrNull = Annotated[int | None, Field(ge=1), Wanted("a whole number of at least 1, or null")]
@@ -46,6 +46,7 @@ class Execution:
     batch_size: AtLeastOne = 16  # images at once on a GPU; for a CPU see run.fixed_order
     workers: AtLeastOne = 2  # threads that decode images
     weights: Annotated[str, Field(min_length=1), Wanted("a path, or installed")] = INSTALLED  # a file or folder
+    networks: Annotated[str, Field(pattern=r"^(installed|.*\.py)$"), Wanted("a Python file, or installed")] = INSTALLED
     cache_dir: Annotated[str, Field(min_length=1), Wanted("the path of a folder")] = ".cache"
     cache_size_gb: Annotated[int | float, Field(ge=0), Wanted("a number of 0 or more")] = 20  # of cached feature maps
 
@@ -53,3 +54,8 @@ class Execution:
     def own_weights(self) -> str | None:
         """The file or folder in which weights are looked for first; None if that is nowhere."""
         return None if self.weights == INSTALLED else self.weights
+
+    @property
+    def own_networks(self) -> str | None:
+        """The Python file that gives networks of the user's own; None where there is none."""
+        return None if self.networks == INSTALLED else self.networks

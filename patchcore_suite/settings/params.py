@@ -115,6 +115,7 @@ def read_params(document: Document, root: Path) -> Params:
         execution=_read_execution(sections["execution"], problems),
     )
     _check_weights(params, problems)
+    _check_networks(params, problems)
     for name in params.datasets:
         _check_source(name, params, problems)
         _check_train_list(name, params, problems)
@@ -195,6 +196,17 @@ def _check_weights(params: Params, problems: Problems) -> None:
         problem = problem or "holds or is what the suite writes: move the weights to a folder of their own"
     if problem:
         problems.add_value(("execution", "weights"), given, problem)
+
+
+def _check_networks(params: Params, problems: Problems) -> None:
+    """Refuse a file of networks that DVC, which watches it, takes for something else than the suite does."""
+    if not (given := params.execution and params.execution.own_networks):
+        return
+    problem = _misread(given)
+    if _written(Path(os.path.realpath(params.path(given))), params):
+        problem = problem or "lies in what the suite writes: move it beside params.yaml"
+    if problem:
+        problems.add_value(("execution", "networks"), given, problem)
 
 
 def _check_train_list(dataset: str, params: Params, problems: Problems) -> None:

@@ -49,6 +49,7 @@ IGNORED += [
 ]
 REGISTRY = "patchcore_suite.baselines.registry"  # which imports the method that a configuration asks for: any
 METHOD_MODULES = [kind.implementation.partition(":")[0] for kind in (*METHODS.values(), EnsembleConfig)]
+OWN_NETWORKS = "patchcore_suite/run/own_networks.py"
 
 
 def closure(references):
@@ -159,6 +160,14 @@ def test_what_params_yaml_names_outside_the_project_is_depended_on():
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert {"${item.source}", "lists"} <= {*pipeline["data"]["do"]["deps"]}
     assert "${execution.weights}" in pipeline["score"]["do"]["deps"]
+
+
+def test_what_runs_own_networks_depends_on_their_file():
+    stages = {name: stage.get("do", stage) for name, stage in DECLARED.items()}
+    listed = {name for name, stage in stages.items() if "${execution.networks}" in stage["deps"]}
+    assert listed == {name for name, stage in stages.items() if "execution.networks" in stage.get("params", [])}
+    assert listed == {name for name, stage in stages.items() if OWN_NETWORKS in stage["deps"]}
+    assert {"score", "t5_inference_time"} <= listed
 
 
 def test_nothing_depends_on_an_executed_notebook():
