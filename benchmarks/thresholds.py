@@ -20,7 +20,8 @@ from patchcore_suite.baselines.ensemble import leave_one_out
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
-from patchcore_suite.parts.fitting import BATCH, WORKERS, fraction_kept
+from patchcore_suite.parts.describing import BATCH, WORKERS
+from patchcore_suite.parts.fitting import fraction_kept
 from patchcore_suite.parts.thresholds import false_alarm_threshold
 
 

@@ -1,0 +1,126 @@
+"""Photographs as patch features: the step that takes the time, done once for all that is asked of the same images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from patchcore_core import PatchCore, PatchCoreConfig
+from patchcore_core.common.errors import InputError
+from patchcore_core.common.progress import progress_bar
+from patchcore_core.detector import put_together
+from patchcore_suite.datasets.images import Batches
+from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.records import Entry
+from patchcore_suite.run.own_networks import NONE, read_networks
+
+BATCH = 8  # images
+WORKERS = 2  # threads that decode images
+Follow = Callable[[str, int, int], None]  # is told what is being done, and how much of how much is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """What may be chosen when a model is fitted.
+
+    Attributes:
+        resize: the shorter side of the images, or (height, width).
+        crop: side of the square at the centre that is kept, if any.
+        coreset_fraction: share of the patch features that the memory bank keeps; None: 1 %, and 2,000 at least.
+        backbone: the network by name.
+        false_alarms: share of good images that may be taken for anomalous.
+        miss_cost: what a defect that is not found costs, in false alarms.
+        seed: of what is drawn.
+        weights: a file or folder of the backbone's weights.
+        networks: a Python file that gives networks of your own by name, see `run.own_networks`; it is run.
+        device: where to compute.
+    """
+
+    resize: int | tuple[int, int] = 256
+    crop: int | None = None
+    coreset_fraction: float | None = None
+    backbone: str = PatchCoreConfig.backbone
+    false_alarms: float = 0.01
+    miss_cost: float = 10.0
+    seed: int = 0
+    weights: str | None = None
+    networks: str | Path | None = None
+    device: str = "cpu"
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images are brought to size."""
+        return Preprocessing(self.resize, self.crop)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Images and their patch features.
+
+    Attributes:
+        entries: n images.
+        features: (n, h, w, d).
+        size: (H, W) that they were brought to.
+    """
+
+    entries: tuple[Entry, ...]
+    features: Tensor
+    size: tuple[int, int]
+
+
+def detector_of(options: FitOptions, *, coreset_fraction: float = 1.0, progress: bool = False) -> PatchCore:
+    """The method as it was chosen, not fitted yet.
+
+    Raises:
+        InputError: the backbone is unknown, or the file of networks cannot be used.
+    """
+    config = PatchCoreConfig(backbone=options.backbone, coreset_fraction=coreset_fraction)
+    own = NONE if options.networks is None else read_networks(options.networks)
+    own.check(config)
+    network = own.modules.get(options.backbone)
+    where = {"seed": options.seed, "weights": options.weights, "device": options.device}
+    return PatchCore(config, network=network, progress=progress, **where)
+
+
+def describe(entries: Sequence[Entry], options: FitOptions, *, follow: Follow | None = None) -> Described:
+    """Describe images by their patch features.
+
+    Args:
+        follow: is told how many are done, batch by batch, and may end it by raising; by default a bar is drawn.
+
+    Raises:
+        InputError: images come out at several sizes, cannot be read, or their features do not fit into memory.
+    """
+    preprocessing = options.preprocessing
+    sizes = {preprocessing.size(entry.size): entry for entry in reversed(entries)}
+    if len(sizes) > 1:
+        raise InputError(
+            f"images come out at {len(sizes)} sizes",
+            offenders=[f"{entry.record.image}: {size}" for size, entry in sizes.items()],
+            remedy="give a size of height and width, to which all are brought (--size HEIGHT WIDTH)",
+        )
+    detector = detector_of(options)
+    images = Batches([entry.record for entry in entries], preprocessing, BATCH, workers=WORKERS)
+    (features,) = put_together(
+        (detector.describe_images(batch) for batch in _followed(images, len(entries), follow)),
+        count=len(entries),
+        device=detector.device,
+    )
+    return Described(tuple(entries), features, next(iter(sizes)))
+
+
+def silently(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _followed(batches: Iterator[Tensor], total: int, follow: Follow | None) -> Iterator[Tensor]:
+    """Batches of images, and word of how many have been described."""
+    with progress_bar(total, "describe", unit="image", show=follow is None) as bar:
+        done = 0
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            bar.update(len(batch))
+            if follow is not None:
+                follow("describe images", done, total)
