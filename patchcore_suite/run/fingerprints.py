@@ -10,8 +10,8 @@ from patchcore_suite.run import imports
 from patchcore_suite.run.imports import RUN, data_files, parsed
 
 PROJECT = Path(__file__).parents[2]
-# Messages, progress bars, estimates, hashes and file formats have no say in a result; settings, configurations, records,
-# manifests and own networks are in its stamp as values.
+# Messages, progress bars, estimates, hashes and file formats have no say in a result; settings, configurations,
+# records, manifests and own networks are in its stamp as values.
 WITHOUT_INFLUENCE = (
     "patchcore_core.common",
     "patchcore_core.config",
