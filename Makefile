@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --extra-keys metadata.language_info
 # DVC runs `python`, and its stages must find the one of the environment.
@@ -37,7 +38,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines
+.PHONY: help setup repro preflight paper results scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -119,6 +120,13 @@ prove: setup ## show that threads, batch sizes and processes change no byte of a
 engines: setup ## compare the bytes that each engine gives, with kills ([WHOLE=1]: of the grid of params.yaml; 10 minutes, or hours)
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.engines $(if $(WHOLE),--whole)
 
+docs: $(DOCS_STAMP) ## build the documentation as a site, reports/site/index.html, and check its links (half a minute)
+	@$(BIN)/python -m website
+
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 lab: setup ## open JupyterLab at notebooks/welcome.ipynb
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "PatchCore Bench" >/dev/null
 	@$(BIN)/jupyter lab --config=lab/jupyter_server_config.py
@@ -147,7 +155,7 @@ verify: setup ## check every file that carries a checksum: reports, both stores,
 clean: ## delete the environment, caches, reports, and of data/ drawn and downloaded images and manifests, nothing else
 	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache patchcore_bench.egg-info
 	rm -rf .cache/cells .cache/features .cache/failed .cache/results
-	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/index.html
+	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/site reports/index.html
 	@rmdir .cache 2>/dev/null || true
 	@for home in data/*; do \
 		if [ -L "$$home" ] || [ ! -d "$$home" ]; then continue; fi; \

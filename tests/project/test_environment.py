@@ -62,7 +62,7 @@ def test_constraints_pin_every_requirement_within_its_range():
     pinned = [Requirement(line) for line in lines]
     pins = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pinned}
     extras = PROJECT["optional-dependencies"]
-    for line in [*PROJECT["dependencies"], *extras["lab"], *extras["dev"], *extras["ray"]]:
+    for line in [*PROJECT["dependencies"], *extras["lab"], *extras["dev"], *extras["ray"], *extras["docs"]]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
 
