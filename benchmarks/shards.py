@@ -15,10 +15,11 @@ measured, and carries it on.
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -65,19 +66,35 @@ def compare(file: RowFile) -> Iterator[str]:
 
 
 def timed(file: RowFile, *, repeats: int) -> Iterator[str]:
-    """How long one process takes for 1 %, and two, each with half of its threads; in turns."""
+    """How long one process takes for 1 %, and two, each with half of its threads; in turns.
+
+    On a machine that other programs use, processes wait for a core, and for each other at each round: the seconds of
+    processors say what is left of that when it is idle.
+    """
     features, size, threads = FileRows(file)[:], coreset_size(file.count, 0.01), torch.get_num_threads()
-    each = max(1, threads // 2)
+    each, worked = max(1, threads // 2), dict[str, list[list[float]]](one=[], two=[])
     with processes(file.divided(2), threads=each) as carrier:
         ask(carrier, "sample", len(features))  # they are there
+
+        def counted(case: str, select: Callable[[], object]) -> None:
+            with Watched(carrier.pids) as watched:
+                select()
+                worked[case].append(watched.core_seconds_each())
+
         cases = {
-            "one": lambda: greedy_coreset(features, size, start=0),
-            "two": lambda: greedy_over_shards(carrier, size, start=0),
+            "one": lambda: counted("one", lambda: greedy_coreset(features, size, start=0)),
+            "two": lambda: counted("two", lambda: greedy_over_shards(carrier, size, start=0)),
         }
         seconds = interleaved(cases, repeats)
     one, two = seconds["one"], seconds["two"]
+    alone = statistics.median(sum(times) for times in worked["one"])
+    together = statistics.median(sum(times) for times in worked["two"])
+    longest = statistics.median(driver + max(shards) for *shards, driver in worked["two"])
     yield f"{size} picks of {len(features)} rows, medians of {repeats} in turns:"
     yield f"one process of {threads} threads {one:.1f} s, two of {each} {two:.1f} s: **{two / one:.2f}** times."
+    yield f"Seconds of cores: {alone:.1f} and {together:.1f}, {together / alone:.2f} times."
+    share = threads * longest / alone
+    yield f"Driver and slower shard, one after the other: {longest:.1f}, {share:.2f} times an even share."
 
 
 def searched(file: RowFile) -> Iterator[str]:

@@ -39,7 +39,11 @@ class Watched:
 
     def core_seconds(self) -> float:
         """Seconds of processors since the block began: what else runs has little say in them."""
-        return self._worked_so_far() - self._worked
+        return sum(self.core_seconds_each())
+
+    def core_seconds_each(self) -> list[float]:
+        """The same of each process, this one last."""
+        return [now - before for now, before in zip(self._worked_so_far(), self._worked, strict=True)]
 
     def _look(self) -> None:
         while not self._ended.wait(INTERVAL):
@@ -55,6 +59,6 @@ class Watched:
         counts = [(folder / "io").read_text() for folder in self._folders]
         return sum(int(re.search(r"^read_bytes: (\d+)", text, re.MULTILINE)[1]) for text in counts)
 
-    def _worked_so_far(self) -> float:
+    def _worked_so_far(self) -> list[float]:
         fields = [(folder / "stat").read_text().rpartition(")")[2].split() for folder in self._folders]
-        return sum(int(of[11]) + int(of[12]) for of in fields) / os.sysconf("SC_CLK_TCK")
+        return [(int(of[11]) + int(of[12])) / os.sysconf("SC_CLK_TCK") for of in fields]

@@ -83,30 +83,28 @@ class Screen:
         leading, norm, rest, digits, ones = torch.split(rows, [rows.shape[1] - LONGER, 1, 1, 2, 2], dim=1)
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
-    def passing(self, picks: Tensor, squared: Tensor, rounding: float, among: Tensor | None = None) -> Tensor | None:
-        """Rows (m,) of all or `among` (l,) that a pick (b, d) may come nearer to than their gaps; `among` if most may.
+    def passing(self, picks: Tensor, squared: Tensor, rounding: float) -> Tensor | None:
+        """Rows (m,) that a pick (b, d) may come nearer to than their gaps; None if most may.
 
         Args:
             squared: (n,) squared gaps.
             rounding: what a squared distance may lose when it is computed in full.
         """
-        n, factors, product = len(squared if among is None else among), self._factors(picks), Product()
+        n, factors, product = len(squared), self._factors(picks), Product()
         size = block_rows(len(picks), squared.device)
 
         def passes(block: slice) -> Tensor:
-            rows = block if among is None else among[block]
-            low = product(self._rows[rows], factors)
+            low = product(self._rows[block], factors)
             # Numbers that are not negative are in the order of their bits, and integers are compared much faster; a
             # negative bound is as good as any other.
             low = low.view(INTEGERS[self._type]).amin(dim=1).view(self._type).to(squared)
-            return 2 * (low - 1.01 * self._unit * low.abs()) - rounding < squared[rows]
+            return 2 * (low - 1.01 * self._unit * low.abs()) - rounding < squared[block]
 
         if float(passes(slice(None, None, -(-n // size))).float().mean()) > self._most_to_pass:
-            return among
+            return None
         found: dict[int, Tensor] = {}
         in_blocks(n, size, lambda block: found.update({block.start: passes(block).nonzero()[:, 0]}), self._rows)
-        passed = torch.cat([found[start] + start for start in sorted(found)])
-        return passed if among is None else among[passed]
+        return torch.cat([found[start] + start for start in sorted(found)])
 
 
 def _leading_components(sample: Tensor) -> Tensor:

@@ -81,9 +81,8 @@ class Gaps:
             return gaps
         return gaps.masked_fill(nearest < 0, torch.inf).minimum(self.outset[rows])
 
-    def _compare(self, picks: Tensor, numbers: Tensor, among: Tensor | None = None) -> None:
-        """Let the gaps of all rows, or of those `among` these (m,), know of picks (b, d) under the numbers (b,)."""
-        chosen = self._passing(picks, among)
+    def _compare(self, picks: Tensor, numbers: Tensor) -> None:
+        chosen = self._passing(picks)
         factors = half_distance_factors(picks.to(self.precision), self.centre).T
         product = Product()
 
@@ -100,12 +99,12 @@ class Gaps:
         n = len(self.features) if chosen is None else len(chosen)
         in_blocks(n, self._block_rows(max(factors.shape)), update, self.features)
 
-    def _passing(self, picks: Tensor, among: Tensor | None) -> Tensor | None:
+    def _passing(self, picks: Tensor) -> Tensor | None:
         """The rows that the picks (b, d) may come nearer to; None for all, where to choose does not pay."""
         if len(picks) < FEWEST_TO_SCREEN or self.precision != torch.float32 or self.features.device.type == "cuda":
-            return among  # on a GPU, to choose would wait for the device
+            return None  # on a GPU, to choose would wait for the device
         self._screen = self._screen or self._screening(self.features, self.centre)
-        return self._screen.passing(picks, self.squared, self.rounding, among) if self._screen.pays else among
+        return self._screen.passing(picks, self.squared, self.rounding) if self._screen.pays else None
 
     def _block_rows(self, values: int) -> int:
         rows = block_rows(values, self.features.device)

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from patchcore_core.fast.lower_bounds import DEAREST, Screen
+from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.fast.products import WORTH_WHILE, bfloat16_pays, block_rows
 from patchcore_core.fast.rounds import Candidates, farthest
 from patchcore_core.patches import Rows
-from patchcore_suite.shards.lazy import LazyGaps
 
-GAP_BYTES = 16  # a row, in single precision: its gap, its pick, how many it met, its norm
+GAP_BYTES = 12  # a row, in single precision: its gap, its pick, its norm
+HELD = 2  # times the bytes of the rows, in which they and what screens them are held
 
 
 class Shard:
@@ -20,15 +21,16 @@ class Shard:
     What it is asked are its methods; what they take and give are tensors and numbers, so that any carrier will do.
 
     Args:
-        rows: (n, d); they are not held if they lie on disk.
+        rows: (n, d); those that lie on disk are held only if there is much room.
         first: number of the first of them; the others follow it.
-        memory: bytes that gaps and screening may take; None for as many as they need.
+        memory: bytes that gaps, screening, and rows that lie on disk may take; None for as many as they need.
     """
 
     def __init__(self, rows: Rows, first: int, memory: float | None = None) -> None:
         self._rows, self._first, self._memory = rows, first, memory
         self._outset: Tensor | None = None
-        self._state: LazyGaps | None = None
+        self._state: Gaps | None = None
+        self._picks = torch.empty(0, rows.shape[1], dtype=rows.dtype)  # in the order of their numbers in the gaps
 
     def summary(self) -> tuple[int, int, torch.dtype, int]:
         """How many rows there are, of how many dimensions, of what kind, and how many are not finite."""
@@ -53,16 +55,25 @@ class Shard:
 
         Gaps from the outset that are known by now hold.
         """
-        n, d = self._rows.shape
         self._state = None  # room is given back before more is asked for
-        dearest = DEAREST
-        if self._memory is not None:  # a screening has fewer columns than it may cost, each of 2 or 4 bytes
-            fast = bfloat16_pays(self._rows.device)
-            column = n * d * (2 * WORTH_WHILE if fast else 4)
-            dearest = min(DEAREST, max(0.0, self._memory - GAP_BYTES * n) / max(1, column))
-        screening = partial(Screen, dearest=dearest)
-        self._state = LazyGaps(self._rows, outset=self._outset, precision=precision, centre=centre, screening=screening)
+        self._picks = self._picks[:0]
+        screening = partial(Screen, dearest=self._dearest())
+        self._state = Gaps(self._rows, outset=self._outset, precision=precision, centre=centre, screening=screening)
         return self._state.rounding
+
+    def _dearest(self) -> float:
+        """What a screening may cost, in times the cost of distances; rows are held from here on if there is room."""
+        n, d = self._rows.shape
+        held = n * d * self._rows.dtype.itemsize
+        if self._memory is None:
+            self._rows = self._rows[:]
+            return DEAREST
+        room = self._memory - GAP_BYTES * n
+        if room >= HELD * held:
+            self._rows = self._rows[:]
+            room -= held
+        column = n * d * (2 * WORTH_WHILE if bfloat16_pays(self._rows.device) else 4)  # of 2 or 4 bytes
+        return min(DEAREST, max(0.0, room) / max(1, column))
 
     def agree(self, rounding: float) -> None:
         """Count with the rounding of the shard that has the largest."""
@@ -85,19 +96,16 @@ class Shard:
     def next_round(self, rows: Tensor, numbers: Tensor, most: int) -> tuple[Candidates, float]:
         """Let the gaps know of new picks (b, d); the rows that are then farthest, and the largest squared gap."""
         state = self._gaps
-        state.remember(rows)
+        first = len(self._picks)
+        self._picks = torch.cat([self._picks, rows])
+        state.add_rows(rows, torch.arange(first, len(self._picks)))
         state.squared[numbers[self._mine(numbers)] - self._first] = -1
         found = self.farthest(most)
         return found, float(state.squared.max())
 
     def farthest(self, most: int, above: float | None = None) -> Candidates:
         """As of `Rounds`, among the rows of this shard."""
-        state = self._gaps
-        if above is None:
-            state.settle(most + 1)
-        else:
-            state.settle_above(max(above, 0.0))
-        found = farthest(state, most, above, state.picks)
+        found = farthest(self._gaps, most, above, self._picks)
         return found._replace(rows=found.rows + self._first)
 
     def left(self, most: int) -> Tensor:
@@ -108,6 +116,6 @@ class Shard:
         return ((numbers >= self._first) & (numbers < self._first + len(self._rows))).nonzero()[:, 0]
 
     @property
-    def _gaps(self) -> LazyGaps:
+    def _gaps(self) -> Gaps:
         assert self._state is not None, "a shard begins before it is asked for rows"
         return self._state

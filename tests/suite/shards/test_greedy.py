@@ -1,3 +1,4 @@
+import contextlib
 from itertools import pairwise
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.coreset import anchor_gaps, covering_radius, greedy_coreset
+from patchcore_core.fast.lower_bounds import Screen
 from patchcore_suite.shards import greedy
 from patchcore_suite.shards.carrier import Here
 from patchcore_suite.shards.files import FileRows, RowFile
@@ -65,6 +67,27 @@ def test_screened_rows_are_picked_alike_with_room_and_without():
     expected = greedy_coreset(features, 600, start=0)
     for memory in (None, 2**30, 0):
         assert torch.equal(greedy.greedy_over_shards(here(features, 2, memory=memory), 600, start=0).picks, expected)
+
+
+def test_shards_multiply_no_more_rows_than_one_machine(monkeypatch):
+    features, counts = noise(6000, 64) * torch.logspace(0.5, -2, 64), []
+    screened = Screen.passing
+
+    def passing(self, picks, *given):
+        passed = screened(self, picks, *given)
+        counts[-1] += (len(given[0]) if passed is None else len(passed)) * len(picks)
+        return passed
+
+    monkeypatch.setattr(Screen, "passing", passing)
+    for select in (
+        greedy_coreset,
+        lambda rows, *size, **first: greedy.greedy_over_shards(here(rows, 3), *size, **first),
+    ):
+        counts.append(0)
+        select(features, 600, start=0)
+    one, shards = counts
+    assert 0 < one < 0.5 * 600 * 6000
+    assert shards < 1.1 * one
 
 
 def test_the_first_pick_is_drawn_or_given_as_on_one_machine():
@@ -146,6 +169,16 @@ def test_rows_far_apart_and_near_each_other_are_read_alike(tmp_path):
     (tmp_path / "rows").write_bytes(b"")
     with pytest.raises(InputError, match="shorter than its rows"):
         found[:]
+
+
+@pytest.mark.parametrize(("memory", "held"), [(None, True), (2**20, True), (1.9 * 700 * 8 * 4, False), (0, False)])
+def test_rows_of_a_file_are_held_where_there_is_room(memory, held, tmp_path):
+    (tmp_path / "rows").write_bytes(noise().numpy().tobytes())
+    shard = Shard(FileRows(RowFile(tmp_path / "rows", 700, 8)), 0, memory)
+    shard.begin(torch.zeros(8), torch.float32)
+    (tmp_path / "rows").write_bytes(b"")
+    with contextlib.nullcontext() if held else pytest.raises(InputError, match="shorter than its rows"):
+        assert torch.equal(shard.rows_of(torch.tensor([3]))[1], noise()[[3]])
 
 
 def test_a_file_of_numpys_is_read_and_what_is_no_such_file_refused(tmp_path):
