@@ -11,22 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.decoding import DEEP, decode
+from patchcore_suite.datasets.listing import mask_files
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES, open_stack, read_frame
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Tags of TIFF: bits a sample, what the lowest value is, and whether channels lie apart.
-BITS, PHOTOMETRIC, PLANES = 258, 262, 284
-WHITE_IS_ZERO = 0
-JPEG2000_SIZES = b"\xff\x4f\xff\x51"  # begins the segment of an image's size, with the bits of a sample less one
-DEEP = "deep"  # whether a file is of 16 bits, in the `info` of a decoded image: Pillow keeps them of grey ones only
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -97,29 +93,49 @@ def mask_array(mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def mask_values(record: Record) -> np.ndarray:
-    """The mask as it is stored: (h, w) whole numbers or bool; of a coloured mask the largest channel."""
+    """The mask as it is stored: (h, w) whole numbers or bool; of a coloured mask the largest channel.
+
+    Of several masks in a folder, (h, w) bool: where any of them shows a defect.
+    """
     if record.mask is None:
         raise InputError(f"no mask: {record.name}", remedy="add its mask, or do without pixel metrics")
+    if record.mask.is_dir():
+        return _joined(record.mask)
     if record.mask.suffix.lower() == ".npy":
         stack = open_stack(record.mask, ndim=3)
         if not 0 <= (record.frame or 0) < len(stack):
             problem = f"unsuitable mask: {record.mask}: frame {record.frame} is wanted of {len(stack)}"
             raise InputError(problem, remedy="fetch the file again")
         return np.asarray(stack[record.frame])
-    image = decode(record.mask)
+    return _decoded_mask(record.mask)
+
+
+def _joined(folder: Path) -> np.ndarray:
+    """Where any of the masks in a folder shows a defect."""
+    each = {file: foreground(_decoded_mask(file)) for file in mask_files(folder)}
+    if not each:
+        raise InputError(f"no mask in the folder {folder}", remedy="restore the masks of this image")
+    if len({mask.shape for mask in each.values()}) > 1:
+        sizes = ", ".join(f"{file.name} {mask.shape}" for file, mask in each.items())
+        raise InputError(f"masks of several sizes in {folder}: {sizes}", remedy="restore the masks of this image")
+    return np.logical_or.reduce(list(each.values()))
+
+
+def _decoded_mask(path: Path) -> np.ndarray:
+    image = decode(path)
     if _has_alpha(image):
         raise InputError(
-            f"unsuitable mask: {record.mask}: transparent in part, so that the defect may lie in colours or in alpha",
+            f"unsuitable mask: {path}: transparent in part, so that the defect may lie in colours or in alpha",
             remedy="save it in grey, without an alpha channel",
         )
     if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
         image = image.convert("RGB")
     values = np.asarray(image)
     if values.dtype.kind == "f":
-        raise InputError(f"unsuitable mask: {record.mask}: floating point", remedy="save it with 8 bits")
+        raise InputError(f"unsuitable mask: {path}: floating point", remedy="save it with 8 bits")
     if image.info.get(DEEP) and values.ndim == 3 and values.max() < 128:  # all below 256 was read as 0
         raise InputError(
-            f"unsuitable mask: {record.mask}: colours of 16 bits, of which the lower 8 are not read",
+            f"unsuitable mask: {path}: colours of 16 bits, of which the lower 8 are not read",
             remedy="save it in grey, or with 8 bits",
         )
     return values if values.ndim == 2 else values.max(axis=2)
@@ -212,62 +228,6 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def decode(path: Path) -> Image.Image:
-    """Open and decode an image file: upright, and of 16 bits with black at 0.
-
-    Raises:
-        InputError: it is missing or damaged, holds several images, or is of a kind that is known to be misread.
-    """
-    try:
-        with Image.open(path) as image:
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
-            tags = dict(image.tag_v2) if image.format == "TIFF" else {}
-            deep = _is_deep(image, path)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise InputError(f"no such image: {path}", remedy="restore the file") from None
-    except UnidentifiedImageError:
-        raise InputError(f"unreadable image: {path}: not an image, or damaged", remedy="replace the file") from None
-    except Exception as error:  # what a decoder raises on a damaged file is not defined
-        raise InputError(f"unreadable image: {path}: {error}", remedy="replace the file") from None
-    if frames > 1:
-        raise InputError(f"unsuitable image: {path}: {frames} images in one file", remedy="save each as a file")
-    found = _as_it_looks(upright, image.format, tags, path)
-    found.info[DEEP] = deep
-    return found
-
-
-def _is_deep(image: Image.Image, path: Path) -> bool:
-    """Whether a file that is not loaded yet is of 16 bits; of JPEG 2000 its header tells, of PPM the largest value."""
-    if image.format == "JPEG2000":
-        with path.open("rb") as file:
-            header = file.read(2**16)
-        sizes = header.find(JPEG2000_SIZES)
-        return sizes >= 0 and header[sizes + 42] & 0x7F == 15
-    arguments = str([tile.args for tile in image.tile])
-    return ";16" in arguments or (image.format == "PPM" and "65535" in arguments)
-
-
-def _as_it_looks(image: Image.Image, kind: str | None, tags: dict[int, object], path: Path) -> Image.Image:
-    """What Pillow decodes otherwise than it looks, put right; TIFF's tags tell.
-
-    Raises:
-        InputError: 16 bits in planes, of which Pillow makes something else without an error.
-    """
-    bits = tags.get(BITS, ())
-    if tags.get(PLANES) == 2 and 16 in bits:
-        raise InputError(f"unsuitable image: {path}: 16 bits in planes", remedy="save its channels interleaved")
-    if kind == "PPM" and image.mode == "I":  # brought to 16 bits, whatever its largest value is
-        return Image.fromarray(np.asarray(image).astype(np.uint16))
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if bits and bits[0] < 16:
-            values = (values.astype(np.uint32) * 65535 // (2 ** bits[0] - 1)).astype(np.uint16)
-        return Image.fromarray(65535 - values if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else values)
-    return image
 
 
 def _has_alpha(image: Image.Image) -> bool:

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets.decoding import DEEP, decode
 from patchcore_suite.datasets.identity import check_identity
-from patchcore_suite.datasets.images import DEEP, as_rgb, decode, foreground, map_ahead, mask_values, read_image
+from patchcore_suite.datasets.images import as_rgb, foreground, map_ahead, mask_values, read_image
 from patchcore_suite.datasets.layouts import LAYOUTS, scan
 from patchcore_suite.datasets.leftovers import remarks as remarks_on
 from patchcore_suite.datasets.leftovers import unused_files
+from patchcore_suite.datasets.listing import sha256_content
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Entry, Record
@@ -98,7 +99,7 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: P
 
 def inspect(records: Sequence[Record], description: str) -> list[Finding]:
     """Decode and hash every image and mask."""
-    sha256 = cache(sha256_file)  # a video has many frames
+    sha256 = cache(sha256_content)  # a video has many frames
 
     def look_at(group: list[Record]) -> list[Finding]:
         found = []

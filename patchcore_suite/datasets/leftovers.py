@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from patchcore_suite.datasets.layouts import LAYOUTS
-from patchcore_suite.datasets.listing import is_hidden, walk
+from patchcore_suite.datasets.listing import is_hidden, mask_files, walk
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.spec import DatasetSpec
 
@@ -15,8 +15,8 @@ def unused_files(root: Path, spec: DatasetSpec, records: Iterable[Record]) -> di
     Returns:
         the reason by the file's path in the folder; a hidden folder counts as one file.
     """
-    used = {path for record in records for path in (record.image, record.mask) if path}
-    present = LAYOUTS[spec.layout].categories(root)
+    used = {path for record in records for path in (record.image, *mask_files(record.mask))}
+    present = LAYOUTS[spec.layout].categories(root, spec)
     not_chosen = set(present) - set(present if spec.categories is None else spec.categories)
     found = {}
     for path in walk(root):

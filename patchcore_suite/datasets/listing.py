@@ -112,6 +112,20 @@ def match_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Pat
     ]
 
 
+def mask_files(mask: Path | None) -> list[Path]:
+    """The files of a mask: itself, or those in a folder, which mark an image together."""
+    if mask is None:
+        return []
+    return files(mask) if mask.is_dir() else [mask]
+
+
+def sha256_content(path: Path) -> str:
+    """SHA-256 of a file; of a folder, as some masks are, that of the names and bytes of its images."""
+    if not path.is_dir():
+        return sha256_file(path)
+    return sha256_json([[file.name, sha256_file(file)] for file in files(path)])
+
+
 def content_checksum(folder: Path, pattern: str) -> str:
     """SHA-256 of the names and bytes of the files in a folder that match a glob pattern."""
     found = [file for file in folder.glob(pattern) if file.is_file()]

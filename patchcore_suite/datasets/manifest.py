@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_file, sha256_json, write_json
+from patchcore_core.common.files import sha256_json, write_json
+from patchcore_suite.datasets.listing import sha256_content
 from patchcore_suite.datasets.records import Entry, Record
 
 SCHEMA = 3  # 2: `paper`; 3: `unused`, `bits`, a checksum
@@ -77,7 +78,7 @@ class Manifest:
             expected[entry.record.image] = entry.image_sha256
             if entry.record.mask:
                 expected[entry.record.mask] = entry.mask_sha256
-        found = {path: sha256_file(path) if path.is_file() else None for path in expected}
+        found = {path: sha256_content(path) if path.is_file() or path.is_dir() else None for path in expected}
         return {path: (sha256, found[path]) for path, sha256 in expected.items() if found[path] != sha256}
 
     def check_unchanged(self, category: str) -> None:

@@ -16,7 +16,8 @@ class Record:
         split: "train" (nominal images only) or "test".
         label: 0 nominal, 1 anomalous.
         defect: the defect's name; "good" for a nominal image.
-        mask: the ground truth, None where there is none (a nominal image needs none).
+        mask: the ground truth, None where there is none (a nominal image needs none); a folder where several files
+            mark what is defective together.
         frame: index of the frame in a video, and in a mask stack (n, h, w) stored as .npy.
         bits: how many the camera fills of the 16 of a file, if it is of 16 bits.
     """

@@ -32,6 +32,12 @@ networks = click.option(
 good = click.option(
     "--good", metavar="NAME", help='Which folder holds the good images, such as "ok"; "." says that all are good.'
 )
+layout = click.option(
+    "--layout",
+    metavar="NAME",
+    help="Read the folder as the dataset of this name lies: mtd, visa, csv, ... (data/README.md).",
+)
+category = click.option("--category", metavar="NAME", help="Which of the layout's categories is meant.")
 miss_cost = click.option(
     "--miss-cost", default=10.0, show_default=True, help="What a defect that is not found costs, in false alarms."
 )
@@ -68,6 +74,8 @@ def main() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--to", "model", type=click.Path(path_type=Path), default=Path("model"), show_default=True)
 @good
+@layout
+@category
 @click.option("--size", type=int, nargs=2, metavar="HEIGHT WIDTH", help="Bring all images to this size, uncropped.")
 @click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
 @click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
@@ -90,7 +98,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     """Fit a model to the good images of FOLDER, and test it where FOLDER has defects.
 
     FOLDER holds good images; or folders of them, one called "good" (or --good NAME) and the others after defects; or
-    train/, test/ and ground_truth/ as MVTec AD has them.
+    train/, test/ and ground_truth/ as MVTec AD has them; or it lies as --layout says.
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
@@ -102,7 +110,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     if with_weights and chosen["networks"] is not None and not is_built_in(chosen["backbone"]):
         raise without_own(chosen["backbone"])
     resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
-    found = look_at(folder, good=good)
+    found = look_at(folder, good=good, layout=chosen.pop("layout"), category=chosen.pop("category"))
     tell(
         f"{len(found.good)} good images to fit to, {len(found.tested)} to test with"
         + "".join(f"\nnot used: {path}: {why}" for path, why in found.unused.items())
@@ -179,20 +187,23 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
 @good
+@layout
+@category
 @miss_cost
 @weights
 @networks
 @device
 @as_json
 @told
-def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_json: bool, **where) -> None:
+def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_json: bool, **chosen) -> None:
     """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out."""
     from patchcore_suite.parts.fitting import evaluate as evaluate_model
     from patchcore_suite.parts.model import PartsModel
     from patchcore_suite.parts.photographs import look_at
 
-    loaded = PartsModel.load(model, **where)
-    found = look_at(folder, good=good)
+    arranged = {name: chosen.pop(name) for name in ("layout", "category")}
+    loaded = PartsModel.load(model, **chosen)
+    found = look_at(folder, good=good, **arranged)
     known = {source.sha256 for source in loaded.sources}
     chosen = [entry for entry in (*found.tested, *found.good) if entry.image_sha256 not in known]
     if not chosen:

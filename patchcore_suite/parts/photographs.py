@@ -7,12 +7,13 @@ from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.inspection import Finding, depths, inspect, shallow_colours
-from patchcore_suite.datasets.layouts import LAYOUTS
+from patchcore_suite.datasets.layouts import LAYOUTS, spec_type
 from patchcore_suite.datasets.layouts.mvtec import MASK_OF
 from patchcore_suite.datasets.leftovers import unused_files
 from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, files, folders, is_hidden, unusable, walk
 from patchcore_suite.datasets.records import NOMINAL, Entry, Record
 from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.datasets.videos import VIDEO_SUFFIXES
 
 PARTS = "parts"  # the category of all of them
 ALL_GOOD = "."
@@ -39,7 +40,9 @@ class Photographs:
     remarks: tuple[str, ...] = ()
 
 
-def look_at(folder: str | Path, *, good: str | None = None) -> Photographs:
+def look_at(
+    folder: str | Path, *, good: str | None = None, layout: str | None = None, category: str | None = None
+) -> Photographs:
     """Open every photograph of a folder.
 
     The folder holds good images, and no folders; or folders of which one, called `good`, holds good images and each
@@ -48,6 +51,8 @@ def look_at(folder: str | Path, *, good: str | None = None) -> Photographs:
     Args:
         good: what the folder of good images is called beside those of defects, such as "ok"; "." says that all images
             are good, however deep they lie.
+        layout: how the images lie instead: as the module of this name in `datasets.layouts` reads them.
+        category: which of the layout's categories is meant, where the folder has several.
 
     Raises:
         InputError: there is no such folder, no image, or files that cannot be used; all are listed.
@@ -55,7 +60,10 @@ def look_at(folder: str | Path, *, good: str | None = None) -> Photographs:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise InputError(f"no such folder: {root}", remedy="name a folder of images")
-    records, unused, problems = _records(root, good)
+    if layout is None and category is None:
+        records, unused, problems = _records(root, good)
+    else:
+        records, unused, problems = _laid_out(root, layout or "mvtec", category, good)
     findings = inspect(records, "look at images")
     problems += unusable(root) + [finding.problem for finding in findings if finding.problem]
     problems += shallow_colours([finding for finding in findings if finding.entry])
@@ -100,12 +108,9 @@ def named(paths: Sequence[str | Path]) -> list[Path]:
 
 def _records(root: Path, good: str | None) -> tuple[list[Record], dict[str, str], list[str]]:
     """Records, why files are not used, and what is wrong, by how the folder is made."""
-    layout = LAYOUTS["mvtec"]
-    if good is None and layout.categories(root) == [root.resolve().name]:
-        spec = DatasetSpec(source=str(root), layout="mvtec")
-        scan = layout.scan(root, layout.categories(root), spec)
-        records = [replace(record, category=PARTS) for record in scan.records]
-        return records, unused_files(root, spec, records), list(scan.problems)
+    as_mvtec = DatasetSpec(source=str(root), layout="mvtec")
+    if good is None and LAYOUTS["mvtec"].categories(root, as_mvtec) == [root.resolve().name]:
+        return _laid_out(root, "mvtec", None, None)
     if good is None and (root / NOMINAL).is_dir():
         good = NOMINAL
     if good not in (None, ALL_GOOD):
@@ -119,6 +124,30 @@ def _records(root: Path, good: str | None) -> tuple[list[Record], dict[str, str]
             remedy="say which one holds the good ones (--good NAME), or that all are good (--good .)",
         )
     return _records_of(images), _others(root, images), list(_masks_among(images))
+
+
+def _laid_out(
+    root: Path, name: str, category: str | None, good: str | None
+) -> tuple[list[Record], dict[str, str], list[str]]:
+    """Records of one category of a layout, why files are not used, and what is wrong."""
+    if good is not None:
+        raise InputError(f"the layout {name} says which images are good", remedy="leave out --good, or --layout")
+    spec = spec_type(name)(source=str(root), layout=name, categories=None if category is None else (category,))
+    present = LAYOUTS[name].categories(root, spec)
+    if category is None and len(present) > 1:
+        raise InputError(
+            f"{root} has several categories, and a model is of one", offenders=present, remedy="say which: --category"
+        )
+    if not present or category not in (None, *present):
+        raise InputError(
+            f"{root} has no {'category ' + category if present else 'images'} in the layout {name}",
+            offenders=present,
+            remedy=f"it looks like this: {LAYOUTS[name].pattern}",
+        )
+    records, problems = LAYOUTS[name].scan(root, present if category is None else [category], spec)
+    if videos := {str(record.image) for record in records if record.image.suffix.lower() in VIDEO_SUFFIXES}:
+        raise InputError("a model is fitted to images, not to videos", offenders=sorted(videos), remedy="save frames")
+    return [replace(record, category=PARTS) for record in records], unused_files(root, spec, records), list(problems)
 
 
 def _records_of(images: Sequence[Path]) -> list[Record]:

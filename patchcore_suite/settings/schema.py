@@ -90,7 +90,9 @@ def _named(item: Schema, pattern: re.Pattern[str] | None = None) -> Schema:
 
 def _fields(kind: type) -> dict[str, Schema]:
     """The fields of a configuration or block, each with its type, its choices and what is said of it in its source."""
-    said = dict(ATTRIBUTE.findall(inspect.getdoc(kind) or "")) | dict(COMMENT.findall(inspect.getsource(kind)))
+    said: dict[str, str] = {}
+    for home in reversed(kind.__mro__[:-1]):  # fields of a base are described there
+        said |= dict(ATTRIBUTE.findall(inspect.getdoc(home) or "")) | dict(COMMENT.findall(inspect.getsource(home)))
     found = {}
     for name, field in TypeAdapter(kind).json_schema()["properties"].items():
         described = "; ".join(

@@ -35,19 +35,14 @@ def recognise(root: Path) -> str:
     Raises:
         InputError: `root` does not exist, or has none of the known layouts.
     """
-    if not root.is_dir():
-        raise InputError(
-            f"the dataset folder {root} does not exist",
-            remedy=f"write {Path(root).expanduser()}, the path in full"
-            if str(root).startswith("~")
-            else "correct the path, or set the source to 'synthetic'; data/README.md says where each dataset is had",
-        )
-    for name, layout in LAYOUTS.items():
-        if layout.categories(root):
+    _check_folder(root)
+    known = {name: layout for name, layout in LAYOUTS.items() if not layout.described}
+    for name in sorted(known, key=lambda name: known[name].general):
+        if known[name].categories(root, known[name].spec(source=str(root), layout=name)):
             return name
     raise InputError(
         f"the folder {root} has none of the known layouts",
-        offenders=[f"{name}: {layout.pattern}" for name, layout in LAYOUTS.items()],
+        offenders=[f"{name}: {layout.pattern}" for name, layout in known.items()],
         remedy="give the folder that directly holds what one of these patterns begins with; see data/README.md",
     )
 
@@ -58,10 +53,12 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
     Raises:
         InputError: the folder is missing or has another layout, or categories that `spec` names are not there.
     """
-    found = recognise(root)
-    present = LAYOUTS[spec.layout].categories(root)
+    _check_folder(root)
+    present = LAYOUTS[spec.layout].categories(root, spec)
     if not present:
-        raise InputError(f"the folder {root} has the layout {found!r}, not {spec.layout!r}", remedy="correct layout")
+        raise InputError(
+            f"the folder {root} has the layout {recognise(root)!r}, not {spec.layout!r}", remedy="correct layout"
+        )
     chosen = sorted(present if spec.categories is None else spec.categories)
     if absent := [category for category in chosen if category not in present]:
         raise InputError(
@@ -71,3 +68,13 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
     trained = {record.category for record in records if record.split == "train"}
     untrained = [f"category without training images: {category}" for category in chosen if category not in trained]
     return Scan(records, [*untrained, *unusable(root), *problems])
+
+
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise InputError(
+            f"the dataset folder {root} does not exist",
+            remedy=f"write {Path(root).expanduser()}, the path in full"
+            if str(root).startswith("~")
+            else "correct the path, or set the source to 'synthetic'; data/README.md says where each dataset is had",
+        )

@@ -29,7 +29,7 @@ class Spec(DatasetSpec):
         }
 
 
-def categories(root: Path) -> list[str]:
+def categories(root: Path, spec: Spec) -> list[str]:
     """The scenes with test clips. (Scene 13 of the original has training videos only, and is left out.)"""
     return sorted({_scene(clip) for clip in folders(root / "testing" / "frames")})
 

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
+from patchcore_suite.datasets.held_out import HeldOutSpec, draw_training
+from patchcore_suite.datasets.held_out import division as drawn
 from patchcore_suite.datasets.layout import Archive, Layout
 from patchcore_suite.datasets.listing import Scan, files, folders, match_masks
 from patchcore_suite.datasets.records import NOMINAL, Record
@@ -18,26 +18,21 @@ IMAGES, MASKS = (".jpg", ".jpeg"), (".png",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec(DatasetSpec):
+class Spec(HeldOutSpec):
     """How the defect-free images are divided; all defective ones are for test.
 
     Attributes:
-        held_out: share of the defect-free images that is kept for test, drawn with the seed.
         train_list: a text file with the names of the training images, one a line, in place of the draw.
     """
 
-    held_out: float = 0.2
     train_list: str | None = None
 
     def _rules(self) -> dict[str, tuple[object, str]]:
-        share, names = self.held_out, self.train_list
-        return super()._rules() | {
-            "held_out": (isinstance(share, float) and 0 < share < 1, "a number between 0 and 1"),
-            "train_list": (names is None or are_names([names]), "null, or a file's path"),
-        }
+        names = self.train_list
+        return super()._rules() | {"train_list": (names is None or are_names([names]), "null, or a file's path")}
 
 
-def categories(root: Path) -> list[str]:
+def categories(root: Path, spec: DatasetSpec) -> list[str]:
     """The only category of this layout, if `root` has the layout."""
     return [CATEGORY] if (root / "MT_Free" / "Imgs").is_dir() else []
 
@@ -74,13 +69,6 @@ def _training(names: list[str], spec: Spec) -> set[str]:
     return draw_training(names, seed=spec.seed, held_out=spec.held_out)
 
 
-def draw_training(names: list[str], *, seed: int, held_out: float) -> set[str]:
-    """Draw the training images: all but round(held_out * n) of the sorted names."""
-    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(names))
-    held = set(drawn[: round(held_out * len(names))])
-    return {name for index, name in enumerate(sorted(names)) if index not in held}
-
-
 def read_train_list(path: str | Path) -> set[str]:
     """Read the names of the training images, one a line; folders before a name are ignored.
 
@@ -101,7 +89,7 @@ def division(spec: Spec) -> dict[str, object]:
     """The list of training images, by its hash, or what the draw depends on."""
     if spec.train_list:
         return {"train_list": Path(spec.train_list).name, "train_list_sha256": sha256_file(spec.train_list)}
-    return {"seed": spec.seed, "held_out": spec.held_out}
+    return drawn(spec)
 
 
 LAYOUT = Layout(

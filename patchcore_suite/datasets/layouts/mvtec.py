@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.by_folder import for_test, nominal
 from patchcore_suite.datasets.layout import Layout
-from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders, match_masks, visible, walk
-from patchcore_suite.datasets.records import NOMINAL, Record
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders, visible, walk
+from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
 
 TRUTH = "ground_truth"
@@ -27,7 +28,7 @@ MASK_OF = re.compile(rf"(?P<image>.+?)[\s_.-]*({'|'.join(TRUTH_ELSEWHERE)}|groun
 NOMINAL_ELSEWHERE = (NOMINAL, "ok", "normal", "nominal", "nodefect", "defectfree", "nondefective")
 
 
-def categories(root: Path) -> list[str]:
+def categories(root: Path, spec: DatasetSpec) -> list[str]:
     """The categories in `root`, which may itself be the only one."""
     return list(_category_folders(root))
 
@@ -39,15 +40,9 @@ def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
     for category, folder in found.items():
         if category not in chosen:
             continue
-        records += [Record(image, category, "train", 0, NOMINAL) for image in files(folder / "train" / NOMINAL)]
-        truth = folder / TRUTH
-        problems += _misplaced(folder)
-        for defect in sorted({child.name for child in folders(folder / "test") + folders(truth)}):
-            images = files(folder / "test" / defect)
-            masks, unmatched = match_masks(images, files(truth / defect))
-            label = int(defect != NOMINAL)
-            records += [Record(image, category, "test", label, defect, masks.get(image)) for image in images]
-            problems += unmatched
+        tests = for_test(folder / "test", folder / TRUTH, category)
+        records += [*nominal(folder / "train" / NOMINAL, category), *tests.records]
+        problems += [*_misplaced(folder), *tests.problems]
     return Scan(records, problems)
 
 
@@ -63,13 +58,13 @@ def unused(inside: PurePosixPath, spec: DatasetSpec) -> str:
 
 def _misplaced(category: Path) -> Iterator[str]:
     """What would be taken for something else than it is, or would be lost."""
-    truth, tested = category / TRUTH, folders(category / "test")
+    truth, kinds = category / TRUTH, folders(category / "test")
     yield from _masks_among(files(category / "train" / NOMINAL))
     for split in SPLITS:
         for child in folders(category / split):
             if child.name != NOMINAL and _plain(child.name) in NOMINAL_ELSEWHERE:
                 yield f"not the folder of nominal images, which is called {NOMINAL}: {child}"
-    defects = {child.name for child in tested} - {NOMINAL}
+    defects = {child.name for child in kinds} - {NOMINAL}
     for child in folders(category):
         like = _plain(child.name) in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
         if child.name not in SPLITS and like and _has_images(child):
@@ -79,7 +74,7 @@ def _misplaced(category: Path) -> Iterator[str]:
     for defect in folders(truth):
         if nested := [child for child in folders(defect) if _has_images(child)]:
             yield f"several masks an image (join them into one, STEM_mask.png): {len(nested)}, such as {nested[0]}"
-    for defect in tested:
+    for defect in kinds:
         if _called_truth(defect) and not (files(defect) and _plain(defect.name) in DEFECTS_LIKE_IT):
             yield f"masks lie in {TRUTH}/DEFECT, not in {defect}"
         yield from _masks_in_disguise(defect, truth / defect.name)
@@ -99,9 +94,9 @@ def _called_truth(folder: Path) -> bool:
     return _plain(folder.name) in TRUTH_ELSEWHERE and _has_images(folder)
 
 
-def _masks_in_disguise(tested: Path, truth: Path) -> Iterator[str]:
+def _masks_in_disguise(defect: Path, truth: Path) -> Iterator[str]:
     """Masks of a kind that is not read, and masks that lie among the images, where these have no others."""
-    images = files(tested)
+    images = files(defect)
     stems = {image.stem for image in images}
     for path in visible(truth):
         other = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
@@ -151,4 +146,5 @@ LAYOUT = Layout(
     scan=scan,
     unused=unused,
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    general=True,
 )

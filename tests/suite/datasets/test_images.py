@@ -9,7 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 from torchvision import transforms
-from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image
+from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image, save_mask
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import load
@@ -240,6 +240,22 @@ def test_the_mask_of_a_nominal_image_is_empty_and_needs_no_file(tmp_path):
 def test_an_anomalous_image_without_mask_has_no_ground_truth(tmp_path):
     with pytest.raises(InputError, match=r"no mask: .*0\.png"):
         read_mask(record_of(save_image(tmp_path / "0.png"), label=1))
+
+
+def test_masks_in_a_folder_mark_an_image_together(tmp_path):
+    folder = tmp_path / "masks"
+    record = record_of(save_image(tmp_path / "0.png"), folder, label=1)
+    folder.mkdir()
+    with pytest.raises(InputError, match="no mask in the folder"):
+        read_mask(record)
+    for name, corner in (("0.png", (0, 0)), ("1.png", (23, 31))):
+        values = np.zeros(SIZE, np.uint8)
+        values[corner] = 250
+        Image.fromarray(values).save(folder / name)
+    assert np.argwhere(read_mask(record)).tolist() == [[0, 0], [23, 31]]
+    save_mask(folder / "2.png", size=(9, 9))
+    with pytest.raises(InputError, match=r"several sizes in .*: 0\.png \(24, 32\), 1\.png \(24, 32\), 2\.png \(9, 9\)"):
+        read_mask(record)
 
 
 @pytest.mark.parametrize(

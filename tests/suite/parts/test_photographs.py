@@ -1,6 +1,6 @@
 import pytest
 from PIL import Image
-from toy_folders import mvtec_folder, save_image
+from toy_folders import mstc_folder, mtd_folder, mvtec_folder, save_image
 
 from patchcore_core import InputError
 from patchcore_suite.parts.photographs import look_at, named
@@ -98,3 +98,29 @@ def test_masks_among_images_are_not_learnt_as_good_parts(tmp_path):
     assert "1.jpg" in str(error.value)
     assert "2_mask.png" in str(error.value)
     assert "3.png" not in str(error.value)
+
+
+def test_a_folder_may_lie_as_a_known_dataset_does(tmp_path):
+    found = look_at(mtd_folder(tmp_path), layout="mtd")
+    assert len(found.good) == 8
+    assert {entry.record.defect for entry in found.tested} == {"good", "blowhole"}
+    assert all(entry.record.mask for entry in found.tested)
+
+
+def test_a_model_is_of_one_category_of_images(tmp_path):
+    both = mvtec_folder(mvtec_folder(tmp_path / "both", "bolt"), "nut")
+    assert len(look_at(both, layout="mvtec", category="nut").good) == 3
+    assert len(look_at(both, category="bolt").good) == 3
+    with pytest.raises(InputError, match="several categories") as error:
+        look_at(both, layout="mvtec")
+    assert error.value.offenders == ("bolt", "nut")
+    with pytest.raises(InputError, match="no category screw in the layout mvtec"):
+        look_at(both, layout="mvtec", category="screw")
+    with pytest.raises(InputError, match="no images in the layout mtd"):
+        look_at(both, layout="mtd")
+    with pytest.raises(InputError, match="did you mean mtd"):
+        look_at(both, layout="mtdd")
+    with pytest.raises(InputError, match="says which images are good"):
+        look_at(both, layout="mvtec", category="nut", good="ok")
+    with pytest.raises(InputError, match="not to videos"):
+        look_at(mstc_folder(tmp_path / "street"), layout="mstc")
