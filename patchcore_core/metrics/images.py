@@ -33,7 +33,7 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a score is not finite, or one of the two classes is absent.
     """
-    labels, scores = _labels_and_scores(labels, scores)
+    labels, scores = labels_and_scores(labels, scores)
     return _auroc(np.sort(scores[~labels]), scores[labels])
 
 
@@ -47,7 +47,7 @@ def f1_optimum(labels: ArrayLike, scores: ArrayLike) -> F1Optimum:
     Raises:
         ValueError: as `image_auroc`.
     """
-    labels, scores = _labels_and_scores(labels, scores)
+    labels, scores = labels_and_scores(labels, scores)
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last_of_ties = np.append(ranked[1:] != ranked[:-1], True)  # a threshold separates distinct scores only
@@ -122,7 +122,8 @@ def _auroc(nominal: NDArray[np.floating], anomalous: NDArray[np.floating]) -> fl
     return float((below + not_above) / 2 / (len(nominal) * len(anomalous)))
 
 
-def _labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+def labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Labels (n,) as truth values, and scores (n,) that can be compared with them; errors as of `checked`."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1:
         raise ValueError(f"labels {labels.shape} must be (n,)")

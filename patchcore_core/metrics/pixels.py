@@ -21,6 +21,7 @@ from patchcore_core.metrics.images import checked, truth_values
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 MEMORY_FACTOR = 3
 PART = 2**21  # pixels that are worth a thread
+MAX_FPR = 0.3  # limit of the integral of PRO
 
 Result = TypeVar("Result")
 
@@ -74,11 +75,10 @@ def pixel_auroc(masks: ArrayLike | Regions, maps: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
     """
-    regions, maps = regions_and_maps(masks, maps)
-    return _pixel_auroc(_curve(regions.masks, regions.shares, maps))
+    return curve_auroc(curve_of(*regions_and_maps(masks, maps)))
 
 
-def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = MAX_FPR) -> float:
     """Per-region overlap, averaged over false-positive rates up to `max_fpr`.
 
     Bergmann et al. (2021), section 5.2, as MVTec's evaluation computes it. At a threshold, PRO is the mean over all
@@ -94,18 +94,16 @@ def pro(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> fl
     Raises:
         ValueError: as `pixel_auroc`, or `max_fpr` is out of range.
     """
-    regions, maps = regions_and_maps(masks, maps)
-    return _pro(_curve(regions.masks, regions.shares, maps), max_fpr)
+    return curve_pro(curve_of(*regions_and_maps(masks, maps)), max_fpr)
 
 
-def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> dict[str, float]:
+def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = MAX_FPR) -> dict[str, float]:
     """`pixel_auroc` and `pro` together, for one sort of the pixels instead of two."""
-    regions, maps = regions_and_maps(masks, maps)
-    curve = _curve(regions.masks, regions.shares, maps)
-    return {"pixel_auroc": _pixel_auroc(curve), "pro": _pro(curve, max_fpr)}
+    found = curve_of(*regions_and_maps(masks, maps))
+    return {"pixel_auroc": curve_auroc(found), "pro": curve_pro(found, max_fpr)}
 
 
-def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 0.3) -> float:
+def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = MAX_FPR) -> float:
     """`pro` of each anomalous image by itself, averaged over these images.
 
     What the PRO columns of the authors' repository imply: it has no code for them, but its two columns differ by the
@@ -128,7 +126,7 @@ def pro_per_image(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 
     return float(values[~np.isnan(values)].mean())
 
 
-def pro_of_images(regions: Regions, maps: NDArray[np.floating], max_fpr: float = 0.3) -> NDArray[np.float64]:
+def pro_of_images(regions: Regions, maps: NDArray[np.floating], max_fpr: float = MAX_FPR) -> NDArray[np.float64]:
     """`pro` of each image by itself, (n,); NaN where `pro_per_image` leaves it out."""
     places = regions.of_images()
     pixels = np.array([place.stop - place.start for place in places])
@@ -136,7 +134,8 @@ def pro_of_images(regions: Regions, maps: NDArray[np.floating], max_fpr: float =
 
     def work(images: NDArray[np.int64]) -> None:
         for i in images:
-            values[i] = _pro(_curve(regions.masks[i], regions.shares[places[i]], maps[i], parts=1), max_fpr)
+            of_image = Regions(regions.masks[i], regions.numbers[places[i]], regions.shares[places[i]])
+            values[i] = curve_pro(curve_of(of_image, maps[i], parts=1), max_fpr)
 
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
@@ -156,7 +155,7 @@ def regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regio
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """All that pixel metrics need, at each of the t distinct scores of anomalous pixels, from the highest down."""
 
     nominal: int  # pixels
@@ -166,9 +165,9 @@ class _Curve:
     covered: NDArray[np.float64]  # (t,) mean share of the regions' pixels that score as high
 
 
-def _curve(
-    masks: NDArray[np.bool_], shares: NDArray[np.floating], maps: NDArray[np.floating], *, parts: int | None = None
-) -> _Curve:
+def curve_of(regions: Regions, maps: NDArray[np.floating], *, parts: int | None = None) -> Curve:
+    """The curve of maps (n, H, W), or of one map, from one sort of the pixels."""
+    masks = regions.masks
     if parts is None:
         parts = min(os.cpu_count() or 1, len(maps), 1 + maps.size // PART)
     # Nominal pixels are most of the test set: parts of them are sorted side by side, meanwhile thresholds are found.
@@ -178,11 +177,11 @@ def _curve(
         order = np.argsort(-scores)
         ranked = scores[order]
         first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-        covered = np.cumsum(np.add.reduceat(shares[order], first))
+        covered = np.cumsum(np.add.reduceat(regions.shares[order], first))
         nominal = list(sorting)
         ranks = _side_by_side(pool, partial(_ranks, nominal), np.array_split(ranked[first], parts))
         above, reached = np.concatenate(list(ranks), axis=1)
-    return _Curve(
+    return Curve(
         nominal=masks.size - len(scores),
         above=above,
         reached=reached,
@@ -218,13 +217,14 @@ def _ranks(nominal: Sequence[NDArray[np.floating]], thresholds: NDArray[np.float
     return found[:, ::-1]
 
 
-def _pixel_auroc(curve: _Curve) -> float:
-    """Each anomalous pixel beats the nominal ones below it, and half of those with the same score."""
+def curve_auroc(curve: Curve) -> float:
+    """`pixel_auroc` of a curve: an anomalous pixel beats the nominal ones below it, and half of those as high."""
     lost = (curve.pixels * ((curve.above + curve.reached) / 2)).sum()
     return float(1 - lost / (curve.nominal * curve.pixels.sum()))
 
 
-def _pro(curve: _Curve, max_fpr: float) -> float:
+def curve_pro(curve: Curve, max_fpr: float) -> float:
+    """`pro` of a curve."""
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
     # The curve turns only at thresholds that some region pixel has. Going down through such a threshold, the

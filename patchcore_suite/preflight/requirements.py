@@ -37,6 +37,7 @@ from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
 from patchcore_suite.preflight.own import network_work, shapes_of_maps
 from patchcore_suite.preflight.room import check_machine
+from patchcore_suite.run.asked_metrics import asked_problems
 from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
 from patchcore_suite.run.own_networks import OwnNetworks, project_networks
 from patchcore_suite.run.room import memory_budget
@@ -59,6 +60,7 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
         if manifest is None:
             return checked
         checked.warnings += manifest.warnings
+        checked.problems += map(str, asked_problems(dataset, manifest))
         wanted = wanted_cells(dataset, manifest, available=usable)
     except InputError as error:
         checked.problems.append(str(error))
@@ -251,7 +253,8 @@ def _needs(
         needs.work += work
         needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
     needs.maps = sum(shared.extracted.values())
-    evaluated = evaluation_bytes(test=test, pixels=largest, results=needs.todo + needs.done)
+    kept = (needs.todo + needs.done) * (3 if dataset.asked else 1)  # what is asked for takes twice as much besides
+    evaluated = evaluation_bytes(test=test, pixels=largest, results=kept)
     needs.memory = max(needs.memory, evaluated)
     return needs
 

@@ -96,13 +96,17 @@ def by_variant(rows: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def overview(rows: pd.DataFrame) -> pd.DataFrame:
-    """What the table of a dataset shows: columns variant, the metrics that the registry has for it, misclassified."""
+    """What the table of a dataset shows: columns variant, the metrics that the registry has for it, misclassified.
+
+    Those that a dataset has to ask for are shown if it did.
+    """
+    given = set(rows["metric"])
     columns = {
         metric.heading: mean_over_categories(rows, metric.name)
         .groupby("variant", sort=False)["value"]
         .agg(of_metric, metric=metric.name)
         for metric in METRICS.values()
-        if metric.table
+        if metric.table and (not metric.asked or metric.name in given)
     }
     return pd.DataFrame(columns | {"misclassified": misclassified(rows)}).rename_axis("variant").reset_index()
 

@@ -16,6 +16,7 @@ from patchcore_suite.baselines.config import RandomScoresConfig
 from patchcore_suite.datasets.images import map_ahead
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.evaluated import note_evaluated
 from patchcore_suite.run.intervals import MainStudyIntervals
@@ -59,12 +60,14 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
         InputError: results are missing, damaged, or of other images than there are now.
     """
     index, manifest, intervals = ScoreIndex.read(dataset.scores), dataset.manifest(), MainStudyIntervals(dataset)
+    check_asked(dataset, manifest)
     rows: list[list[object]] = []
     random_pixels: dict[tuple[str, str], float] = {}
 
     def evaluate(found: tuple[Mapping[str, object], Judged]) -> tuple[object, ...]:
         cell, judged = found
-        return cell, judged, result_metrics(judged), intervals.statistics(cell, judged.regions, judged.maps)
+        values = result_metrics(judged, dataset.asked)
+        return cell, judged, values, intervals.statistics(cell, judged.regions, judged.maps)
 
     with progress_bar(len(index.cells), f"{dataset.name}: metrics", unit="cell", show=show_progress) as bar:
         for number, category in enumerate(manifest.categories):

@@ -1,6 +1,7 @@
 """95 % bootstrap intervals over test images, of the metrics of a dataset's main study."""
 
 import math
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from patchcore_core.metrics import Regions, image_auroc
 from patchcore_suite.datasets.names import MEAN, shown
+from patchcore_suite.run.asked_intervals import ASKED_PIXEL_METRICS, asked_statistics
 from patchcore_suite.run.image_intervals import bootstrap_mean_auroc, percentile_interval, stratified_counts
-from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric
-from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, PixelStatistics, pixel_replicates, pixel_statistics
+from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric, wanted
+from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, Resampled, pixel_replicates, pixel_statistics
 from patchcore_suite.settings.project import ProjectDataset
 
 REPLICATES = 1000  # resamples
@@ -28,24 +30,27 @@ class MainStudyIntervals:
     def __init__(self, dataset: ProjectDataset) -> None:
         self._dataset = dataset
         self._scores: dict[str, dict[str, tuple[NDArray, list[NDArray]]]] = {}  # by variant, then category
-        self._statistics: dict[str, list[PixelStatistics]] = {}  # of this category, by variant
+        self._statistics: dict[str, list[Sequence[Resampled]]] = {}  # of this category, by variant
         self._drawn: dict[str, dict[str, Mapping[str, NDArray]]] = {}  # by variant, then category
 
     def statistics(
         self, cell: Mapping[str, object], regions: Regions | None, maps: NDArray | None
-    ) -> PixelStatistics | None:
+    ) -> Sequence[Resampled] | None:
         """What `add` needs to know of a result's maps (n, H, W); None where there are none, or no interval is drawn."""
-        return pixel_statistics(regions, maps) if maps is not None and self._counts(cell) else None
+        if maps is None or not self._counts(cell):
+            return None
+        asked = set(ASKED_PIXEL_METRICS) & set(self._dataset.asked)
+        return [pixel_statistics(regions, maps), *([asked_statistics(regions, maps)] if asked else [])]
 
     def add(
-        self, cell: Mapping[str, object], labels: NDArray, scores: NDArray, statistics: PixelStatistics | None
+        self, cell: Mapping[str, object], labels: NDArray, scores: NDArray, statistics: Sequence[Resampled] | None
     ) -> None:
         """Take a result of the current category into account, if it belongs to the main study.
 
         Args:
             cell: its category, variant, shots and seed.
             labels, scores: (n,) of the test images.
-            statistics: of the result.
+            statistics: of the result, of each kind.
         """
         if not self._counts(cell):
             return
@@ -63,7 +68,8 @@ class MainStudyIntervals:
     def close(self, category: str, labels: Sequence[int], *, number: int) -> None:
         """Draw the resamples of a category; its number keeps its draws apart from those of others."""
         for variant, of_seeds in self._statistics.items():
-            self._drawn.setdefault(variant, {})[category] = pixel_replicates(labels, of_seeds, category=number)
+            of_kinds = [pixel_replicates(labels, kind, category=number) for kind in zip(*of_seeds, strict=True)]
+            self._drawn.setdefault(variant, {})[category] = dict(ChainMap(*of_kinds))
         self._statistics = {}
 
     def frame(self) -> pd.DataFrame:
@@ -80,7 +86,8 @@ class MainStudyIntervals:
         rows = []
         for variant, by_category in self._scores.items():
             drawn = {category: (labels, np.stack(scores)) for category, (labels, scores) in by_category.items()}
-            for metric in (metric for metric in METRICS.values() if metric.interval and metric.needs == IMAGES):
+            metrics = wanted(self._dataset.asked)
+            for metric in (metric for metric in metrics if metric.interval and metric.needs == IMAGES):
                 rows += [
                     [shown(category), variant, metric.name, *_interval(metric, [of])] for category, of in drawn.items()
                 ]
@@ -90,7 +97,8 @@ class MainStudyIntervals:
     def _pixel_rows(self) -> list[list[object]]:
         rows = []
         for variant, by_category in self._drawn.items():
-            for metric in (name for name in PIXEL_METRICS if METRICS[name].interval):
+            pixel = (*PIXEL_METRICS, *(name for name in ASKED_PIXEL_METRICS if name in self._dataset.asked))
+            for metric in (name for name in pixel if METRICS[name].interval):
                 values = {shown(category): of_metric[metric] for category, of_metric in by_category.items()}
                 if len(values) == len(self._scores[variant]):
                     values[MEAN] = np.mean(list(values.values()), axis=0)

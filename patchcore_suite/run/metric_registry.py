@@ -1,6 +1,6 @@
 """The metrics of a raw result, a line each: files, tables, headings, intervals and summaries follow from it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 
@@ -17,7 +17,8 @@ class Metric(NamedTuple):
         table: whether the table of a dataset has a column of it.
         summary: whether `dvc metrics show` prints it.
         interval: whether it has a bootstrap interval in the main study; it needs `IMAGES` then, or is one of the
-            PIXEL_METRICS, which are resampled together.
+            PIXEL_METRICS or ASKED_PIXEL_METRICS, which are resampled together.
+        asked: whether only datasets have it that ask for it: it is one of `settings.dataset_params.ASKED` then.
     """
 
     name: str
@@ -29,12 +30,16 @@ class Metric(NamedTuple):
     table: bool = False
     summary: bool = False
     interval: bool = False
+    asked: bool = False
 
 
-CORE, CROPPED = "patchcore_core.metrics", "patchcore_suite.run.result_metrics:defects_cropped_away"
+CORE, SUITE = "patchcore_core.metrics", "patchcore_suite.metrics"
+CROPPED = "patchcore_suite.run.result_metrics:defects_cropped_away"
 IMAGES, REWEIGHTED = ("kinds", "scores"), ("kinds", "reweighted_scores")  # (n,) each
 MAPS = ("regions", "maps")  # of masks (n, H, W), and (n, H, W)
+CURVE = ("curve",)  # from one sort of the pixels
 ALL = {"table": True, "summary": True, "interval": True}
+ASKED = {**ALL, "asked": True}
 COUNT = {"higher_is_better": None, "share": False}
 _METRICS = (
     Metric("image_auroc", f"{CORE}:image_auroc", IMAGES, "image AUROC", **ALL),
@@ -51,5 +56,17 @@ _METRICS = (
     Metric("pro", "", ("pixels.pro",), "PRO", **ALL),
     Metric("pro_per_image", f"{CORE}:pro_per_image", MAPS, "PRO per image", interval=True),
     Metric("defects_cropped_away", CROPPED, ("labels", "regions"), "defects cropped away", **COUNT),
+    Metric("aupimo", f"{SUITE}.pimo:aupimo", MAPS, "AUPIMO", **ASKED),
+    Metric("pixel_ap", f"{SUITE}.segmentation:average_precision", CURVE, "pixel AP", **ASKED),
+    Metric("pixel_f1", f"{SUITE}.segmentation:f1_max", CURVE, "pixel F1-max", **ASKED),
+    Metric("low_pro", f"{SUITE}.segmentation:low_pro", CURVE, "PRO to 0.05", **ASKED),
+    Metric("seg_f1", f"{SUITE}.segmentation:seg_f1", MAPS, "SegF1", **ASKED),
+    Metric("fpr_at_recall", f"{SUITE}.decisions:fpr_at_recall", IMAGES, "FPR at 95 % recall", False, **ASKED),
+    Metric("calibration_error", f"{SUITE}.decisions:calibration_error", IMAGES, "calibration error", False, **ASKED),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def wanted(asked: Collection[str]) -> list[Metric]:
+    """The metrics of a dataset that asks for some: all that need not be asked for, then those."""
+    return [metric for metric in METRICS.values() if not metric.asked or metric.name in asked]

@@ -9,7 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from operator import methodcaller
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,18 @@ THRESHOLDS = 1024  # of pixel AUROC and PRO
 SORTED_AT_MOST = 2**17  # nominal pixels that the thresholds are chosen from; a threshold need not be a quantile exactly
 MOST_PAIRED = 2**11  # images, of which all pairs are looked at: 32 MB; of more it would take longer, too
 PIXEL_METRICS = ("pixel_auroc", "pro", "pro_per_image")
+
+
+class Resampled(Protocol):
+    """What pixel metrics of a resample need to know of n images: counts at thresholds."""
+
+    metrics: ClassVar[tuple[str, ...]]
+    nominal: NDArray[np.float32]
+    covered: NDArray[np.float32]
+
+    def resampled(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The metrics of each resample, (m, replicates); `counts` (replicates, n) say how often an image is drawn."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,12 @@ class PixelStatistics:
     covered: NDArray[np.float32]
     pro: NDArray[np.float64]
     max_fpr: float
+
+    metrics: ClassVar[tuple[str, ...]] = PIXEL_METRICS
+
+    def resampled(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Its `resampled_pixel_metrics`."""
+        return resampled_pixel_metrics(self, counts)
 
 
 def pixel_statistics(
@@ -68,12 +87,18 @@ def pixel_statistics(
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
     regions, maps = pixels.regions_and_maps(masks, maps)
-    masks = regions.masks
-    levels = _levels(masks, maps, thresholds)
-    shape = (len(masks), len(levels))
+    counts = counts_at(_levels(regions.masks, maps, thresholds), regions, maps)
+    return PixelStatistics(*counts, pixels.pro_of_images(regions, maps, max_fpr), max_fpr)
+
+
+def counts_at(
+    levels: NDArray[np.floating], regions: pixels.Regions, maps: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """`nominal`, `anomalous` and `covered` of `PixelStatistics` at (t,) falling thresholds: (n, t) each."""
+    shape = (len(maps), len(levels))
     anomalous, covered = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     both = np.zeros(shape, dtype=np.float32)
-    for number, (mask, values, place) in enumerate(zip(masks, maps, regions.of_images(), strict=True)):
+    for number, (mask, values, place) in enumerate(zip(regions.masks, maps, regions.of_images(), strict=True)):
         both[number] = _at_least(levels, values.ravel())
         scores, numbers = values[mask], regions.numbers[place]
         if not len(scores):
@@ -82,12 +107,12 @@ def pixel_statistics(
         for region in range(1, numbers.max() + 1):
             found = scores[numbers == region]
             covered[number] += _at_least(levels, found) / len(found)
-    return PixelStatistics(both - anomalous, anomalous, covered, pixels.pro_of_images(regions, maps, max_fpr), max_fpr)
+    return both - anomalous, anomalous, covered
 
 
 def pixel_replicates(
     labels: ArrayLike,
-    of_seeds: Sequence[PixelStatistics],
+    of_seeds: Sequence[Resampled],
     *,
     replicates: int = 1000,
     seed: int = 0,
@@ -105,7 +130,7 @@ def pixel_replicates(
         category: its number, so that categories are drawn apart.
 
     Returns:
-        (replicates,) of each of `PIXEL_METRICS`: NaN in a resample without any defect, and in all of them where fewer
+        (replicates,) of each of their metrics: NaN in a resample without any defect, and in all of them where fewer
         than two images are nominal, or fewer than two show a defect.
 
     Raises:
@@ -113,14 +138,14 @@ def pixel_replicates(
             out of range.
     """
     labels = np.asarray(labels)
-    if labels.ndim != 1 or not of_seeds or any(len(each.pro) != len(labels) for each in of_seeds):
-        images = [len(each.pro) for each in of_seeds]
+    if labels.ndim != 1 or not of_seeds or any(len(each.covered) != len(labels) for each in of_seeds):
+        images = [len(each.covered) for each in of_seeds]
         raise ValueError(f"labels {labels.shape} must be (n,), and there must be statistics of n images, not {images}")
     labels = truth_values(labels, "labels")
     if replicates < 1:
         raise ValueError(f"replicates={replicates} must be at least 1")
     defective = of_seeds[0].covered[:, -1] > 0
-    values = np.full((len(PIXEL_METRICS), replicates), np.nan)
+    values = np.full((len(of_seeds[0].metrics), replicates), np.nan)
     if min((~labels).sum(), defective.sum()) >= 2:
         generator = np.random.default_rng([seed, category])
         at_once = max(1, COUNTS_AT_ONCE // max(len(labels), of_seeds[0].nominal.shape[1]))
@@ -128,8 +153,8 @@ def pixel_replicates(
             for start in range(0, replicates, at_once):
                 part = values[:, start : start + at_once]
                 counts = stratified_counts(labels, part.shape[1], generator)
-                part[:] = np.mean(list(pool.map(partial(resampled_pixel_metrics, counts=counts), of_seeds)), axis=0)
-    return dict(zip(PIXEL_METRICS, values, strict=True))
+                part[:] = np.mean(list(pool.map(methodcaller("resampled", counts), of_seeds)), axis=0)
+    return dict(zip(of_seeds[0].metrics, values, strict=True))
 
 
 def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,13 +181,13 @@ def resampled_pixel_metrics(statistics: PixelStatistics, counts: NDArray[np.int6
         wins = ((drawn @ between) * (drawn @ above)).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 in a resample without any defect
         auroc = wins / ((drawn @ nominal[:, -1]) * (drawn @ anomalous[:, -1]))
-        area = _area_to(statistics.max_fpr, drawn @ nominal / (drawn @ nominal[:, -1:]), drawn, covered)
+        area = area_to(statistics.max_fpr, drawn @ nominal / (drawn @ nominal[:, -1:]), drawn, covered)
         overlap = area / statistics.max_fpr / (drawn @ covered[:, -1])
         of_images = drawn[:, given] @ statistics.pro[given] / drawn[:, given].sum(axis=1)
     return np.stack([auroc, overlap, of_images])
 
 
-def _area_to(
+def area_to(
     limit: float, x: NDArray[np.floating], counts: NDArray[np.floating], sums: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Area below each resample's curve from x = 0 to the limit, (replicates,): linear between its points.

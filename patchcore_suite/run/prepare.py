@@ -18,6 +18,7 @@ from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
+from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.leftovers import locked, remove_leftovers
 from patchcore_suite.run.sealed import read_json
 from patchcore_suite.settings.project import load_project
@@ -164,7 +165,7 @@ def main() -> None:
     project = load_project()
     with chdir(project.root):  # paths in params.yaml, and in the manifest, are relative to the project
         dataset = project.dataset(name)
-        prepare(name, dataset.spec, "data", preprocessing=dataset.preprocessing())
+        check_asked(dataset, prepare(name, dataset.spec, "data", preprocessing=dataset.preprocessing()))
 
 
 if __name__ == "__main__":

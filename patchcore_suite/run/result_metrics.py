@@ -1,7 +1,7 @@
 """The metrics of one raw result, and what they are compared with: the ground truth, and how good it can get."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pkgutil import resolve_name
@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from patchcore_core import metrics
+from patchcore_core.metrics.pixels import MAX_FPR, Curve, curve_auroc, curve_of, curve_pro, regions_and_maps
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
-from patchcore_suite.run.metric_registry import METRICS, Metric
+from patchcore_suite.run.metric_registry import Metric, wanted
 from patchcore_suite.run.random_pixels import pixel_auroc_deviation
 from patchcore_suite.run.raw_results import RawResult
 
@@ -99,14 +100,25 @@ class Judged:
         return None if self.kinds is None else metrics.f1_optimum(self.labels, self.scores)
 
     @cached_property
+    def curve(self) -> Curve | None:
+        """From one sort of the pixels, what several of their metrics need."""
+        return None if self.maps is None else curve_of(*regions_and_maps(self.regions, self.maps))
+
+    @cached_property
     def pixels(self) -> SimpleNamespace | None:
         """`metrics.pixel_metrics`, by name."""
-        return None if self.maps is None else SimpleNamespace(**metrics.pixel_metrics(self.regions, self.maps))
+        if self.curve is None:
+            return None
+        return SimpleNamespace(pixel_auroc=curve_auroc(self.curve), pro=curve_pro(self.curve, MAX_FPR))
 
 
-def result_metrics(judged: Judged) -> dict[str, float | int | None]:
-    """Every metric of one raw result, in the order of the registry; None where something is lacking that it needs."""
-    return {metric.name: _value(metric, judged) for metric in METRICS.values()}
+def result_metrics(judged: Judged, asked: Collection[str] = ()) -> dict[str, float | int | None]:
+    """The metrics of one raw result, in the order of the registry; None where something is lacking that it needs.
+
+    Args:
+        asked: names of those that have to be asked for.
+    """
+    return {metric.name: _value(metric, judged) for metric in wanted(asked)}
 
 
 def defects_cropped_away(labels: NDArray[np.integer], regions: metrics.Regions) -> int:

@@ -8,7 +8,7 @@ from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.spec import PAPER_NAMES, DatasetSpec
-from patchcore_suite.settings.problems import Problems
+from patchcore_suite.settings.problems import Problems, hint
 from patchcore_suite.settings.studies import STUDY_NAME, Study, read_study
 from patchcore_suite.settings.variants import IMAGE_KEYS, method_keys
 from patchcore_suite.settings.yaml_file import KeyPath, dotted
@@ -17,7 +17,10 @@ MAIN_STUDY = "main"  # all categories, for the tables of whole datasets
 MAIN_KEYS = ("variants", "seeds")  # of the main study; they stand in the dataset's block itself
 SPECS = {name: layout.spec for name, layout in LAYOUTS.items()}  # each with keys of its own
 SPEC_KEYS = tuple(dict.fromkeys(item.name for spec in SPECS.values() for item in fields(spec)))
-DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides")
+OTHER_KEYS = ("studies", "overrides", "metrics")
+DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, *OTHER_KEYS)
+# The metrics that a dataset has only if it asks for them; `run.metric_registry` says what each is.
+ASKED = ("aupimo", "pixel_ap", "pixel_f1", "low_pro", "seg_f1", "fpr_at_recall", "calibration_error")
 DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # part of names of files and stages, and of paths in DVC
 FILES = ("_intervals", "_evaluated")  # how names of files among metrics end
 # What each block must say besides its main study; where one is missing, the others are checked with another in its
@@ -38,6 +41,7 @@ class DatasetParams:
     preprocessing: Preprocessing
     studies: Mapping[str, Study]  # "main" first
     overrides: Mapping[str, object]  # fields of PatchCoreConfig that this dataset's protocol fixes
+    asked: tuple[str, ...] = ()  # metrics besides those that every dataset has
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -70,7 +74,7 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
     given = problems.mapping(block, path)
     spec = _spec_kind(given.get("layout"))
     keys = tuple(item.name for item in fields(spec)) if spec is not DatasetSpec else SPEC_KEYS
-    given = problems.known(given, (*keys, *IMAGE_KEYS, *MAIN_KEYS, "studies", "overrides"), path)
+    given = problems.known(given, (*keys, *IMAGE_KEYS, *MAIN_KEYS, *OTHER_KEYS), path)
     for key, (wanted, _) in NEEDED.items():
         if key not in given:
             problems.add((*path, key), f"{dotted((*path, key))} is missing: {wanted}")
@@ -80,6 +84,7 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
         preprocessing=problems.built(Preprocessing, _part(given, IMAGE_KEYS), path),
         studies=_studies(given, path, variants, problems),
         overrides=_overrides(given.get("overrides"), (*path, "overrides"), problems),
+        asked=_asked(given.get("metrics"), (*path, "metrics"), problems),
     )
 
 
@@ -113,3 +118,16 @@ def _overrides(block: object, path: KeyPath, problems: Problems) -> Mapping[str,
     """What a dataset's protocol fixes, if it can be used whatever else a variant says."""
     given = problems.known(problems.mapping(block, path), method_keys(PatchCoreConfig.method), path)
     return given if problems.built(PatchCoreConfig, given, path) else {}
+
+
+def _asked(names: object, path: KeyPath, problems: Problems) -> tuple[str, ...]:
+    """The metrics that a dataset asks for; null for none."""
+    if names is None:
+        return ()
+    if not isinstance(names, list) or len({str(name) for name in names}) < len(names):
+        problems.add_value(path, names, "must be a list of different metrics, or null")
+        return ()
+    for index, name in enumerate(names):
+        if name not in ASKED:
+            problems.add_value((*path, index), name, f"is no metric to ask for{hint(name, ASKED)}")
+    return tuple(name for name in names if name in ASKED)

@@ -138,6 +138,11 @@ class ProjectDataset:
         return self.settings.seeds
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """The metrics that it has besides those that every dataset has."""
+        return self.settings.asked
+
+    @property
     def execution(self) -> Execution:
         """The project's."""
         return self.project.execution

@@ -17,7 +17,7 @@ from patchcore_core.common.files import write_text
 from patchcore_core.config import CHOICES, PatchCoreConfig
 from patchcore_suite.baselines.config import EnsembleConfig, methods
 from patchcore_suite.datasets.preprocessing import MASK_RULES, Preprocessing
-from patchcore_suite.settings.dataset_params import DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
+from patchcore_suite.settings.dataset_params import ASKED, DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
 from patchcore_suite.settings.execution import Execution, Ray
 from patchcore_suite.settings.params import find_params
 from patchcore_suite.settings.problems import SCHEMA_FILE
@@ -39,6 +39,10 @@ def schema() -> Schema:
         **{key: _fields(Study)[key] for key in MAIN_KEYS},
         "studies": _named({"anyOf": [_block(_fields(Study), required=MAIN_KEYS), {"type": "null"}]}, STUDY_NAME),
         "overrides": _block(_fields(PatchCoreConfig)),
+        "metrics": {
+            "anyOf": [{"type": "array", "items": {"enum": list(ASKED)}, "uniqueItems": True}, {"type": "null"}],
+            "description": "besides those that every dataset has",
+        },
     }
     sections = {
         "datasets": _named(_block(dataset, required=[*NEEDED, *MAIN_KEYS]), DATASET_NAME),

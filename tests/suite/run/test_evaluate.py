@@ -30,10 +30,12 @@ from patchcore_suite.run import result_metrics as of_results
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import COLUMNS, evaluate_dataset, headline, main, summarise
 from patchcore_suite.run.image_intervals import bootstrap_auroc, bootstrap_mean_auroc
-from patchcore_suite.run.metric_registry import METRICS
+from patchcore_suite.run.metric_registry import wanted
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.result_metrics import Judged, ceiling, ground_truth, maps_of, result_metrics
 from patchcore_suite.settings.project import Project
+
+MEASURED = [metric.name for metric in wanted(())]  # of every dataset
 
 
 def result_of(distances, *, stamp=None, **config):
@@ -93,7 +95,7 @@ def test_four_images_of_four_patches_by_hand():
     # Of the third image nothing lies above its defect, nor of the fourth.
     assert found["pro_per_image"] == pytest.approx(1)
     assert found["defects_cropped_away"] == 0
-    assert list(found) == list(METRICS)
+    assert list(found) == MEASURED
 
 
 def test_maps_are_made_with_the_sigma_of_the_results_config():
@@ -132,7 +134,7 @@ def test_a_result_of_image_scores_alone_has_image_metrics_alone():
     masks = np.zeros((4, 8, 8), dtype=bool)
     masks[2:, :4, :4] = True
     found = measured(RawResult(scores=scores, stamp={"config": {}}), [0, 0, 1, 1], Regions.label(masks))
-    assert list(found) == list(METRICS)
+    assert list(found) == MEASURED
     assert (found["image_auroc"], found["f1"], found["defects_cropped_away"]) == (0.75, 0.8, 0)
     absent = {"image_auroc_reweighted", "memory_bank", "bank_utilisation", "covering_radius"}
     absent |= {"pixel_auroc", "pro", "pro_per_image"}
@@ -141,7 +143,7 @@ def test_a_result_of_image_scores_alone_has_image_metrics_alone():
 
 def test_without_masks_pixel_metrics_are_not_available_and_never_zero():
     found = measured(result_of([[[1]], [[2]]]), [0, 1], None)
-    assert list(found) == list(METRICS)
+    assert list(found) == MEASURED
     pixel = ["pixel_auroc", "pro", "pro_per_image", "defects_cropped_away"]
     assert [name for name, value in found.items() if value is None] == ["covering_radius", *pixel]
     assert found["image_auroc"] == 1
@@ -212,7 +214,7 @@ def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
         }
         chosen = rows[(rows["category"] == category) & (rows["variant"] == "tenth") & (rows["seed"] == 1)]
         found = dict(zip(chosen["metric"], chosen["value"], strict=True))
-        assert list(found) == list(METRICS)
+        assert list(found) == MEASURED
         for metric, value in expected.items():
             assert found[metric] == pytest.approx(value, abs=1e-4), metric
 
@@ -221,7 +223,7 @@ def test_every_cell_has_every_metric_once(scored):
     rows = evaluate_dataset(scored.toy, show_progress=False).metrics
     assert list(rows.columns) == ["dataset", "category", "variant", "shots", "seed", "metric", "value"]
     of_cells, of_ceiling = rows[rows["variant"] != CEILING], rows[rows["variant"] == CEILING]
-    assert len(of_cells) == 2 * 2 * 2 * len(METRICS)
+    assert len(of_cells) == 2 * 2 * 2 * len(MEASURED)
     assert not rows.duplicated(["category", "variant", "shots", "seed", "metric"]).any()
     assert set(rows["dataset"]) == {"toy"}
     assert set(of_cells.loc[of_cells["value"].isna(), "metric"]) == {"covering_radius"}
@@ -276,8 +278,8 @@ def test_a_category_without_nominal_test_images_keeps_its_pixel_metrics(project,
     rows = read_metrics(project.toy)
     bolt = rows[(rows["category"] == "bolt") & (rows["variant"] == "all")]
     known = bolt.groupby("metric")["value"].agg(lambda values: values.notna().all())
-    of_images = {name for name in METRICS if name.startswith(("image_auroc", "f1", "threshold", "false_"))}
-    assert {name for name in METRICS if not known[name]} == of_images | {"covering_radius"}
+    of_images = {name for name in MEASURED if name.startswith(("image_auroc", "f1", "threshold", "false_"))}
+    assert {name for name in MEASURED if not known[name]} == of_images | {"covering_radius"}
     table = by_category(rows, "image_auroc").set_index("category")["all"].map(str)
     assert (table["bolt"], table["mean"]) == ("not available", "not available")
     assert table["nut"] != "not available"
