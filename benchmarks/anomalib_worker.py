@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from anomalib.metrics.aupro import _AUPRO
+from anomalib.metrics.pimo.functional import aupimo_scores
 from anomalib.models.components import KCenterGreedy
 
 folder = Path(sys.argv[1])
@@ -37,7 +38,16 @@ def aupro() -> dict[str, object]:
     return {"value": float(metric.compute())}
 
 
-tasks = {"version": lambda: {"version": version("anomalib")}, "coreset": coreset, "aupro": aupro}
+def aupimo(thresholds: int) -> dict[str, object]:
+    return {"values": aupimo_scores(maps, masks, num_thresholds=thresholds, force=True)[4].tolist()}
+
+
+tasks = {
+    "version": lambda: {"version": version("anomalib")},
+    "coreset": coreset,
+    "aupro": aupro,
+    "aupimo": aupimo,
+}
 for line in sys.stdin:
     asked = json.loads(line)
     with contextlib.redirect_stdout(sys.stderr):  # progress bars and messages are no answers
