@@ -27,6 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each reaches the shell as it was typed, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
 setting = $(if $(value $(1)),--set $(2)=$(quoted))
+option = $(if $(value $(1)),$(2) $(quoted))
 SOURCES = $(call setting,MVTEC,datasets.mvtec.source) $(call setting,MTD,datasets.mtd.source) \
 	$(call setting,MSTC,datasets.mstc.source) $(call setting,DEVICE,execution.device)
 RESULTS := .cache/results
@@ -38,7 +39,7 @@ UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = tru
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines docs
+.PHONY: help setup repro preflight paper results compare publish scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -80,6 +81,14 @@ endif
 results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
 	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) $(call setting,HAZELNUT,datasets.hazelnut_reduced.source) --write $(RESULTS)/params.yaml
 	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
+
+compare: setup ## set other code's results beside ours in the report: WITH=file.csv [DATASET=name] [VARIANT=ours] [THEIRS=name]
+	@$(BIN)/python -m patchcore_suite.results.compare $(call quoted,WITH) $(call option,DATASET,--dataset) \
+		$(call option,VARIANT,--variant) $(call option,THEIRS,--theirs)
+	@$(BIN)/python -m patchcore_suite.report.page
+
+publish: setup ## write all results as one tidy table, CSV and parquet, with what made each: [TO=folder]
+	@$(BIN)/python -m patchcore_suite.results.publish $(call option,TO,--to)
 
 scale: setup ## measure cheaper selections, and a bank that grows, on real tiles: MTD=path (some minutes)
 	@$(BIN)/python -m benchmarks.scale --mtd $(call quoted,MTD)

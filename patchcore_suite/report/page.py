@@ -32,11 +32,12 @@ class ShownSection:
     tables: tuple[Shown, ...]
     figures: tuple[Figure, ...]
     note: str = ""
+    by_command: bool = False
 
     @property
     def notebook(self) -> str:
-        """A link to the executed notebook."""
-        return address(f"executed/{self.key}.html")
+        """A link to the executed notebook; empty where there was none."""
+        return "" if self.by_command else address(f"executed/{self.key}.html")
 
     @property
     def synthetic(self) -> bool:
@@ -118,6 +119,7 @@ def _sections(project: Project, links: Links) -> Iterator[ShownSection]:
             tables=tuple(table for part in parts for table in _tables(project, links, part)),
             figures=tuple(figure for part in parts for figure in _figures(project, part)),
             note="" if measured else parts[0].unmeasured,
+            by_command=parts[0].by_command,
         )
 
 
@@ -170,7 +172,7 @@ def main() -> None:
     contents = [
         {"section": section.notebook, "tables": list(section.tables), "figures": list(section.pictures)}
         for section in _read_sections(project)
-        if not section.measured
+        if not (section.measured or section.by_command)
     ]
     write_json(project.reports / "contents.json", contents)
     print(f"report: {project.page}")

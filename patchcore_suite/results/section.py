@@ -57,12 +57,13 @@ class Section:
     """What one notebook shows in the report.
 
     Attributes:
-        notebook: the name of its executed page.
+        notebook: the name of its executed page, or of the section where a command made it.
         heading: of the section.
         order: sections stand in the order of these numbers.
         tables, pictures: by the names of their files.
         measured: whether they show times, which differ from run to run: their files lie in reports/timings.
         unmeasured: what to say where there is no such part.
+        by_command: whether a command made it instead of a notebook.
         files: SHA-256 of the files that were written with it, by path in reports/; of a section that was read.
     """
 
@@ -73,6 +74,7 @@ class Section:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     measured: bool = False
     unmeasured: str = ""
+    by_command: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -95,6 +97,7 @@ class Section:
             "order": self.order,
             "measured": self.measured,
             "unmeasured": self.unmeasured,
+            "by_command": self.by_command,
             "tables": [_described_table(name, table) for name, table in self.tables.items()],
             "pictures": [
                 {"name": name, "shows": picture.shows, "chart": picture.chart and asdict(picture.chart)}
