@@ -1,11 +1,11 @@
-"""The stand-ins of the paper's datasets, with few images of each kind."""
+"""The stand-ins of all datasets, with few images of each kind."""
 
 from pathlib import Path
 
 import pytest
 
 from patchcore_suite.datasets import synthetic
-from patchcore_suite.datasets.synthetic import mstc, mtd, mvtec
+from patchcore_suite.datasets.synthetic import kolektorsdd, mstc, mtd, mvtec, parts, ped2
 
 COUNTS = [
     (mvtec, "TRAIN", 2),
@@ -15,6 +15,14 @@ COUNTS = [
     (mtd, "DEFECTIVE", 2),
     (mstc, "TRAIN_FRAMES", 6),
     (mstc, "TEST_FRAMES", 24),
+    (parts, "TRAIN", 2),
+    (parts, "GOOD", 1),
+    (parts, "DEFECTIVE", 1),
+    (kolektorsdd, "COMMUTATORS", 2),
+    (kolektorsdd, "SURFACES", 3),
+    (ped2, "CLIPS", 1),
+    (ped2, "TRAIN_FRAMES", 6),
+    (ped2, "TEST_FRAMES", 24),
 ]
 
 

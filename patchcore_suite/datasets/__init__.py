@@ -1,4 +1,4 @@
-"""Where images come from: MVTec AD's layout, MTD, mSTC, your own folders, and synthetic stand-ins."""
+"""Where images come from: layouts of datasets and of your own folders, and synthetic stand-ins."""
 
 import importlib
 from typing import TYPE_CHECKING

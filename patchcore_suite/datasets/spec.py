@@ -12,6 +12,7 @@ SYNTHETIC, DOWNLOAD = "synthetic", "download"  # sources that are no folders
 
 # The datasets of Roth et al. (2022), by the value of `paper`; `identity` tells whether images are theirs.
 PAPER_NAMES = {"mvtec-ad": "MVTec AD", "mtd": "MTD", "mstc": "mSTC"}
+PAPER_LAYOUTS = ("mvtec", "mtd", "mstc")  # in which they lie; what lies in another is none of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class DatasetSpec:
     def _rules(self) -> dict[str, tuple[object, str]]:
         """For each attribute, whether its value fits and what would."""
         names = self.categories
+        other = self.layout in LAYOUTS and self.layout not in PAPER_LAYOUTS
+        known = f"null, or one of {', '.join(PAPER_NAMES)}"
         return {
             "source": (is_path(self.source), "'synthetic', 'download', or a folder's path"),
             "layout": (self.layout in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
@@ -56,7 +59,10 @@ class DatasetSpec:
                 names is None or (are_names(names) and len({*names}) == len(names)),
                 "null for all, or a list of different (quoted) names",
             ),
-            "paper": (self.paper in (None, *PAPER_NAMES), f"null, or one of {', '.join(PAPER_NAMES)}"),
+            "paper": (
+                self.paper is None or (self.paper in PAPER_NAMES and not other),
+                f"null: none of the paper's datasets has the layout {self.layout}" if other else known,
+            ),
             "seed": (is_whole(self.seed) and self.seed >= 0, "a whole number of 0 or more"),
         }
 

@@ -1,4 +1,4 @@
-"""Stand-ins for MVTec AD, MTD and mSTC: drawn from a seed, in the layouts of the originals.
+"""Stand-ins for datasets: drawn from a seed, in the layouts of the originals.
 
 A module of this folder that is called like a layout draws what stands in for its dataset: `jobs(seed)`.
 

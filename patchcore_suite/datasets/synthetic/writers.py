@@ -35,6 +35,18 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def write_bmp(path: Path, image: ndarray) -> None:
+    """Write (h, w) or (h, w, 3) uint8 as BMP: rows from the lowest up, each of a multiple of four bytes, blue first."""
+    height, width = image.shape[:2]
+    colours = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., ::-1]
+    rows = colours[::-1].reshape(height, -1)
+    data = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + len(data), 0, 0, 54, 40, width, height, 1, 24, 0, len(data),
+                         2835, 2835, 0, 0)  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header + data)
+
+
 def write_jpeg(path: Path, image: ndarray) -> None:
     """Write (h, w) or (h, w, 3) uint8 as JPEG."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,9 @@ def test_a_missing_folder_is_named_with_a_remedy(tmp_path):
 
 def test_an_unknown_layout_gets_a_list_of_the_known_ones(tmp_path):
     save_image(tmp_path / "images" / "0.png")
-    with pytest.raises(InputError, match=r"none of the known layouts:\n  - mstc: .*\n  - mtd: .*\n  - mvtec: "):
+    with pytest.raises(
+        InputError, match=r"none of the known layouts:\n  - btad: (?s:.*)\n  - mstc: .*\n  - mtd: .*\n  - mvtec: "
+    ):
         load(tmp_path)
 
 
@@ -79,10 +81,22 @@ def test_the_values_of_a_layouts_own_keys_are_checked_with_the_others():
 
 
 def test_a_layout_that_is_not_known_is_named_with_the_nearest_one():
-    with pytest.raises(InputError, match=r"'mvtek' must be one of mstc, .* \(did you mean mvtec\?\)"):
+    with pytest.raises(InputError, match=r"'mvtek' must be one of btad, .* \(did you mean mvtec\?\)"):
         spec_type("mvtek")
     with pytest.raises(InputError, match="layout=None must be one of"):
         spec_type(None)
+
+
+DRAWN = {"seed": 0, "held_out": 0.2}
+DIVISIONS = {
+    "csv": {**DRAWN, "table": "labels.csv"},
+    "folders": {**DRAWN, "good": ["ok"], "defects": ["ng"], "mask_folder": None},
+    "kolektorsdd": DRAWN,
+    "mtd": DRAWN,
+    "mstc": {"every": 5},
+    "ped2": {"every": 5},
+    "real_iad": {"images": "realiad_1024", "lists": "realiad_jsons"},
+}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -90,12 +104,8 @@ def test_every_layout_says_all_that_messages_need(name):
     layout = LAYOUTS[name]
     assert layout.pattern
     assert layout.holds
-    assert layout.homepage.startswith("https://")
-    assert layout.division(layout.spec(source="x", layout=name)) == {
-        "mvtec": {},
-        "mtd": {"seed": 0, "held_out": 0.2},
-        "mstc": {"every": 5},
-    }.get(name, {})
+    assert layout.homepage.startswith("https://") or layout.described  # your own are had nowhere
+    assert layout.division(layout.spec(source="x", layout=name)) == DIVISIONS.get(name, {})
 
 
 def test_load_gives_the_records_of_one_category_and_split(tmp_path):

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_fill_holes
-from short_stand_ins import draw
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.synthetic import mstc, mtd, mvtec, writers
 from patchcore_suite.datasets.synthetic.surface import changed
+
+pytestmark = pytest.mark.xdist_group("stand-ins")  # in one process, which draws them once
 
 DEFECTS = [(category, defect) for category, made in mvtec.CATEGORIES.items() for defect in made.defects]
 
@@ -20,16 +21,18 @@ SHA256 = {
     "mvtec": "1132cdb31c3ca6735f3afbf3d6b1cd46ef09a3efa716bf51918781fe92bcbd84",
     "mtd": "65a802a823f963eee1e3d1d472d6e15de56a8393c457fb99758ce4a838a2f51b",
     "mstc": "0a38f09e1fd18fa59fb0658ad7a53754efeedfcec6195b0825b34ecd0ee3a606",
+    "btad": "866f58f8020f240ba5f5e0d0095a022505ac56c7ae3ffe5fc645400f8e6311cf",
+    "csv": "0cd59db4d1121e1ca6ba1174ad583186e15efeadc80e0cf5a970ff33aa8a7d71",
+    "folders": "65650e5b917ad47e619494f302d98ea9576d98419cf46227d28dd959fc64d0f3",
+    "kolektorsdd": "5f98c5ffe9362f01c6ea72784c565454bdfca5862cb79f86796301d0b80e2b82",
+    "kolektorsdd2": "3593a828839ebc32c247e8c2247ade838a69e4b7ca1941b66fa5ec865e5a6a36",
+    "mpdd": "a3b9e27791ebd7ed6dbe0cec892263a14a506d2ad00a7ec7dc33b99ed831df92",
+    "mvtec_ad_2": "741d4aa2fdb8a7ad1787f9e880f8838c2a2272bf405179e09231ca6fee600d2f",
+    "mvtec_loco": "9f88357e0b2c5c5ab840837f0e4320862f6a466e7a0cd7b630945289d0efcd6b",
+    "ped2": "5656983fc5a28d4fa0fae0ad5cff01a29883a9edd776af7962c2bc78962788ad",
+    "real_iad": "5884a0db05687ca2023f21828450230e24b15b240bcfbc8cb8deaedef9b34e61",
+    "visa": "8a96aa7840b6fdb59fc72a42e51aa80dabc82588d32444a49b5e0d3a3b1a24cc",
 }
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """A folder with all three datasets, shortened; the files it has are those of the whole datasets."""
-    root = tmp_path_factory.mktemp("synthetic")
-    for dataset in synthetic.DATASETS:
-        draw(dataset, root / dataset)
-    return root
 
 
 def files(root):
@@ -175,8 +178,8 @@ def test_videos_hold_every_frame_in_order(drawn):
 
 
 def test_an_unknown_dataset_is_an_error_that_names_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"(?s)'visa'.*mstc.*mtd.*mvtec"):
-        synthetic.generate("visa", tmp_path / "visa")
+    with pytest.raises(InputError, match=r"(?s)'coco'.*mstc.*mtd.*mvtec.*visa"):
+        synthetic.generate("coco", tmp_path / "coco")
 
 
 def test_what_is_already_there_is_not_overwritten(tmp_path):

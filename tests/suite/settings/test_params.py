@@ -16,6 +16,8 @@ from patchcore_suite.settings.variants import Variant
 from patchcore_suite.settings.yaml_file import Document, read_yaml
 
 ROOT = Path(__file__).parents[3]
+LAYOUT_NAMES = "btad, csv, folders, kolektorsdd, kolektorsdd2, mpdd, mstc, mtd, mvtec, mvtec_ad_2, mvtec_loco, "
+LAYOUT_NAMES += "ped2, real_iad, visa"
 SMALL = """
 datasets:
   toy:
@@ -215,7 +217,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
         ("datasets:", "defaults: {padim: {ridge: 0}}\ndatasets:", ["defaults.padim.ridge=0 must be"]),
         ("datasets:", "defaults: {padim: 3}\ndatasets:", ["defaults.padim=3 must be a mapping"]),
         ("datasets:", "defaults: [padim]\ndatasets:", ["defaults=['padim'] must be a mapping"]),
-        ("layout: mvtec", "layout: mvtek", ["datasets.toy.layout='mvtek' must be one of mstc, mtd, mvtec"]),
+        ("layout: mvtec", "layout: mvtek", [f"datasets.toy.layout='mvtek' must be one of {LAYOUT_NAMES}"]),
         ("resize: 64", "resize: 64.5", ["datasets.toy.resize=64.5 is not a size"]),
         ("seeds: [0, 1]", "seeds: [0, -1]", ["line 10: datasets.toy.seeds[1]=-1 must be a whole number of 0 or more"]),
         ("seeds: [0, 1]", "seeds: [0, 1.5]", ["datasets.toy.seeds[1]=1.5 must be a whole number"]),
@@ -300,7 +302,7 @@ def test_unknown_variants_of_a_dataset_are_all_listed_with_the_known_ones(tmp_pa
 
 def test_missing_keys_of_a_dataset_are_all_listed(tmp_path):
     text = message(tmp_path, changed("    layout: mvtec\n", "").replace("    seeds: [0, 1]\n", ""))
-    assert "line 3: datasets.toy.layout is missing: one of mstc, mtd, mvtec" in text
+    assert f"line 3: datasets.toy.layout is missing: one of {LAYOUT_NAMES}" in text
     assert "line 3: datasets.toy.seeds is missing" in text
 
 
@@ -373,7 +375,7 @@ batch_size: 4
 """
 SAID = """\
 line 2: datasets.toy.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
-line 3: datasets.toy.layout='mvtek' must be one of mstc, mtd, mvtec
+line 3: datasets.toy.layout='mvtek' must be one of LAYOUTS
 line 5: datasets.toy.resize=[64] is not a size: give a whole number, or [height, width], up to 16384
 line 6: datasets.toy.crop=0 is not a size: give a whole number, or [height, width], up to 16384
 line 7: datasets.toy.seed=-1 must be a whole number of 0 or more
@@ -386,7 +388,7 @@ line 15: datasets.toy.studies.a b is no usable name: use up to 100 letters, digi
 line 15: unknown key datasets.toy.studies.a b.colour; known here: variants, seeds, categories, shots, covering_radius
 line 17: datasets.toy.overrides.stride=0 must be at least 1
 line 18: datasets.to.y is no usable name: use up to 100 letters, digits, - and _; to DVC, a dot is a level of keys
-line 18: datasets.to.y.layout is missing: one of mstc, mtd, mvtec
+line 18: datasets.to.y.layout is missing: one of LAYOUTS
 line 18: datasets.to.y.paper is missing: mvtec-ad, mtd, mstc, or null for parts of your own
 line 18: datasets.to.y.resize is missing: a whole number, or [height, width]
 line 20: datasets.to.y.variants[0]='four' is no variant; known here: one, two, tree-, padim
@@ -405,7 +407,7 @@ line 37: tables.page=3 must be a mapping of names to values
 line 38: execution.device='gpu' must be cpu, cuda or cuda:N
 line 38: execution.workers=0 must be a whole number of at least 1
 line 39: unknown key batch_size; it belongs to execution
-"""
+""".replace("LAYOUTS", LAYOUT_NAMES)
 
 
 def test_all_that_is_wrong_with_a_file_is_said_at_once_with_its_lines(tmp_path):

@@ -49,7 +49,10 @@ def test_what_a_reader_sees_of_a_key_is_what_its_source_says():
         *("two_round", "merge_reduce", "distance_sampling"),
     ]
     dataset = schema.schema()["properties"]["datasets"]["additionalProperties"]["properties"]
-    assert dataset["layout"]["enum"] == ["mstc", "mtd", "mvtec"]
+    assert dataset["layout"]["enum"] == [
+        *("btad", "csv", "folders", "kolektorsdd", "kolektorsdd2", "mpdd", "mstc", "mtd", "mvtec", "mvtec_ad_2"),
+        *("mvtec_loco", "ped2", "real_iad", "visa"),
+    ]
     assert dataset["seeds"]["description"] == "of everything that is drawn; a list of one or more different values"
 
 
