@@ -23,7 +23,8 @@ from patchcore_suite.settings.project import Project
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
-EXPLORERS = ("explore_anomalies", "explore_coreset", "welcome")  # for a person to look around; no stage runs them
+# For a person to look around; no stage runs them.
+EXPLORERS = ("bring_your_own", "explore_anomalies", "explore_coreset", "welcome")
 STAGED = [path for path in NOTEBOOKS if path.stem not in EXPLORERS]
 SIDE = 64  # of every toy image
 SHRUNK = 4  # by which sizes of single variants are divided

@@ -97,8 +97,15 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: P
     return manifest
 
 
-def inspect(records: Sequence[Record], description: str) -> list[Finding]:
-    """Decode and hash every image and mask."""
+def inspect(
+    records: Sequence[Record], description: str, *, follow: Callable[[int, int], None] | None = None
+) -> list[Finding]:
+    """Decode and hash every image and mask.
+
+    Args:
+        description: of the progress bar.
+        follow: is told how many of how many are done, instead of a bar, and may end it by raising.
+    """
     sha256 = cache(sha256_content)  # a video has many frames
 
     def look_at(group: list[Record]) -> list[Finding]:
@@ -111,10 +118,12 @@ def inspect(records: Sequence[Record], description: str) -> list[Finding]:
 
     files = [list(group) for _, group in groupby(records, key=lambda record: record.image)]
     findings = []
-    with progress_bar(len(records), description, unit="image") as bar:
+    with progress_bar(len(records), description, unit="image", show=follow is None) as bar:
         for found in map_ahead(look_at, files, THREADS):
             findings += found
             bar.update(len(found))
+            if follow is not None:
+                follow(len(findings), len(records))
     return findings
 
 

@@ -1,6 +1,6 @@
 """Photographs as patch features: the step that takes the time, done once for all that is asked of the same images."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from patchcore_core.detector import put_together
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Entry
+from patchcore_suite.parts.following import Follow
 from patchcore_suite.run.own_networks import NONE, read_networks
 
 BATCH = 8  # images
 WORKERS = 2  # threads that decode images
-Follow = Callable[[str, int, int], None]  # is told what is being done, and how much of how much is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,6 @@ def describe(entries: Sequence[Entry], options: FitOptions, *, follow: Follow | 
         device=detector.device,
     )
     return Described(tuple(entries), features, next(iter(sizes)))
-
-
-def silently(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def _followed(batches: Iterator[Tensor], total: int, follow: Follow | None) -> Iterator[Tensor]:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from patchcore_core import PatchCore, metrics, scoring
 from patchcore_core.common.errors import InputError
-from patchcore_suite.parts.describing import Described, FitOptions, Follow
+from patchcore_suite.parts.describing import Described, FitOptions
 from patchcore_suite.parts.fitting import fit_described
+from patchcore_suite.parts.following import Follow
 from patchcore_suite.run.image_intervals import bootstrap_auroc
 
 COUNTS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of good images, as far as there are as many, and all

@@ -11,7 +11,8 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.baselines.ensemble import leave_one_out
 from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.records import Entry, Record
-from patchcore_suite.parts.describing import Described, FitOptions, describe, detector_of, silently
+from patchcore_suite.parts.describing import Described, FitOptions, describe, detector_of
+from patchcore_suite.parts.following import silently
 from patchcore_suite.parts.model import Judgement, PartsModel, Source
 from patchcore_suite.parts.photographs import Photographs, look_at
 from patchcore_suite.parts.thresholds import Threshold, cost_threshold, f1_threshold, false_alarm_threshold
@@ -94,6 +95,11 @@ def evaluate(
     records = [entry.record for entry in tested]
     judged = model.judge([record.image for record in records], show_progress=show_progress)
     return worth(model, records, judged, miss_cost=miss_cost)
+
+
+def at_threshold(judged: Sequence[Judgement], threshold: Threshold) -> list[Judgement]:
+    """Images that were judged already, by another threshold."""
+    return [replace(one, anomalous=one.score >= threshold.value) for one in judged]
 
 
 def worth(

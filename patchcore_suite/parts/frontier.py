@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from patchcore_core import metrics
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.records import Entry
-from patchcore_suite.parts.describing import Described, FitOptions, Follow, describe
+from patchcore_suite.parts.describing import Described, FitOptions, describe
 from patchcore_suite.parts.few_images import image_scores
 from patchcore_suite.parts.fitting import fit_described
+from patchcore_suite.parts.following import Follow
 from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.run.image_intervals import bootstrap_auroc
 

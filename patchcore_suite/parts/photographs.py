@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
@@ -14,6 +15,7 @@ from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, files, folders, is_
 from patchcore_suite.datasets.records import NOMINAL, Entry, Record
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES
+from patchcore_suite.parts.following import Follow
 
 PARTS = "parts"  # the category of all of them
 ALL_GOOD = "."
@@ -41,7 +43,12 @@ class Photographs:
 
 
 def look_at(
-    folder: str | Path, *, good: str | None = None, layout: str | None = None, category: str | None = None
+    folder: str | Path,
+    *,
+    good: str | None = None,
+    layout: str | None = None,
+    category: str | None = None,
+    follow: Follow | None = None,
 ) -> Photographs:
     """Open every photograph of a folder.
 
@@ -53,6 +60,7 @@ def look_at(
             are good, however deep they lie.
         layout: how the images lie instead: as the module of this name in `datasets.layouts` reads them.
         category: which of the layout's categories is meant, where the folder has several.
+        follow: is told how many are done, and may end it by raising; by default a bar is drawn.
 
     Raises:
         InputError: there is no such folder, no image, or files that cannot be used; all are listed.
@@ -64,7 +72,8 @@ def look_at(
         records, unused, problems = _records(root, good)
     else:
         records, unused, problems = _laid_out(root, layout or "mvtec", category, good)
-    findings = inspect(records, "look at images")
+    told = None if follow is None else partial(follow, "look at images")
+    findings = inspect(records, "look at images", follow=told)
     problems += unusable(root) + [finding.problem for finding in findings if finding.problem]
     problems += shallow_colours([finding for finding in findings if finding.entry])
     if problems:

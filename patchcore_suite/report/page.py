@@ -14,7 +14,7 @@ from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.links import Links, address, describe_dataset
 from patchcore_suite.report.pictures import Figure, read_figure
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
-from patchcore_suite.results.section import Section
+from patchcore_suite.results.section import Section, made_again
 from patchcore_suite.results.table import Heading
 from patchcore_suite.run.environment import commit, machine, versions
 from patchcore_suite.run.leftovers import clear_reports
@@ -31,13 +31,9 @@ class ShownSection:
     heading: Heading
     tables: tuple[Shown, ...]
     figures: tuple[Figure, ...]
-    note: str = ""
-    by_command: bool = False
-
-    @property
-    def notebook(self) -> str:
-        """A link to the executed notebook; empty where there was none."""
-        return "" if self.by_command else address(f"executed/{self.key}.html")
+    note: str
+    notebook: str  # a link to the executed notebook; empty where a command or a person made it
+    by_command: bool
 
     @property
     def synthetic(self) -> bool:
@@ -112,13 +108,14 @@ def _sections(project: Project, links: Links) -> Iterator[ShownSection]:
         parts = list(of_notebook)
         for part in parts:
             part.check_files(project.reports)
-        measured = any(part.measured for part in parts)
+        measured, executed = any(part.measured for part in parts), f"executed/{key}.html"
         yield ShownSection(
             key=key,
             heading=parts[0].heading,
             tables=tuple(table for part in parts for table in _tables(project, links, part)),
             figures=tuple(figure for part in parts for figure in _figures(project, part)),
             note="" if measured else parts[0].unmeasured,
+            notebook=address(executed) if (project.reports / executed).is_file() else "",
             by_command=parts[0].by_command,
         )
 
@@ -128,7 +125,7 @@ def _tables(project: Project, links: Links, section: Section) -> Iterator[Shown]
     for name, table in section.tables.items():
         path = project.reports / folder / f"{name}.csv"
         if not path.is_file():
-            raise InputError(f"there is no table {path}", remedy=f"run `dvc repro {section.notebook}`")
+            raise InputError(f"there is no table {path}", remedy=made_again(section.notebook, options=""))
         yield Shown(folder, name, table, links)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "sections"  # in reports/
+BY_HAND = ("bring_your_own",)  # notebooks that no stage runs
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Section:
             raise InputError(
                 f"files of {self.notebook} in {reports} are not those that it wrote",
                 offenders=changed,
-                remedy=f"run `dvc repro -f -s {self.notebook}`",
+                remedy=made_again(self.notebook),
             )
 
     def changed_files(self, reports: Path) -> list[str]:
@@ -145,9 +146,14 @@ class Section:
             return section
         except (OSError, ValueError, KeyError, TypeError) as error:
             stage = path.stem.removesuffix("_measured")
-            raise InputError(
-                f"{path} describes no section of the report: {error}", remedy=f"run `dvc repro -f -s {stage}`"
-            ) from None
+            raise InputError(f"{path} describes no section of the report: {error}", remedy=made_again(stage)) from None
+
+
+def made_again(notebook: str, options: str = "-f -s ") -> str:
+    """What to do where the files of a section are missing or not those that were written."""
+    if notebook in BY_HAND:
+        return f"hand them to the report again in notebooks/{notebook}.ipynb, or delete this section's file"
+    return f"run `dvc repro {options}{notebook}`"
 
 
 def _described_table(name: str, table: Table) -> dict[str, object]:

@@ -141,7 +141,7 @@ def test_only_figures_draws():
 
 def test_only_the_views_of_explorers_and_report_draw_with_plotly():
     drawing = [path for path in MODULES if re.search(r"^\s*(import|from) plotly", path.read_text(), re.MULTILINE)]
-    views = ["explore/coreset_views.py", "explore/views.py", "report/charts.py"]
+    views = ["explore/coreset_views.py", "explore/own_charts.py", "explore/views.py", "report/charts.py"]
     assert drawing == [ROOT / "patchcore_suite" / name for name in views]
 
 

