@@ -7,11 +7,13 @@ counted. Only sizes with many picks tell a: where n l is small in all, it is not
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import nnls
 
 ROW_BYTES = 16 + 64  # of memory: gap, pick, norm, picks met, and a screening of 32 columns in bfloat16
+COMPARING = ("two_round", "merge_reduce")  # samplers that compare rows with all that is picked
 LARGEST = 1e12  # rows, up to which a crossing is looked for
 
 
@@ -100,3 +102,41 @@ def pays_from(model: Model, cheaper: Callable[[float, float], float], *, fractio
         if model.core_seconds(n, n * fraction) - cheaper(n, n * fraction) >= saved_s:
             return float(n)
     return float("inf")
+
+
+def rates(measured: Sequence[Mapping]) -> dict[str, Callable[[float, float], float]]:
+    """From rows and picks to seconds of a core, of each cheaper selection in lines of `benchmarks.scale --to`.
+
+    Selections that compare rows with all that is picked grow with both, as the greedy coreset does; the others, whose
+    subsets have a given size, with the rows.
+    """
+    found: dict[str, Callable[[float, float], float]] = {}
+    for line in measured:
+        n, picks, spent = line["rows"], line["picks"], line["core_seconds"]
+        if line["sampler"].startswith(COMPARING):
+            found[line["sampler"]] = partial(_of_products, spent / (n * picks))
+        elif line["sampler"] != "greedy":
+            found[line["sampler"]] = partial(_of_rows, spent / n)
+    return found
+
+
+def _of_products(rate: float, rows: float, picks: float) -> float:
+    return rate * rows * picks
+
+
+def _of_rows(rate: float, rows: float, picks: float) -> float:
+    return rate * rows
+
+
+def paying(model: Model, measured: Sequence[Mapping], fraction: float, saved: Sequence[float]) -> list[str]:
+    """Lines of a table: from how many rows each cheaper selection saves so many hours of a core."""
+    lines = [
+        "| sampler | " + " | ".join(f"saves {hours:g} h of a core" for hours in saved) + " |",
+        "|---" * (len(saved) + 1) + "|",
+    ]
+    for sampler, cheaper in rates(measured).items():
+        rows = [pays_from(model, cheaper, fraction=fraction, saved_s=3600 * hours) for hours in saved]
+        lines.append(
+            f"| {sampler} | " + " | ".join("never" if np.isinf(n) else f"from {n:.1e} rows" for n in rows) + " |"
+        )
+    return lines

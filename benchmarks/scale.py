@@ -1,10 +1,12 @@
 """Cheaper selections beside the greedy coreset, each in a process of its own, in turns; a table on standard output.
 
-    python -m benchmarks.scale --mtd FOLDER [--fraction 0.01] [--repeats 3] [--images N]
+    python -m benchmarks.scale --mtd FOLDER [--fraction 0.01] [--repeats 1] [--images N] [--to FILE]
 
 The bank is chosen after projection to 128 dimensions, and scored as the default variant does: image AUROC and PRO of
 all test images. Time and memory are those of the selection alone: memory is the growth of the largest resident memory,
-beside the projected features. Bytes sent are those of 8 parts on machines of their own. Linux only.
+beside the projected features. Bytes sent are those of 8 parts on machines of their own. What two rounds leave open, how
+many rows a part keeps and how rows are divided, is tried as well. Linux only. `--to` adds lines of JSON, which
+`benchmarks.shards model` reads.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from benchmarks.inputs import PREPROCESSING, SIDE
 from patchcore_core import PatchCoreConfig
 from patchcore_core.cheaper_coresets import distance_sampled_coreset, merge_reduce_coreset, two_round_coreset
 from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, covering_radius, greedy_coreset, random_coreset, random_projection
 from patchcore_core.detector import generator
 from patchcore_core.metrics import image_auroc, pro
@@ -38,6 +42,13 @@ from patchcore_suite.run.environment import machine, peak_memory
 
 ROOT = Path(__file__).parents[1]
 SAMPLERS = ("greedy", "two_round", "merge_reduce", "distance_sampling", "random")
+PARTS = PatchCoreConfig().shards
+OPEN = {  # what two rounds leave open: times the bank's size that a part keeps, and whether it is every 8th row
+    "two_round, 2 times kept": (2, False),
+    "two_round, every 8th row": (1, True),
+    "two_round, both": (2, True),
+}
+MEASURED = ("seconds", "core_seconds", "bytes")
 BATCH, WORKERS = 16, 2
 
 
@@ -56,6 +67,8 @@ def described(folder: Path, split: str, images: int | None = None) -> tuple[Tens
 def select(features: Tensor, sampler: str, size: int) -> Tensor:
     """The rows that a sampler keeps of projected features, with seed 0."""
     draw = generator(0, "first pick")
+    if sampler in OPEN:
+        return two_rounds(features, size, draw, *OPEN[sampler])
     if sampler == "two_round":
         return two_round_coreset(features, size, generator=draw)
     if sampler == "merge_reduce":
@@ -65,16 +78,55 @@ def select(features: Tensor, sampler: str, size: int) -> Tensor:
     return {"greedy": greedy_coreset, "random": random_coreset}[sampler](features, size, generator=draw)
 
 
+def two_rounds(features: Tensor, size: int, draw: torch.Generator, kept: int, scattered: bool) -> Tensor:
+    """As `two_round_coreset`, but a part keeps `kept` times as many rows, and may be scattered over all."""
+    n, rows = len(features), torch.arange(len(features))
+    parts = [
+        rows[part::PARTS] if scattered else rows[n * part // PARTS : n * (part + 1) // PARTS] for part in range(PARTS)
+    ]
+    found = [part[greedy_coreset(features[part], min(kept * size, len(part)), generator=draw)] for part in parts]
+    union = torch.cat(found).sort().values
+    return union[greedy_coreset(features[union], size, start=int((union == found[0][0]).nonzero()))]
+
+
 def measure(file: str, sampler: str, size: int) -> None:
-    """In a process of its own: seconds, bytes and picks of one selection, as a line of JSON."""
+    """In a process of its own: seconds, those of cores, bytes and picks of one selection, as a line of JSON."""
     features = torch.from_numpy(np.load(file))
     select(features[:4096], sampler, 64)  # what is loaded on first use
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = psutil.Process().memory_info().rss
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     picks = select(features, sampler, size)
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "bytes": peak_memory() - before, "picks": picks.tolist()}))
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    taken = peak_memory() - before
+    print(json.dumps({"seconds": seconds, "core_seconds": worked, "bytes": taken, "picks": picks.tolist()}))
+
+
+def measured(projected: Tensor, size: int, repeats: int) -> Iterator[tuple[str, dict]]:
+    """What `measure` finds of each way, medians of so many turns; each as soon as it is known."""
+    found: dict[str, list[dict]] = {way: [] for way in (*SAMPLERS, *OPEN)}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress_bar(repeats * len(found), "selections", unit="selection") as bar,
+    ):
+        file = Path(folder, "projected.npy")
+        np.save(file, projected.numpy())
+        for _ in range(repeats):
+            for way, runs in found.items():
+                bar.set_postfix_str(way)
+                command = [sys.executable, "-m", "benchmarks.scale", "--one", str(file), way, str(size)]
+                done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+                runs.append(json.loads(done.stdout.splitlines()[-1]))
+                bar.update(1)
+                if len(runs) == repeats:
+                    numbers = {name: statistics.median(run[name] for run in runs) for name in MEASURED}
+                    yield way, numbers | {"picks": runs[0]["picks"]}
+
+
+def sent_rows(way: str, n: int, size: int) -> int:
+    """Rows that travel if each part lies on a machine of its own."""
+    kept, _ = OPEN.get(way, (1, False))
+    return rows_sent(PatchCoreConfig(sampler=way.partition(",")[0]), n, kept * size)
 
 
 def accuracy(test: Tensor, bank: Tensor, records: list) -> tuple[float, float]:
@@ -91,44 +143,40 @@ def arguments(about: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mtd", type=Path, required=True, help="folder of Magnetic Tile Defects")
     parser.add_argument("--fraction", type=float, default=0.01)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--images", type=int, help="of each split; for a quick look")
     return parser
 
 
 def main() -> None:
     """Measure all samplers in turns, and print the table."""
-    given = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--to", type=Path, help="lines of JSON are added to this file")
+    given = parser.parse_args()
     nominal, _ = described(given.mtd, "train", given.images)
     test, records = described(given.mtd, "test", given.images)
     rows = nominal.flatten(0, 2)
     size = coreset_size(len(rows), given.fraction)
     projected = random_projection(rows, 128, generator=generator(0, "projection"))
-    found: dict[str, list[dict]] = {sampler: [] for sampler in SAMPLERS}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "projected.npy")
-        np.save(file, projected.numpy())
-        for _ in range(given.repeats):
-            for sampler in SAMPLERS:
-                command = [sys.executable, "-m", "benchmarks.scale", "--one", str(file), sampler, str(size)]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-                found[sampler].append(json.loads(done.stdout.splitlines()[-1]))
     print(f"{len(rows)} x {projected.shape[1]} rows, {size} kept; {machine()['processor']}, {machine()['cores']} cores")
-    print("| sampler | radius | of greedy's | image AUROC | PRO | seconds | MiB | sent, MiB |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| sampler | radius | of greedy's | image AUROC | PRO | seconds | of cores | MiB | sent, MiB |")
+    print("|---|---|---|---|---|---|---|---|---|")
     greedy = None
-    for sampler, runs in found.items():
-        picks = torch.tensor(runs[0]["picks"])
+    for way, run in measured(projected, size, given.repeats):
+        picks = torch.tensor(run["picks"])
         radius = covering_radius(projected, picks)
         greedy = greedy or radius
         auroc, overlap = accuracy(test, rows[picks], records)
-        sent = rows_sent(PatchCoreConfig(sampler=sampler), len(rows), size) * projected.shape[1] * 4 / 2**20
-        seconds, taken = (statistics.median(run[name] for run in runs) for name in ("seconds", "bytes"))
+        sent = sent_rows(way, len(rows), size) * projected.shape[1] * 4 / 2**20
         print(
-            f"| `{sampler}` | {radius:.3f} | {radius / greedy:.3f} | {auroc:.4f} | {overlap:.3f} | {seconds:.1f} | "
-            f"{taken / 2**20:.0f} | {sent:.1f} |",
+            f"| {way} | {radius:.3f} | {radius / greedy:.3f} | {auroc:.4f} | {overlap:.3f} | {run['seconds']:.1f} | "
+            f"{run['core_seconds']:.1f} | {run['bytes'] / 2**20:.0f} | {sent:.1f} |",
             flush=True,
         )
+        if given.to is not None:
+            line = {"sampler": way, "rows": len(rows), "picks": size, "core_seconds": run["core_seconds"]}
+            with given.to.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

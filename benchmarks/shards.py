@@ -10,7 +10,8 @@
 and 8 shards; `times` sets two processes of one thread beside one process of two. `search` looks for the neighbours of
 every 50th row among a tenth of the others, in parts and by lists on disk. `memory` draws N rows that vary as patch
 features do, writes them to the folder, selects under a budget, and deletes them. `model` fits what `memory`
-measured, and carries it on.
+measured, and carries it on; with lines of `benchmarks.scale --to` in the same file, also from where cheaper selections
+pay.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.clock import interleaved, once
-from benchmarks.cost_model import Assumed, fitted, told
+from benchmarks.cost_model import Assumed, fitted, paying, told
 from benchmarks.inputs import make_inputs
 from benchmarks.watched import Watched
 from patchcore_core.common.errors import InputError, exit_on_input_error
@@ -47,6 +48,7 @@ SHARDS = (1, 2, 3, 8)
 FIRST_PICKS = 2000  # of 10 %
 QUERIED = 50, 10  # every so manieth row is looked for, and is in the bank
 DIMENSIONS, LEADING, COMPONENTS = 128, 16, 2000  # of drawn rows; directions in which they vary most; heaps
+SAVED = 1, 24  # hours of a core, from which on a cheaper selection may be worth it
 DRAWN_AT_ONCE = 2**17
 BASE_BYTES = 0.45 * 2**30  # of a process: interpreter, libraries, one block of products
 
@@ -227,8 +229,12 @@ def main() -> None:
             with given.to.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
     else:
-        measured = [json.loads(line) for line in given.measured.read_text(encoding="utf-8").splitlines()]
-        print("\n".join(told(fitted(measured), given.rows, given.fraction, Assumed(price=given.price))))
+        lines = [json.loads(line) for line in given.measured.read_text(encoding="utf-8").splitlines()]
+        cheaper = [line for line in lines if "sampler" in line]
+        model = fitted([line for line in lines if "sampler" not in line])
+        print("\n".join(told(model, given.rows, given.fraction, Assumed(price=given.price))))
+        if cheaper:
+            print("", *paying(model, cheaper, given.fraction, SAVED), sep="\n")
 
 
 def _described(mtd: Path) -> Path:

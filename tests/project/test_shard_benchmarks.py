@@ -52,6 +52,21 @@ def test_a_cheaper_selection_pays_from_where_it_saves_enough():
     assert cost_model.pays_from(EXACT, EXACT.core_seconds, fraction=0.001, saved_s=1) == math.inf
 
 
+def test_rates_of_cheaper_selections_are_carried_on():
+    lines = [
+        {"sampler": "greedy", "rows": 1e5, "picks": 1e3, "core_seconds": 1.0},
+        {"sampler": "two_round, both", "rows": 1e5, "picks": 1e3, "core_seconds": 2.0},
+        {"sampler": "distance_sampling", "rows": 1e5, "picks": 1e3, "core_seconds": 20.0},
+    ]
+    found = cost_model.rates(lines)
+    assert found["two_round, both"](2e5, 2e3) == pytest.approx(8.0)
+    assert found["distance_sampling"](2e5, 2e3) == pytest.approx(40.0)
+    # 1e-12 n^2 + 1e-6 n + 3 - 2e-4 n = 3600 at n = 2.16e8, where two rounds have cost 20 times as much.
+    *_, two_round, sampling = cost_model.paying(EXACT, lines, 0.001, [1])
+    assert two_round == "| two_round, both | never |"
+    assert float(sampling.split()[4]) == pytest.approx(2.16e8, rel=0.02)
+
+
 def test_picks_over_shards_are_set_beside_those_of_one_process(tmp_path):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32))
     lines = list(shards.compare(RowFile.of_array(tmp_path / "rows.npy")))
