@@ -8,33 +8,18 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --extra-keys metadata.language_info
 # DVC runs `python`, and its stages must find the one of the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# On AMD's Zen 4, NumPy sorts six times slower with AVX-512 than with AVX2: pixel metrics sort all pixels.
-ZEN_4 := $(shell awk '/AuthenticAMD/ {amd=1} /^cpu family.*: 25$$/ {zen=1} /avx512f/ {wide=1} END {if (amd && zen && wide) print 1}' /proc/cpuinfo 2>/dev/null)
-ifdef ZEN_4
-export NPY_DISABLE_CPU_FEATURES ?= X86_V4
-endif
-# Threads that wait for each other go to sleep after some microseconds. By default they spin three hundred times as long,
-# and take the processor from whatever else runs: on a busy machine everything then takes many times as long.
-export GOMP_SPINCOUNT ?= 1000
-# Room that large arrays leave is used again. By default it goes back to the system, which clears it page by page:
-# arrays that come and go in a loop then take up to a sixth of all processor time.
-export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
-export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
-export MALLOC_TOP_PAD_ ?= 67108864
+# What libraries are told; what the environment says already stands.
+SURROUNDINGS := patchcore_suite/run/surroundings.py
+$(foreach one,$(if $(wildcard $(SURROUNDINGS)),$(shell $(PYTHON) -I $(SURROUNDINGS))),$(eval export $(one)))
 # Each stage is a process or more, and half a second of each would go into compiling this project's modules again.
 unexport PYTHONDONTWRITEBYTECODE
 # What `make paper` and `make results` are told: where the images lie, and on which device to compute.
 # Each reaches the shell as it was typed, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
-setting = $(if $(value $(1)),--set $(2)=$(quoted))
 option = $(if $(value $(1)),$(2) $(quoted))
-SOURCES = $(call setting,MVTEC,datasets.mvtec.source) $(call setting,MTD,datasets.mtd.source) \
-	$(call setting,MSTC,datasets.mstc.source) $(call setting,DEVICE,execution.device)
-RESULTS := .cache/results
-# DVC's own message for a copy without .git says nothing of what to do.
-UNDER_GIT = git rev-parse --git-dir >/dev/null 2>&1 || grep -qs '^ *no_scm = true' .dvc/config .dvc/config.local || { \
-	echo 'ERROR: DVC expects a Git repository, and this folder is none' >&2; \
-	echo 'Remedy: git init; or, to do without Git: $(BIN)/dvc config --local core.no_scm true' >&2; exit 1; }
+SOURCES = $(call option,MVTEC,--mvtec) $(call option,MTD,--mtd) $(call option,MSTC,--mstc) $(call option,DEVICE,--device)
+# The pipeline's targets are those of this command (patchcore_suite/run/targets.py), for those without make.
+BENCH := $(BIN)/python -m patchcore_suite.parts.command bench
 
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
@@ -54,52 +39,31 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 repro: setup ## run the whole pipeline (about 7 minutes on 2 cores with the default, synthetic images)
-	@echo "repro: data -> score -> evaluate -> tables and figures -> report; about 7 minutes by default, nothing if fresh"
-	@$(UNDER_GIT)
-	@$(BIN)/python -m patchcore_suite.run.sources
-	@$(STRIP) $(NOTEBOOKS)
-	@$(BIN)/dvc repro
-	@echo "repro: done; open reports/index.html"
+	@$(BENCH) repro
 
 preflight: setup ## what the run of params.yaml takes, and all that would fail
-	@$(BIN)/python -m patchcore_suite.preflight.messages
+	@$(BENCH) preflight
 
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
-	@$(BIN)/python -m patchcore_suite.preflight.grid grids/paper.yaml $(SOURCES) $(if $(GO),--write)
-ifdef GO
-	@$(UNDER_GIT)
-	@$(BIN)/python -m patchcore_suite.run.sources
-	@$(STRIP) $(NOTEBOOKS)
-	@$(BIN)/dvc repro
-	@echo "paper: done; open reports/index.html. The way back: git checkout params.yaml dvc.lock"
-else
-	@echo
-	@echo "This was the dry run. To start: make paper GO=1 MVTEC=path MTD=path MSTC=path (DEVICE=cuda for a GPU)"
-	@echo "It writes the merged params.yaml and runs dvc repro. The way back: git checkout params.yaml dvc.lock"
-endif
+	@$(BENCH) paper $(SOURCES) $(if $(GO),--go)
 
 results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
-	@$(BIN)/python -m patchcore_suite.preflight.grid grids/results.yaml $(SOURCES) $(call setting,HAZELNUT,datasets.hazelnut_reduced.source) --write $(RESULTS)/params.yaml
-	@cd $(RESULTS) && $(CURDIR)/$(BIN)/python -m patchcore_suite.report.results_page --run --to $(CURDIR)/docs/results.md
+	@$(BENCH) results $(SOURCES) $(call option,HAZELNUT,--hazelnut)
 
 compare: setup ## set other code's results beside ours in the report: WITH=file.csv [DATASET=name] [VARIANT=ours] [THEIRS=name]
-	@$(BIN)/python -m patchcore_suite.results.compare $(call quoted,WITH) $(call option,DATASET,--dataset) \
-		$(call option,VARIANT,--variant) $(call option,THEIRS,--theirs)
-	@$(BIN)/python -m patchcore_suite.report.page
+	@$(BENCH) compare $(call quoted,WITH) $(call option,DATASET,--dataset) $(call option,VARIANT,--variant) $(call option,THEIRS,--theirs)
 
 publish: setup ## write all results as one tidy table, CSV and parquet, with what made each: [TO=folder]
-	@$(BIN)/python -m patchcore_suite.results.publish $(call option,TO,--to)
+	@$(BENCH) publish $(call option,TO,--to)
 
 scale: setup ## measure cheaper selections, and a bank that grows, on real tiles: MTD=path (some minutes)
-	@$(BIN)/python -m benchmarks.scale --mtd $(call quoted,MTD)
-	@$(BIN)/python -m benchmarks.extend --mtd $(call quoted,MTD)
+	@$(BENCH) scale $(call option,MTD,--mtd)
 
 bench: setup ## time the method, and write reports/benchmarks.md: [MTD=path] [DEVICE=cuda] [QUICK=1] (about 25 minutes)
-	@$(BIN)/python -m benchmarks $(if $(value MTD),--mtd $(call quoted,MTD)) $(if $(value DEVICE),--device $(call quoted,DEVICE)) $(if $(QUICK),--quick) \
-		$(if $(wildcard $(PEERS)/bin/python),--peer $(PEERS)/bin/python)
+	@$(BENCH) times $(call option,MTD,--mtd) $(call option,DEVICE,--device) $(if $(QUICK),--quick)
 
 soak: setup ## memory of 20,000 small images, from files to metrics, beside what is predicted (about 10 minutes)
-	@$(BIN)/python -m benchmarks.soak
+	@$(BENCH) soak
 
 bench-peers: ## build an environment with anomalib and other selections in .venv-peers/, for `make bench` to compare with
 	@$(PYTHON) -m venv $(PEERS)
@@ -124,7 +88,7 @@ torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.kills $(if $(value KILLS),--kills $(call quoted,KILLS))
 
 prove: setup ## show that threads, batch sizes and processes change no byte of a raw result (two minutes); exit code 1 if one does
-	@$(BIN)/python -m benchmarks.determinism
+	@$(BENCH) prove
 
 engines: setup ## compare the bytes that each engine gives, with kills ([WHOLE=1]: of the grid of params.yaml; 10 minutes, or hours)
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.engines $(if $(WHOLE),--whole)
@@ -157,7 +121,7 @@ format: setup ## format code and strip notebooks
 	@$(STRIP) $(NOTEBOOKS)
 
 verify: setup ## check every file that carries a checksum: reports, both stores, images; exit code 1 if one is not as written
-	@$(BIN)/python -m patchcore_suite.report.verify
+	@$(BENCH) verify
 
 # Of data/ goes what the suite made: manifests, and drawn or downloaded images with the record beside them, unless
 # something in there is newer than the record. Links are not followed.

@@ -1,57 +1,29 @@
 """The command `patchcore`: from a folder of good photographs to a model that judges new ones."""
 
-import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_text
 from patchcore_core.config import DEFAULT_BACKBONE
-
-if TYPE_CHECKING:
-    from patchcore_suite.parts.model import Judgement
+from patchcore_suite.parts.bench_command import bench
+from patchcore_suite.parts.command_options import (
+    as_json,
+    category,
+    device,
+    good,
+    layout,
+    miss_cost,
+    networks,
+    told,
+    weights,
+)
+from patchcore_suite.parts.command_output import COLUMNS, as_row, show_json, show_tested, tell
 
 ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
-COLUMNS = ("image", "score", "anomalous", "share_of_good_below")
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-weights = click.option("--weights", help="File or folder of the backbone's weights, where the model has none with it.")
-networks = click.option(
-    "--networks",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file that gives networks of your own; it is run.",
-)
-good = click.option(
-    "--good", metavar="NAME", help='Which folder holds the good images, such as "ok"; "." says that all are good.'
-)
-layout = click.option(
-    "--layout",
-    metavar="NAME",
-    help="Read the folder as the dataset of this name lies: mtd, visa, csv, ... (data/README.md).",
-)
-category = click.option("--category", metavar="NAME", help="Which of the layout's categories is meant.")
-miss_cost = click.option(
-    "--miss-cost", default=10.0, show_default=True, help="What a defect that is not found costs, in false alarms."
-)
-
-
-def told(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command on an error that the user can act on: its text, exit code 1."""
-
-    @wraps(command)
-    def wrapped(*given: object, **named: object) -> None:
-        with exit_on_input_error():
-            command(*given, **named)
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -65,14 +37,27 @@ def main() -> None:
     patchcore explain model new-photographs/1.png
     patchcore export model new-photographs/ --to model-onnx
 
+    Begin with `fit`; `patchcore fit --help` says more, and so with each command. Images may be of any size, grey or in
+    colour. Progress and notes go to standard error, results to standard output.
+
     Exit codes: 0 done; 1 an error that is told with its remedy; 2 the command was not understood; 3 `predict --alarm`
     found something unusual.
     """
 
 
-@main.command()
+main.add_command(bench)
+
+
+@main.command(short_help="Fit a model to a folder of good images.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", "model", type=click.Path(path_type=Path), default=Path("model"), show_default=True)
+@click.option(
+    "--to",
+    "model",
+    type=click.Path(path_type=Path),
+    default=Path("model"),
+    show_default=True,
+    help="Folder of the model.",
+)
 @good
 @layout
 @category
@@ -98,7 +83,12 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     """Fit a model to the good images of FOLDER, and test it where FOLDER has defects.
 
     FOLDER holds good images; or folders of them, one called "good" (or --good NAME) and the others after defects; or
-    train/, test/ and ground_truth/ as MVTec AD has them; or it lies as --layout says.
+    train/, test/ and ground_truth/ as MVTec AD has them; or it lies as --layout says. Ten good images do for a first
+    look, two hundred are better. No setting is needed; the threshold follows from the good images alone.
+
+    \b
+    patchcore fit photographs/good --to model
+    patchcore fit photographs --good ok --size 256 256 --false-alarms 0.001
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
@@ -136,7 +126,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     show_tested(fitted.tested, {name: one.rule for name, one in fitted.thresholds.items()})
 
 
-@main.command()
+@main.command(short_help="Judge new images by a model.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--threshold", type=float, help="Judge by this score instead of the model's.")
@@ -149,7 +139,16 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
 @as_json
 @told
 def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_json: bool, **chosen) -> None:
-    """Judge IMAGES, files or folders, by MODEL."""
+    """Judge IMAGES, files or folders, by MODEL.
+
+    Says of each image whether it is good or anomalous, its score, and how many of the good images that the model knows
+    score lower.
+
+    \b
+    patchcore predict model new-photographs/
+    patchcore predict model new-photographs/ --csv table.csv --overlays drawn
+    patchcore predict model 1.png 2.png --json --alarm
+    """
     import pandas as pd
 
     from patchcore_suite.datasets.names import csv_text
@@ -183,7 +182,7 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
         sys.exit(ALARM)
 
 
-@main.command()
+@main.command(short_help="Test a model with images that it has not seen.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
 @good
@@ -196,7 +195,14 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
 @as_json
 @told
 def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_json: bool, **chosen) -> None:
-    """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out."""
+    """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out.
+
+    Says how well scores part good images from defects (AUROC, with its interval), how many of each are on the wrong
+    side of the threshold, and, where there are masks, how well maps find defects.
+
+    \b
+    patchcore evaluate model labelled-photographs/
+    """
     from patchcore_suite.parts.fitting import evaluate as evaluate_model
     from patchcore_suite.parts.model import PartsModel
     from patchcore_suite.parts.photographs import look_at
@@ -215,7 +221,7 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
     show_tested(tested_as, {name: f"{one.value:.4g}, {one.rule}" for name, one in thresholds.items()})
 
 
-@main.command()
+@main.command(short_help="Show why an image scores as it does.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
@@ -226,7 +232,11 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
 @device
 @told
 def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
-    """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest."""
+    """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest.
+
+    \b
+    patchcore explain model new-photographs/1.png --to why.png
+    """
     from patchcore_suite import figures
     from patchcore_suite.parts import pictures
     from patchcore_suite.parts.model import PartsModel
@@ -243,7 +253,7 @@ def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
     click.echo("\n".join([*said, f"picture: {target}"]))
 
 
-@main.command()
+@main.command(short_help="Write a model as ONNX, for where torch is not.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
@@ -251,7 +261,15 @@ def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
 @networks
 @told
 def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None:
-    """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch."""
+    """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch.
+
+    IMAGES are some of yours, good or not: a dozen will do. It needs the extra `export`: pip install '.[export]' in the
+    clone.
+
+    \b
+    patchcore export model new-photographs/ --to model-onnx
+    python model-onnx/run_onnx.py new-photographs/1.png
+    """
     from patchcore_suite.datasets.images import Batches
     from patchcore_suite.parts.export import export_onnx
     from patchcore_suite.parts.model import PartsModel
@@ -267,34 +285,6 @@ def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None
         threshold=asdict(loaded.threshold),
     )
     click.echo(f"{compared}\n\n{folder}: python run_onnx.py IMAGE... ({folder / 'README.md'} says more)")
-
-
-def as_row(judged: "Judgement") -> dict[str, object]:
-    """What is written of one image."""
-    return {
-        "image": str(judged.path),
-        "score": judged.score,
-        "anomalous": judged.anomalous,
-        "share_of_good_below": judged.share,
-    }
-
-
-def show_tested(tested: dict[str, float], thresholds: dict[str, str]) -> None:
-    """Print what a model is worth."""
-    for name, value in tested.items():
-        click.echo(f"{name:20} {value:.4g}")
-    for name, rule in thresholds.items():
-        click.echo(f"threshold {name:10} {rule}")
-
-
-def show_json(value: object) -> None:
-    """Print a JSON document."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def tell(text: str) -> None:
-    """Say what is no result: to standard error, as progress bars."""
-    click.echo(text, err=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 import json
+import re
+import shlex
 
+import click
 import pytest
 from click.testing import CliRunner
+from clone import ROOT
 from PIL import Image
 
 from patchcore_suite.parts.command import ALARM, main
@@ -88,6 +92,61 @@ def test_wrong_use_is_told_in_a_line(arguments, code, message, tmp_path, monkeyp
     assert "Traceback" not in said.output
 
 
+def test_the_pipeline_is_run_in_a_clone_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("repro", "preflight", "paper", "results", "times", "soak", "prove", "verify"):
+        said = run("bench", name, code=1)
+        assert "clone of PatchCore Bench" in said.stderr
+        assert "Remedy:" in said.stderr
+
+
+def test_options_of_a_target_reach_its_steps(monkeypatch):
+    asked = []
+    monkeypatch.setattr("patchcore_suite.run.targets.run", lambda steps, root: asked.extend(steps))
+    monkeypatch.chdir(ROOT)
+    said = run("bench", "paper", "--mtd", "tiles", "--device", "cuda")
+    assert asked[0].command[-3:] == ("datasets.mtd.source=tiles", "--set", "execution.device=cuda")
+    assert "This was the dry run" in said.stdout
+    run("bench", "results", "--hazelnut", "nuts")
+    assert "datasets.hazelnut_reduced.source=nuts" in asked[1].command
+
+
 def test_help_and_version_are_there():
     assert "patchcore fit photographs/good --to model" in run("--help").stdout
     assert run("--version").stdout.startswith("patchcore, version ")
+
+
+def commands(group, path=()):
+    """Every command that does something, by its words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def examples(text):
+    """Lines of help or of a document that call the command."""
+    lines = re.findall(r"^\s*patchcore (.*?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def test_every_option_says_what_it_does_and_every_command_of_parts_gives_an_example():
+    for words, command in commands(main):
+        silent = [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
+        assert silent == [], words
+        if words[0] != "bench":
+            assert words[0] in [example[0] for example in examples(command.help)]
+
+
+def test_examples_of_help_and_documents_are_understood():
+    documents = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/your_parts.md")]
+    helps = [command.help for _, command in commands(main)]
+    given = [words for text in (main.help, main.commands["bench"].help, *helps, *documents) for words in examples(text)]
+    assert len(given) > 15
+    for words in given:
+        command, context = main, None
+        while hasattr(command, "commands"):
+            context = click.Context(command, parent=context)
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context("patchcore", words, parent=context)

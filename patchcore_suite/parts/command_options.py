@@ -1,0 +1,42 @@
+"""Options that several commands of `patchcore` have, and how all of them tell an error."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from patchcore_core.common.errors import exit_on_input_error
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+weights = click.option("--weights", help="File or folder of the backbone's weights, where the model has none with it.")
+networks = click.option(
+    "--networks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python file that gives networks of your own; it is run.",
+)
+good = click.option(
+    "--good", metavar="NAME", help='Which folder holds the good images, such as "ok"; "." says that all are good.'
+)
+layout = click.option(
+    "--layout",
+    metavar="NAME",
+    help="Read the folder as the dataset of this name lies: mtd, visa, csv, ... (data/README.md).",
+)
+category = click.option("--category", metavar="NAME", help="Which of the layout's categories is meant.")
+miss_cost = click.option(
+    "--miss-cost", default=10.0, show_default=True, help="What a defect that is not found costs, in false alarms."
+)
+
+
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command on an error that the user can act on: its text, exit code 1."""
+
+    @wraps(command)
+    def wrapped(*given: object, **named: object) -> None:
+        with exit_on_input_error():
+            command(*given, **named)
+
+    return wrapped
