@@ -3,8 +3,8 @@
     CATEGORY/train/good/*   CATEGORY/test/{good,logical_anomalies,structural_anomalies}/STEM.png
     CATEGORY/ground_truth/{logical,structural}_anomalies/STEM/*   CATEGORY/defects_config.json
 
-What a mask's grey value stands for, and how much of such a defect suffices, is in defects_config.json, which the metric
-sPRO of its authors reads.
+What a mask's grey value stands for, and how much of such a defect suffices, is in defects_config.json: see
+`run.saturated_overlap`.
 """
 
 from collections.abc import Collection
@@ -17,6 +17,7 @@ from patchcore_suite.datasets.spec import DatasetSpec
 
 TRUTH = "ground_truth"
 KINDS = ("logical_anomalies", "structural_anomalies")
+CONFIG = "defects_config.json"
 
 
 def categories(root: Path, spec: DatasetSpec) -> list[str]:
@@ -39,6 +40,8 @@ def scan(root: Path, chosen: Collection[str], spec: DatasetSpec) -> Scan:
 
 def unused(inside: PurePosixPath, spec: DatasetSpec) -> str:
     """Why a file belongs to no record, by where it lies."""
+    if inside.match(f"*/{CONFIG}"):
+        return "how much of a defect suffices, for the metric sPRO alone"
     if inside.match("*/validation/good/*"):
         return "an image for validation, which no method here needs"
     return "not where the layout has images and masks"
@@ -51,5 +54,6 @@ LAYOUT = Layout(
     categories=categories,
     scan=scan,
     unused=unused,
+    reads=(*Layout.reads, ".json"),
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
 )

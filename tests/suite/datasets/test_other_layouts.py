@@ -18,7 +18,7 @@ from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.layouts import LAYOUTS, recognise, spec_type
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.parts.photographs import look_at
-from patchcore_suite.run import evaluate, prepare, score
+from patchcore_suite.run import evaluate, prepare, saturated_overlap, score
 from patchcore_suite.settings.project import load_project
 
 pytestmark = pytest.mark.xdist_group("stand-ins")  # in one process, which draws them once
@@ -77,7 +77,7 @@ HELD = {
     "mvtec_loco": (
         {"board": {"train": {"good": 2}, "test": {"good": 1, "logical_anomalies": 1, "structural_anomalies": 1}}},
         {
-            "board/defects_config.json": "no image of a kind that is read",
+            "board/defects_config.json": "how much of a defect suffices, for the metric sPRO alone",
             "board/validation/good/000.png": "an image for validation, which no method here needs",
         },
     ),
@@ -136,23 +136,36 @@ def test_what_the_paper_does_not_measure_bears_none_of_its_names(layout):
         spec_type(layout)(source="x", layout=layout, paper="mtd")
 
 
-@pytest.mark.parametrize("layout", HELD)
-def test_a_stand_in_goes_all_the_way_to_metrics(drawn, tmp_path, layout):
-    """Manifest, raw results, metrics; the defects are where the masks say, so that pixel metrics are there."""
+def measured(drawn, root, layout):
+    """A stand-in that went all the way: manifest, raw results, metrics."""
     dataset = {"layout": layout, "paper": None, "source": str(drawn / layout), "resize": [64, 64], "seeds": [0]}
     dataset |= OPTIONS.get(layout, {}) | {"variants": ["tenth"]}
     dataset |= {"mask_folder": "masks"} if layout == "folders" else {}
     values = {"datasets": {"toy": dataset}, "variants": {"tenth": VARIANT}, "execution": {"engine": "local"}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    with chdir(tmp_path):
+    (root / "params.yaml").write_text(yaml.safe_dump(values))
+    with chdir(root):
         toy = load_project().dataset("toy")
         prepare.prepare("toy", toy.spec, "data")
         score.collect(score.score_dataset(toy, show_progress=False))
         evaluate.write_metrics(toy)
-    rows = pd.read_csv(tmp_path / "reports/metrics/toy.csv", dtype={"category": str})
-    measured = rows[(rows["variant"] == "tenth") & rows["metric"].isin(["image_auroc", "pixel_auroc", "pro"])]
-    assert Counter(measured["category"]) == dict.fromkeys(HELD[layout][0], 3)
-    assert measured["value"].between(0, 1).all()
+    return toy
+
+
+@pytest.mark.parametrize("layout", HELD)
+def test_a_stand_in_goes_all_the_way_to_metrics(drawn, tmp_path, layout):
+    toy = measured(drawn, tmp_path, layout)
+    rows = pd.read_csv(toy.metrics, dtype={"category": str})
+    shown = rows[(rows["variant"] == "tenth") & rows["metric"].isin(["image_auroc", "pixel_auroc", "pro"])]
+    assert Counter(shown["category"]) == dict.fromkeys(HELD[layout][0], 3)
+    assert shown["value"].between(0, 1).all()
+    if layout == "mvtec_loco":
+        found = saturated_overlap.of_dataset(toy)
+        assert found["anomalies"].tolist() == ["logical_anomalies", "structural_anomalies"]
+        assert found["defects"].tolist() == [2, 2]
+        assert found["spro"].between(0, 1).all()
+    else:
+        with pytest.raises(InputError, match="only mvtec_loco says how much suffices"):
+            saturated_overlap.of_dataset(toy)
 
 
 # Masks
