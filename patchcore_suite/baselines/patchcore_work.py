@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from patchcore_core.cheaper_coresets import FEWEST, LARGEST, SUBSETS
 from patchcore_core.config import CHEAPER, PatchCoreConfig
 from patchcore_core.coreset import coreset_size
+from patchcore_core.fast.products import BLOCK_VALUES
 from patchcore_core.learned_banks import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 from patchcore_core.memory_bank import selection_numbers
 from patchcore_core.neighbours import EXACT
@@ -20,6 +21,7 @@ from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
 SCORED = 6  # numbers that are kept of a test patch: distances and rows, as they are found and as they are stored
 STREAMED_NUMBERS = 6  # that are kept of a patch whose features lie on disk: gap, norm and pick, in double at worst
+COPIES_OF_A_PART = 3  # of a bank on disk, while it is searched
 MATRICES = 6  # numbers for each pair of rows of a subset: distances in double precision, sorted ones, a mask
 IVF_ROUNDS, IVF_ROWS = 10, 256  # of faiss's training of cells: rounds, and rows a cell
 
@@ -69,14 +71,22 @@ class PatchCoreCosts:
         bank = 0 if kept == n else kept * d
         return bank + max(selected if kept < n else 0, self._searched(kept, d, q))
 
-    def streamed_values(self, shape: Shape, *, nominal: int, test: int) -> float | None:
-        """The same where projected features lie on disk while the bank is selected; None if they cannot."""
+    def streamed_values(self, shape: Shape, *, nominal: int, test: int, bank_on_disk: bool) -> float | None:
+        """The same where projected features lie on disk while the bank is selected; None if they cannot.
+
+        Args:
+            bank_on_disk: whether the bank lies there too, and is searched in parts, of one block at least.
+        """
         h, w, d = shape
         n, q = nominal * h * w, test * h * w
         kept = self.bank_rows(n)
         if self.config.sampler not in ("greedy", "random") or kept >= n:
             return None
-        return kept * d + max(STREAMED_NUMBERS * n, self._searched(kept, d, q))
+        if not bank_on_disk:
+            return kept * d + max(STREAMED_NUMBERS * n, self._searched(kept, d, q))
+        if self.config.search != "torch":
+            return None
+        return max(STREAMED_NUMBERS * n, SCORED * q + COPIES_OF_A_PART * min(kept * d, BLOCK_VALUES))
 
     def _searched(self, kept: int, d: int, q: int) -> float:
         copies = 2 if self.config.search == "torch" else 3

@@ -113,34 +113,49 @@ def peak_bytes(
     return CELL_BASE_BYTES + FLOAT * (held + most)
 
 
-def streamed_bytes(config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int) -> float:
+def streamed_bytes(
+    config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, test: int, bank_on_disk: bool
+) -> float:
     """The same of a cell whose patch features lie on disk; infinity for one that has to hold them.
 
     Args:
         nominal, test: numbers of images.
+        bank_on_disk: whether its memory bank lies there as well.
     """
     if not isinstance(config, PatchCoreConfig):
         return math.inf
-    values = PatchCoreCosts(config).streamed_values(shapes[0], nominal=nominal, test=test)
+    counts = {"nominal": nominal, "test": test, "bank_on_disk": bank_on_disk}
+    values = PatchCoreCosts(config).streamed_values(shapes[0], **counts)
     return math.inf if values is None else CELL_BASE_BYTES + FLOAT * values
+
+
+def bank_lies_on_disk(config: MethodConfig, shapes: Sequence[Shape], *, budget: float, nominal: int, test: int) -> bool:
+    """Whether not even the memory bank of a cell has room whose patch features lie on disk."""
+    held, on_disk = (
+        streamed_bytes(config, shapes, nominal=nominal, test=test, bank_on_disk=where) for where in (False, True)
+    )
+    return held > budget and on_disk < held
 
 
 def lies_on_disk(config: MethodConfig, shapes: Sequence[Shape], *, budget: float, **counts: int) -> bool:
     """Whether a cell is computed with its patch features on disk, for want of memory; counts as of `peak_bytes`."""
-    least = streamed_bytes(config, shapes, nominal=counts["nominal"], test=counts["test"])
+    least = streamed_bytes(config, shapes, nominal=counts["nominal"], test=counts["test"], bank_on_disk=False)
     return peak_bytes(config, shapes, **counts) > budget and least < math.inf
 
 
 def file_bytes(config: PatchCoreConfig, shape: Shape, *, nominal: int) -> float:
-    """Disk that the patch features of a cell take, at most, while its bank is selected from there."""
+    """Disk that the patch features of a cell take, at most: while its bank is selected, or its bank alone."""
     h, w, d = shape
-    return FLOAT * nominal * h * w * min(d, config.projection_dimension or d)
+    n = nominal * h * w
+    return FLOAT * max(n * min(d, config.projection_dimension or d), costs(config).bank_rows(n) * d)
 
 
 def held_bytes(config: MethodConfig, shapes: Sequence[Shape], *, budget: float, **counts: int) -> float:
     """Largest memory of a process that computes a cell within a budget, if it can."""
     if lies_on_disk(config, shapes, budget=budget, **counts):
-        return streamed_bytes(config, shapes, nominal=counts["nominal"], test=counts["test"])
+        numbers = {"nominal": counts["nominal"], "test": counts["test"]}
+        on_disk = bank_lies_on_disk(config, shapes, budget=budget, **numbers)
+        return streamed_bytes(config, shapes, **numbers, bank_on_disk=on_disk)
     return peak_bytes(config, shapes, **counts)
 
 

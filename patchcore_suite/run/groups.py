@@ -26,6 +26,7 @@ from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.sealed import write_sealed
+from patchcore_suite.shards.search import BankInParts
 
 SEARCHED_AT_ONCE = 2**16  # patches, for the covering radius
 
@@ -176,21 +177,18 @@ def _run_cell(
     size = _size(cell, work)
     device = work.dataset.execution.device
     model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
-    if budget is not None:
-        streamed.fit(model, nominal, folder=work.dataset.project.rows, budget=budget)
-    else:
-        _fit(model, nominal)
-    fitted = time.perf_counter()
-    prediction = _predict(model, test, size)
-    predicted = time.perf_counter()
-    images = nominal.grid[0] if isinstance(nominal, PatchRows) else len(nominal[0])
-    measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
-    bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
-    if bank is not None:
-        measured["memory_bank"] = list(bank.shape)
-    if bank is not None and cell.covering_radius:
-        rows = nominal if isinstance(nominal, PatchRows) else nominal[0].flatten(0, 2)
-        measured["covering_radius"] = _covering_radius(rows, bank, kept)
+    with _fitted(model, nominal, test, work, budget) as model:
+        fitted = time.perf_counter()
+        prediction = _predict(model, test, size)
+        predicted = time.perf_counter()
+        images = nominal.grid[0] if isinstance(nominal, PatchRows) else len(nominal[0])
+        measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
+        bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
+        if bank is not None:
+            measured["memory_bank"] = list(bank.shape)
+        if bank is not None and cell.covering_radius:
+            rows = nominal if isinstance(nominal, PatchRows) else nominal[0].flatten(0, 2)
+            measured["covering_radius"] = _covering_radius(rows, bank, kept)
     result = RawResult(
         scores=prediction.scores.cpu().numpy(),
         distances=_array(prediction.distances, np.float32),
@@ -217,12 +215,19 @@ def _size(cell: Cell, work: Plan) -> tuple[int, int]:
     return cell.preprocessing.size(work.manifest.entries[cell.category][0].size)
 
 
-def _fit(model: Detector, nominal: Given) -> None:
-    """Fit a method to nominal images."""
+@contextmanager
+def _fitted(model: Detector, nominal: Given, test: Given, work: Plan, budget: float | None) -> Iterator[Detector]:
+    """A method fitted to nominal images, in memory, or within a budget."""
+    if budget is not None:
+        folder, images = work.dataset.project.rows, test.grid[0]
+        with streamed.fitted(model, nominal, test=images, folder=folder, budget=budget) as found:
+            yield found
+        return
     if isinstance(nominal, PatchRows):
         model.fit_rows(nominal)
     else:
         model.fit_described(nominal)
+    yield model
 
 
 def _predict(model: Detector, test: Given, size: tuple[int, int]) -> Prediction:
@@ -230,14 +235,14 @@ def _predict(model: Detector, test: Given, size: tuple[int, int]) -> Prediction:
     return model.predict_rows(test, test.grid) if isinstance(test, PatchRows) else model.predict_described(test, size)
 
 
-def _covering_radius(rows: Rows, bank: Tensor, kept: Tensor | None) -> float:
+def _covering_radius(rows: Rows, bank: Tensor | BankInParts, kept: Tensor | None) -> float:
     """Largest distance from any row (n, d) to the bank; those that it keeps are at none, and need no search."""
     apart = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
     if kept is not None:
         apart[kept] = False
     if not apart.any():
         return 0.0
-    index = Index(bank)
+    index = Index(bank) if isinstance(bank, Tensor) else bank
     return max(float(index.nearest(rows[some])[0].max()) for some in apart.nonzero()[:, 0].split(SEARCHED_AT_ONCE))
 
 

@@ -74,6 +74,28 @@ def parts_within(bank: RowFile, memory: float) -> list[RowFile]:
     return bank.divided(-(-bank.count * a_row // int(memory)))
 
 
+class BankInParts:
+    """A memory bank (l, d) that lies in a file and is searched in parts.
+
+    Args:
+        file: where its rows lie.
+        memory: bytes that a search may take.
+
+    Raises:
+        InputError: not even one block of rows can be held.
+    """
+
+    def __init__(self, file: RowFile, memory: float) -> None:
+        self._rows, self._parts, self.shape = FileRows(file), parts_within(file, memory), (file.count, file.dimensions)
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        return self._rows[rows]
+
+    def nearest(self, queries: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Distances (n, k), ascending, and rows of the bank (n, k)."""
+        return nearest_in_parts(queries, self._parts, k)
+
+
 class DiskIndex:
     """Approximate search by product-quantised rows in inverted lists that lie on disk (faiss IVF-PQ).
 

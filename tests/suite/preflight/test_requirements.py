@@ -12,6 +12,7 @@ from whole_project import run_main
 
 from patchcore_core.backbones import feature_maps
 from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.baselines import work
 from patchcore_suite.baselines.config import PadimConfig, SpadeConfig
 from patchcore_suite.baselines.patchcore_work import coreset_work, search_work
 from patchcore_suite.baselines.work import cell_work, peak_bytes, result_bytes
@@ -315,3 +316,21 @@ def test_images_that_came_since_the_manifest_was_made_are_counted(project):
     found = check(project.toy)
     assert [needs.train for needs in found.needs] == [4, 3]
     assert found.images == "images in images, not prepared yet"
+
+
+def test_a_memory_bank_lies_on_disk_only_where_it_has_no_room():
+    config, shapes = PatchCoreConfig(coreset_fraction=0.5), [(28, 28, 1024)]
+    counts = {"nominal": 200, "test": 100}
+    n, q, kept = 200 * 784, 100 * 784, 100 * 784
+    held, on_disk = (work.streamed_bytes(config, shapes, **counts, bank_on_disk=where) for where in (False, True))
+    assert held == work.CELL_BASE_BYTES + 4 * (kept * 1024 + 2 * kept * 1024 + 6 * q)  # the bank, and its search
+    assert on_disk == work.CELL_BASE_BYTES + 4 * (6 * q + 3 * 2**21)  # results, and a block of the bank thrice
+    assert on_disk > work.CELL_BASE_BYTES + 4 * 6 * n
+    assert not work.bank_lies_on_disk(config, shapes, budget=held, **counts)
+    assert work.bank_lies_on_disk(config, shapes, budget=held - 1, **counts)
+    told = {"described": 300, **counts}
+    assert work.held_bytes(config, shapes, budget=held, **told) == held
+    assert work.held_bytes(config, shapes, budget=held - 1, **told) == on_disk
+    elsewhere = PatchCoreConfig(coreset_fraction=0.5, search="faiss")  # whose index holds all
+    assert not work.bank_lies_on_disk(elsewhere, shapes, budget=1, **counts)
+    assert work.file_bytes(config, shapes[0], nominal=200) == 4 * kept * 1024

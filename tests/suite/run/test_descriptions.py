@@ -15,7 +15,7 @@ from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.run import descriptions, feature_files, streamed
 from patchcore_suite.run.feature_files import read_maps
 from patchcore_suite.run.patch_rows import PatchRows
-from patchcore_suite.shards import room
+from patchcore_suite.shards import room, search
 
 
 @pytest.fixture
@@ -127,8 +127,10 @@ def test_every_sampler_and_study_gives_the_same_bytes(project, tmp_path, monkeyp
     assert results() == held
 
 
-@pytest.mark.parametrize("variant", ["random", "unprojected", "anchors", "float16"])
-def test_rows_that_lie_on_disk_for_want_of_memory_give_the_same_bytes(project, monkeypatch, variant):
+@pytest.mark.parametrize(
+    ("variant", "parts"), [("random", 0), ("unprojected", 0), ("anchors", 0), ("float16", 0), ("float16", 3)]
+)
+def test_rows_that_lie_on_disk_for_want_of_memory_give_the_same_bytes(project, monkeypatch, variant, parts):
     fields = {
         "random": {"sampler": "random"},
         "unprojected": {"projection_dimension": None},
@@ -144,14 +146,20 @@ def test_rows_that_lie_on_disk_for_want_of_memory_give_the_same_bytes(project, m
         return [file.read_bytes() for file in sorted((project.root / "reports/scores/toy").rglob("*.safetensors"))]
 
     held = results()
-    chosen, fit = [], streamed.fit
-    monkeypatch.setattr(streamed, "fit", lambda *given, **options: chosen.append(fit(*given, **options)))
+    chosen, searched = [], []
+    select, in_parts = streamed._kept, search.nearest_in_parts
+    monkeypatch.setattr(streamed, "_kept", lambda *given, **options: chosen.append(1) or select(*given, **options))
+    monkeypatch.setattr(search, "nearest_in_parts", lambda q, of, k: searched.append(len(of)) or in_parts(q, of, k))
     monkeypatch.setattr(descriptions, "_described", None)
+    if parts:  # the bank, too
+        monkeypatch.setattr(streamed, "bank_lies_on_disk", lambda *_, **__: True)
+        monkeypatch.setattr(search, "parts_within", lambda file, _: file.divided(parts))
     project.execution["memory_gb"] = 1.0003  # 315 KiB beside the process itself
     for file in (project.root / ".cache/cells").iterdir():
         file.unlink()
     assert results() == held
     assert len(chosen) == len(held) > 0
+    assert set(searched) == ({parts} if parts else set())
     assert list((project.root / ".cache/rows").glob(".*")) == []
 
 
