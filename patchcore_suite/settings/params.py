@@ -22,6 +22,19 @@ __all__ = ["MAIN_STUDY", "PARAMS_FILE", "DatasetParams", "Params", "find_params"
 PARAMS_FILE = "params.yaml"
 LISTS = "lists"  # the folder of lists of training images
 WRITTEN = ("reports", ".git", ".dvc")  # folders of a project that hold what it makes
+KEPT = (
+    "data",
+    "notebooks",
+    "patchcore_core",
+    "patchcore_suite",
+    LISTS,
+    "grids",
+    "docs",
+    "tests",
+    "benchmarks",
+    "lab",
+    ".venv",
+)
 SECTIONS = ("datasets", "defaults", "variants", "tables", "execution")
 EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
 RAY_KEYS = tuple(item.name for item in fields(Ray))
@@ -116,6 +129,7 @@ def read_params(document: Document, root: Path) -> Params:
     )
     _check_weights(params, problems)
     _check_networks(params, problems)
+    _check_cache(params, problems)
     for name in params.datasets:
         _check_source(name, params, problems)
         _check_train_list(name, params, problems)
@@ -207,6 +221,29 @@ def _check_networks(params: Params, problems: Problems) -> None:
         problem = problem or "lies in what the suite writes: move it beside params.yaml"
     if problem:
         problems.add_value(("execution", "networks"), given, problem)
+
+
+def _check_cache(params: Params, problems: Problems) -> None:
+    """Refuse a cache among what the project holds, DVC watches or others delete."""
+    if params.execution is None:
+        return
+    given = params.execution.cache_dir
+    root, folder = (Path(os.path.realpath(path)) for path in (params.root, params.path(given)))
+    sources = [block.spec.source for block in params.datasets.values() if block.spec is not None]
+    watched = [*sources, *filter(None, [params.execution.own_weights])]
+    watched = [*WRITTEN, *KEPT, *(name for name in watched if name not in (SYNTHETIC, DOWNLOAD))]
+    taken = next(
+        (name for name in watched if Path(os.path.realpath(params.path(name))) in (folder, *folder.parents)), None
+    )
+    problem = _misread(given)
+    if folder == root or taken is not None:
+        problem = (
+            problem or f"lies in {taken or 'the project itself'}, which holds other files: name a folder of its own"
+        )
+    elif next((path for path in (folder, *folder.parents) if path.exists()), root).is_file():
+        problem = problem or "is a file, or lies in one: name a folder"
+    if problem:
+        problems.add_value(("execution", "cache_dir"), given, problem)
 
 
 def _check_train_list(dataset: str, params: Params, problems: Problems) -> None:

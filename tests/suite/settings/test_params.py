@@ -289,6 +289,29 @@ def test_a_value_out_of_range_is_named_with_its_path(tmp_path, old, new, expecte
         assert part in text
 
 
+MADE = ["reports", "reports/scores/cache", "./reports/../data", ".git/x", ".dvc/cache", "link/deep"]
+OTHERS = [".", "notebooks", "patchcore_suite/run", "lists", "images/mine", "images", "nets", "a_file", "a_file/cache"]
+
+
+@pytest.mark.parametrize("given", [*MADE, *OTHERS, "~/cache", "s3://bucket/x"])
+def test_a_cache_among_other_files_is_refused(tmp_path, given):
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "reports")
+    text = changed("batch_size: 4", f"cache_dir: {given}\n  weights: nets").replace(
+        "source: synthetic", "source: images"
+    )
+    assert f"execution.cache_dir='{given}' " in message(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "given", [".cache", "cache/deep", "../elsewhere", "data_cache", "reports2", "/var/tmp/patchcore"]
+)
+def test_a_cache_in_a_folder_of_its_own_is_taken(tmp_path, given):
+    path = tmp_path / "params.yaml"
+    path.write_text(changed("batch_size: 4", f"cache_dir: {given}"))
+    assert load_params(path).execution.cache_dir == given
+
+
 def test_all_values_of_execution_out_of_range_are_listed_at_once(tmp_path):
     text = message(tmp_path, changed("batch_size: 4", "{batch_size: 0, workers: 0, device: tpu, cache_size_gb: -1}"))
     assert text.count("  - line 22: execution.") == 4
