@@ -120,7 +120,9 @@ def _structure(folder: Path, wanted: Sizes, suffix: str) -> Iterator[str]:
 
 
 def _other(folder: Path, wanted: Iterable[str]) -> Iterator[str]:
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not folder.is_dir():  # of which the folder around it says that it is missing
+        return
+    found = {path.name for path in folder.iterdir()}
     for what, names in (("missing", {*wanted} - found), ("not to be there", found - {*wanted})):
         if names:
             shown = ", ".join(sorted(names)[:SHOWN])

@@ -1,6 +1,10 @@
 """Folders of any names, and a table of paths and labels: what params.yaml says of them, and all that can be wrong."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 from toy_folders import save_image, save_mask
 
 from patchcore_core.common.errors import InputError
@@ -9,6 +13,7 @@ from patchcore_suite.datasets.layouts import csv, folders, scan
 from patchcore_suite.datasets.listed import read_table
 from patchcore_suite.datasets.loading import load
 from patchcore_suite.parts.photographs import look_at
+from patchcore_suite.settings.params import load_params
 
 
 def mapped(root, **options):
@@ -237,3 +242,12 @@ def test_a_model_is_fitted_to_what_a_table_lists(tmp_path):
     table(tmp_path, "a.png,0,train", "b.png,0,train", "c.png,1,test", header="path,label,split")
     found = look_at(tmp_path, layout="csv")
     assert [entry.record.image.name for entry in (*found.good, *found.tested)] == ["a.png", "b.png", "c.png"]
+
+
+def test_the_mapping_that_the_page_shows_can_be_used(tmp_path):
+    page = (Path(__file__).parents[3] / "data/README.md").read_text(encoding="utf-8")
+    (block,) = (text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "layout: folders" in text)
+    values = {"datasets": yaml.safe_load(block), "variants": {"patchcore-10": {"coreset_fraction": 0.1}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    spec = load_params(tmp_path / "params.yaml").dataset("screws").spec
+    assert (spec.good, spec.defects, spec.mask_folder) == (("ok", "gut"), ("ng", "kratzer"), "masks/{defect}")
