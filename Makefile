@@ -47,7 +47,7 @@ preflight: setup ## what the run of params.yaml takes, and all that would fail
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
 	@$(BENCH) paper $(SOURCES) $(if $(GO),--go)
 
-results: setup ## measure real images for docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
+results: setup ## measure real images for measured/ and docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
 	@$(BENCH) results $(SOURCES) $(call option,HAZELNUT,--hazelnut)
 
 compare: setup ## set other code's results beside ours in the report: WITH=file.csv [DATASET=name] [VARIANT=ours] [THEIRS=name]

@@ -79,7 +79,7 @@ def paper(go: bool, **given: str | None) -> None:
 @folders("mvtec", "mtd", "mstc", "hazelnut")
 @device
 def results(**given: str | None) -> None:
-    """Measure real images, and write docs/results.md (some hours on two cores)."""
+    """Measure real images, and write measured/ and docs/results.md (some hours on two cores)."""
     run(lambda root: targets.results(root, settings_of(given)))
 
 

@@ -65,9 +65,7 @@ main.add_command(bench)
 @click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
 @click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
 @click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
-@click.option(
-    "--backbone", default=DEFAULT_BACKBONE, show_default=True, help="A network of torchvision, timm or --networks."
-)
+@click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True, help="Of torchvision, timm or --networks.")
 @click.option(
     "--false-alarms", default=0.01, show_default=True, help="Share of good images that may be called anomalous."
 )

@@ -12,10 +12,11 @@ from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.links import Links, address, describe_dataset
+from patchcore_suite.report.measured import FOLDER, Block, Measured, read_all
 from patchcore_suite.report.pictures import Figure, read_figure
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
 from patchcore_suite.results.section import Section, made_again
-from patchcore_suite.results.table import Heading
+from patchcore_suite.results.table import Heading, Table
 from patchcore_suite.run.environment import commit, machine, versions
 from patchcore_suite.run.leftovers import clear_reports
 from patchcore_suite.settings.project import Project, load_project
@@ -34,6 +35,7 @@ class ShownSection:
     note: str
     notebook: str  # a link to the executed notebook; empty where a command or a person made it
     by_command: bool
+    files: tuple[str, ...] = ()  # links to the data that it shows, where these lie outside of reports/
 
     @property
     def synthetic(self) -> bool:
@@ -53,6 +55,7 @@ def build_report(project: Project) -> str:
         )
     links = Links(project)
     sections = list(_sections(project, links))
+    measured = list(_measured(project, links))
     if not sections:
         raise InputError(
             f"no notebook has handed anything to the report: {project.sections} is empty",
@@ -69,13 +72,14 @@ def build_report(project: Project) -> str:
     )
     environment.filters["address"] = address
     return environment.get_template(TEMPLATE).render(
-        sections=sections,
-        contents=list(_contents(sections)),
+        sections=sections + measured,
+        contents=list(_contents(sections + measured)),
+        measured=[verdict for section in measured for verdict in _verdicts(section)],
         verdicts=[(name, kind, counts[name]) for name, kind in VERDICT_KINDS.items()],
         synthetic_verdicts=synthetic,
         other_verdicts=counts[verdicts.NO_VERDICT] - synthetic,
         synthetic=[section.heading.name for section in sections if section.synthetic],
-        real=[section.heading.name for section in sections if not section.synthetic],
+        real=[section.heading.name for section in sections + measured if not section.synthetic],
         datasets=[describe_dataset(dataset) for dataset in project.datasets.values()],
         raw_results=links.results,
         library=packed_library() if charted else "",
@@ -120,6 +124,38 @@ def _sections(project: Project, links: Links) -> Iterator[ShownSection]:
         )
 
 
+def _measured(project: Project, links: Links) -> Iterator[ShownSection]:
+    """What was measured on real images before, in one section."""
+    found = read_all(project.path(FOLDER))
+    if not found:
+        return
+    yield ShownSection(
+        key=FOLDER,
+        heading=Heading("Measured on real images", ""),
+        tables=tuple(
+            Shown(FOLDER, f"{FOLDER}_{one.name}_{number}", _measured_table(one, block), links, formats=())
+            for one in found
+            for number, block in enumerate(one.blocks)
+        ),
+        figures=(),
+        note=" ".join(one.described for one in found),
+        notebook="",
+        by_command=True,
+        files=tuple(address(f"../{FOLDER}/{one.name}.{kind}") for one in found for kind in ("json", "csv")),
+    )
+
+
+def _measured_table(found: Measured, block: Block) -> Table:
+    said = [f"{block.note.removesuffix('.')}.", *block.claims]
+    return Table(f"{found.title}. {block.heading}", " ".join(said), synthetic=False, frame=block.frame)
+
+
+def _verdicts(section: ShownSection) -> list[tuple[str, str, int]]:
+    """How many comparisons of a section came to which verdict, with its kind."""
+    counts, _ = count_verdicts([shown.table.frame for shown in section.tables])
+    return [(name, kind, counts[name]) for name, kind in VERDICT_KINDS.items() if counts[name]]
+
+
 def _tables(project: Project, links: Links, section: Section) -> Iterator[Shown]:
     folder = section.folder("tables")
     for name, table in section.tables.items():
@@ -154,7 +190,7 @@ def _contents(sections: Sequence[ShownSection]) -> Iterator[Mapping[str, object]
                 "number": section.heading.name,
                 "subject": section.heading.subject,
                 "anchor": section.key,
-                "verdicts": [],
+                "verdicts": _verdicts(section),
                 "synthetic": section.synthetic,
             }
 

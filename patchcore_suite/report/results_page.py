@@ -1,17 +1,16 @@
-"""docs/results.md: what the suite measured on real images, in numbers, beside the paper's.
+"""What the suite measured on real images, beside the paper's numbers: measured/ as data, docs/results.md for readers.
 
-    python -m patchcore_suite.report.results_page [--run] [--to FILE]
+    python -m patchcore_suite.report.results_page [--run] [--to FILE] [--data FOLDER]
 
-It is rendered from reports/metrics, reports/scores and reports/timings of the nearest params.yaml; `--run` computes
-them first: each dataset is prepared, scored and evaluated by what the stages of the pipeline call. Synthetic images
-are refused.
+The data of a dataset are made from reports/metrics, reports/scores and reports/timings of the nearest params.yaml;
+`--run` computes these first: each dataset is prepared, scored and evaluated by what the stages of the pipeline call,
+and its data written before the next one is begun. The page shows all that lies there, of earlier runs too. Synthetic
+images are refused.
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +21,10 @@ from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.identity import COMPLETE
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.paper.beside import Printed, beside_paper
+from patchcore_suite.report.measured import FOLDER, Block, Measured, read_all, stamp_of
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_AVAILABLE, NOTHING
+from patchcore_suite.results.publish import published_of
 from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
 from patchcore_suite.results.sources import dataset_title, images_of, index_of, is_papers
@@ -36,6 +37,10 @@ from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 
 TEMPLATE = "results.md"
+VALUES = (  # of the table that `make publish` writes
+    "dataset", "category", "variant", "method", "shots", "seed", "metric", "value", "low", "high",
+    "key", "config_sha256",
+)  # fmt: skip
 METRICS = ("image_auroc", "image_auroc_reweighted", "pixel_auroc", "pro")
 # Tables of the paper by its dataset: number, that of its categories, metric.
 PAPER_TABLES = {
@@ -58,22 +63,13 @@ STUDIES = {
 }
 
 
-@dataclass(frozen=True)
-class Block:
-    """A table with its heading and what is claimed of it."""
-
-    heading: str
-    note: str
-    frame: pd.DataFrame
-    claims: tuple[str, ...] = ()
-
-
-def run(project: Project) -> None:
-    """Prepare, score and evaluate every dataset; what was computed before is used again.
+def run(project: Project, data: Path) -> None:
+    """Prepare, score and evaluate every dataset, and write its data; what was computed before is used again.
 
     Raises:
         InputError: an image or a study cannot be used, or the metrics were refused.
     """
+    data = data.absolute()
     with chdir(project.root):
         for name, dataset in project.datasets.items():
             _require_real(name, dataset.spec.source == "synthetic")
@@ -81,31 +77,40 @@ def run(project: Project) -> None:
             prepare(name, dataset.spec, "data")
             collect(score_dataset(dataset))
             write_metrics(dataset)
+            write(dataset, data)
 
 
-def build(project: Project) -> str:
-    """The page as Markdown.
+def write(dataset: ProjectDataset, data: Path) -> None:
+    """Write the data of a dataset.
 
     Raises:
         InputError: results or metrics are missing, or images are synthetic.
     """
-    for name, dataset in project.datasets.items():
-        _require_real(name, index_of(dataset).synthetic)
+    measure(dataset).write(data, published_of(dataset)[list(VALUES)])
+
+
+def measure(dataset: ProjectDataset) -> Measured:
+    """What was measured on a dataset; errors as of `write`."""
+    index = index_of(dataset)
+    _require_real(dataset.name, index.synthetic)
+    return Measured(
+        name=dataset.name,
+        order=list(dataset.project.datasets).index(dataset.name),
+        title=dataset_title(dataset),
+        counts=tuple(_counts(dataset.manifest())),
+        missing=tuple(entry["variant"] for entry in index.weights_missing),
+        blocks=(*_main_blocks(dataset), *_study_blocks(dataset), _times(dataset)),
+        stamp=stamp_of(dataset),
+    )
+
+
+def page(found: Sequence[Measured]) -> str:
+    """The page as Markdown."""
     environment = Environment(
         loader=PackageLoader("patchcore_suite.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["table"] = markdown_table
-    datasets = [
-        {
-            "name": name,
-            "title": dataset_title(dataset),
-            "counts": _counts(dataset.manifest()),
-            "blocks": [*_main_blocks(dataset), *_study_blocks(dataset), _times(dataset)],
-            "missing": [entry["variant"] for entry in index_of(dataset).weights_missing],
-        }
-        for name, dataset in project.datasets.items()
-    ]
-    return environment.get_template(TEMPLATE).render(datasets=datasets, stamp=_stamp(project))
+    return environment.get_template(TEMPLATE).render(datasets=found)
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
@@ -235,36 +240,6 @@ def _counts(manifest: Manifest) -> list[str]:
     return said + [f"note: {warning}" for warning in manifest.warnings]
 
 
-def _stamp(project: Project) -> Mapping[str, object]:
-    """What the numbers were made with; of each only what occurs."""
-    versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
-    seconds, peak = 0.0, 0
-    for name, dataset in project.datasets.items():
-        index = index_of(dataset)
-        timings = read_timings(dataset.timings, index)
-        for cell, result in index.results(dataset.scores):
-            versions[json.dumps(result.stamp["versions"], sort_keys=True)] = result.stamp["versions"]
-            images[f"{name}/{cell['category']}"] = result.stamp["images_sha256"]
-            weights |= {entry["backbone"]: entry["sha256"] for entry in result.stamp["weights"]}
-            timing = timings.get(cell["file"], {})
-            if timing:
-                machines[json.dumps(timing["machine"], sort_keys=True)] = timing["machine"]
-                commits[timing["commit"]] = None
-                seconds += timing["coreset_s"] + timing["scoring_s"]
-                peak = max(peak, timing["peak_memory_bytes"])
-                if len(result.stamp["weights"]) == 1:
-                    origins[result.stamp["weights"][0]["backbone"]] = timing["weights_origin"]
-    return {
-        "commits": list(commits) or ["unknown"],
-        "versions": list(versions.values()),
-        "weights": {backbone: (sha256, origins.get(backbone, "")) for backbone, sha256 in sorted(weights.items())},
-        "images": images,
-        "machines": list(machines.values()),
-        "minutes": f"{seconds / 60:.0f}",
-        "peak": f"{peak / 2**30:.1f}",
-    }
-
-
 def _mean(timings: Sequence[Mapping[str, float]], key: str) -> float:
     return sum(timing[key] for timing in timings) / len(timings)
 
@@ -276,17 +251,22 @@ def _number(whole: str, by_category: str | None, category: str) -> str:
 
 
 def main() -> None:
-    """Write docs/results.md."""
+    """Write the data, and docs/results.md."""
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.report.results_page", description=__doc__)
     parser.add_argument("--run", action="store_true", help="prepare, score and evaluate first")
     parser.add_argument("--to", type=Path, help="where the page goes; by default docs/results.md of the project")
+    parser.add_argument("--data", type=Path, help=f"where the data go; by default {FOLDER}/ of the project")
     arguments = parser.parse_args()
     project = load_project()
+    data = arguments.data or project.path(FOLDER)
     if arguments.run:
-        run(project)
+        run(project, data)
+    else:
+        for dataset in project.datasets.values():
+            write(dataset, data)
     target = arguments.to or project.path("docs/results.md")
-    write_text(target, build(project))
-    print(f"results: {target}")
+    write_text(target, page(read_all(data)))
+    print(f"results: {target}, from {data}")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class Shown:
     name: str
     table: Table
     links: Links
+    formats: tuple[str, ...] = ("csv", "tex")  # of the files in the folder
 
     @property
     def columns(self) -> list[Column]:

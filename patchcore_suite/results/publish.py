@@ -63,12 +63,17 @@ def published(project: Project) -> pd.DataFrame:
     found, lacking = [], []
     for dataset in project.datasets.values():
         try:
-            found += [_of_cells(dataset), _of_means(dataset)]
+            found.append(published_of(dataset))
         except InputError as error:
             lacking.append(f"{dataset.name}: {error.problem} ({error.remedy})")
     if lacking:
         raise InputError("results cannot be published", offenders=lacking, remedy="run `make repro`")
-    frame = pd.concat(found, ignore_index=True).reindex(columns=COLUMNS)
+    return pd.concat(found, ignore_index=True)
+
+
+def published_of(dataset: ProjectDataset) -> pd.DataFrame:
+    """The table of one dataset; errors are those of reading its results and metrics."""
+    frame = pd.concat([_of_cells(dataset), _of_means(dataset)], ignore_index=True).reindex(columns=COLUMNS)
     frame = frame.astype(dict.fromkeys(NUMBERS, float))
     return frame.fillna(dict.fromkeys(TEXTS, ""))
 
@@ -76,12 +81,17 @@ def published(project: Project) -> pd.DataFrame:
 def write(frame: pd.DataFrame, folder: Path) -> list[Path]:
     """Write what `published` gives as files of a folder; those that were written."""
     written = [folder / f"{NAME}.csv"]
-    write_text(written[0], csv_text(frame.astype({"shots": "Int64", "seed": "Int64"})))
+    write_text(written[0], as_csv(frame))
     if find_spec("pyarrow") is not None:
         written.append(folder / f"{NAME}.parquet")
         with atomic_path(written[1]) as temporary:
             frame.to_parquet(temporary, index=False)
     return written
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The table, or some of its columns, as CSV."""
+    return csv_text(frame.astype({"shots": "Int64", "seed": "Int64"}))
 
 
 def read(path: str | Path) -> pd.DataFrame:

@@ -49,11 +49,12 @@ def paper(root: Path, settings: Mapping[str, str], *, go: bool) -> list[Step]:
 
 
 def results(root: Path, settings: Mapping[str, str]) -> list[Step]:
-    """Real images, measured in a project of their own for docs/results.md."""
+    """Real images, measured in a project of their own for measured/ and docs/results.md."""
     params = (RESULTS / "params.yaml").as_posix()
+    where = ("--to", str(root / "docs/results.md"), "--data", str(root / "measured"))
     return [
         module("patchcore_suite.preflight.grid", "grids/results.yaml", *_set(settings), "--write", params),
-        module("patchcore_suite.report.results_page", "--run", "--to", str(root / "docs/results.md"), folder=RESULTS),
+        module("patchcore_suite.report.results_page", "--run", *where, folder=RESULTS),
     ]
 
 

@@ -48,7 +48,8 @@ def make_small_project(root: Path, *, engine: str = "processes", source: str = "
     (root / ".dvc/config").write_text(DVC_CONFIG)
     for name in (".dvcignore", "installed"):
         shutil.copyfile(ROOT / name, root / name)
-    shutil.copytree(ROOT / "lists", root / "lists")
+    for name in ("lists", "measured"):
+        shutil.copytree(ROOT / name, root / name)
     return root
 
 

@@ -26,7 +26,8 @@ class Watched:
             (self.root / package).symlink_to(ROOT / package)
         for name in ("dvc.yaml", ".dvcignore", ".gitignore", "synthetic", "download", "installed"):
             shutil.copy(ROOT / name, self.root)
-        shutil.copytree(ROOT / "lists", self.root / "lists")
+        for name in ("lists", "measured"):
+            shutil.copytree(ROOT / name, self.root / name)
         self.call("git", "init", "--quiet")
         self.call("dvc", "init", "--quiet")
         self.name("parts")

@@ -286,7 +286,8 @@ def under_version_control(folder):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "installed"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "lists", folder / "lists")
+    for name in ("lists", "measured"):
+        shutil.copytree(ROOT / name, folder / name)
     pipeline = Pipeline(folder)
     pipeline.succeed("git", "init", "--quiet")
     pipeline.succeed("dvc", "init", "--quiet")

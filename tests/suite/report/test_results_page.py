@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,14 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.paper_counts import PAPER_COUNTS
 from patchcore_suite.preflight import grid
 from patchcore_suite.report import results_page
-from patchcore_suite.report.results_page import build, markdown_table
+from patchcore_suite.report.measured import Measured, read_all
+from patchcore_suite.report.page import build_report
+from patchcore_suite.report.results_page import markdown_table, measure, write
+from patchcore_suite.report.results_page import page as rendered
+from patchcore_suite.results import publish
+from patchcore_suite.results.section import Section
 from patchcore_suite.results.sentences import FAILS, HOLDS, UNDECIDED, compare, low_shot_claims, subsampling_claims
+from patchcore_suite.results.table import Heading, Table
 from patchcore_suite.run import evaluate, score
 from patchcore_suite.run.evaluated import note_evaluated
 from patchcore_suite.settings.project import Project
@@ -78,6 +85,11 @@ def scored(scored_once, tmp_path):
     project = ToyProject(shutil.copytree(scored_once.root, tmp_path / "project"))
     project.variants, project.dataset = scored_once.variants, scored_once.dataset
     return project
+
+
+def build(project):
+    """The page of what lies in a project."""
+    return rendered([measure(dataset) for dataset in project.datasets.values()])
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +160,7 @@ def test_synthetic_images_are_refused(scored):
 def test_a_run_refuses_synthetic_images_before_it_computes(project):
     project.dataset |= {"source": "synthetic"}
     with pytest.raises(InputError, match="toy are synthetic"):
-        results_page.run(Project(project.params))
+        results_page.run(Project(project.params), project.root / "measured")
 
 
 def test_a_run_computes_and_writes_the_page(project, tmp_path):
@@ -158,6 +170,65 @@ def test_a_run_computes_and_writes_the_page(project, tmp_path):
     with chdir(project.root):
         run_main(results_page, "--run", "--to", str(tmp_path / "page.md"))
     assert "| patchcore-10 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert [found.name for found in read_all(project.root / "measured")] == ["toy"]
+
+
+# As data
+
+
+@pytest.fixture
+def kept(scored):
+    """The folder of data of the project; of the project the page alone is left to be written."""
+    write(Project(scored.params).dataset("toy"), scored.root / "measured")
+    return scored.root / "measured"
+
+
+def test_data_give_the_same_page_as_what_they_were_made_from(kept, page):
+    assert rendered(read_all(kept)) == page
+
+
+def test_data_hold_each_value_with_the_key_of_its_raw_result(kept, scored):
+    values = pd.read_csv(kept / "toy.csv", dtype=str, keep_default_na=False)
+    index = json.loads((scored.root / "reports/scores/toy/index.json").read_text(encoding="utf-8"))
+    assert {*values["key"]} - {""} == {cell["key"] for cell in index["cells"]}
+    rows = pd.read_csv(scored.root / "reports/metrics/toy.csv", dtype=str, keep_default_na=False)
+    assert list(values["value"][: len(rows)].astype(float, errors="ignore")) == list(
+        rows["value"].astype(float, errors="ignore")
+    )
+
+
+def test_datasets_that_were_measured_earlier_stay_on_the_page(kept, scored):
+    other = replace(Measured.read(kept / "toy.json"), name="another", title="Other", order=1)
+    other.write(kept, publish.published_of(Project(scored.params).dataset("toy")))
+    assert [found.title for found in read_all(kept)] == ["MVTec AD", "Other"]
+    text = rendered(read_all(kept))
+    assert text.index("## MVTec AD\n") < text.index("## Other\n")
+
+
+@pytest.mark.parametrize("harmed", ["toy.json", "toy.csv"])
+def test_data_that_were_changed_are_refused(kept, harmed):
+    path = kept / harmed
+    path.write_text(path.read_text(encoding="utf-8").replace("patchcore-10", "patchcore-11"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"toy\.json holds no measured results: .*not what was written"):
+        read_all(kept)
+
+
+def test_the_report_shows_them_in_a_section_of_their_own(kept, scored):
+    (scored.root / "reports/sections").mkdir()
+    table = Table("Ours", "A table.", True, pd.DataFrame({"variant": ["a"]}))
+    Section("demonstration", Heading("Table 0", "nothing"), 0, {"ours": table}).write(scored.root / "reports")
+    html = build_report(Project(scored.params))
+    shown = html.partition('<section id="measured"')[2].partition("</section>")[0]
+    assert "Measured on real images" in shown
+    assert "MVTec AD. Table 1: image AUROC" in shown
+    assert shown.count('class="badge') == rendered(read_all(kept)).count("| reproduced |") + sum(
+        rendered(read_all(kept)).count(f"| {word} |") for word in ("near", "not reproduced", "no verdict")
+    )
+    assert "../measured/toy.json" in shown
+    assert '<a href="#measured">Measured on real images</a>' in html
+    assert "executed/measured" not in html
+    shutil.rmtree(kept)
+    assert "Measured on real images" not in build_report(Project(scored.params))
 
 
 def test_without_metrics_the_page_says_what_to_do(project):

@@ -53,7 +53,7 @@ def test_real_images_are_measured_in_a_project_of_their_own(clone):
     grid, page = targets.results(clone, SETTINGS)
     assert grid.command[-2:] == ("--write", ".cache/results/params.yaml")
     assert page.folder == Path(".cache/results")
-    assert page.command[-1] == str(clone / "docs/results.md")
+    assert page.command[-4:] == ("--to", str(clone / "docs/results.md"), "--data", str(clone / "measured"))
 
 
 def test_a_peer_is_timed_where_its_environment_is(clone):
