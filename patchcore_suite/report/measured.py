@@ -22,6 +22,7 @@ from patchcore_suite.settings.project import ProjectDataset
 
 FOLDER = "measured"  # of the project
 SCHEMA = 1
+NOTE = "note: "  # how a line begins that says what of the images was not used, and the like
 SHOWN = 12  # digits of a hash
 REMEDY = "restore it from Git, or measure again: make results"
 
@@ -63,7 +64,7 @@ class Measured:
         """What was measured and with what, in a line."""
         weights = ", ".join(f"{name} {sha256[:SHOWN]}" for name, (sha256, _) in self.stamp["weights"].items())
         images = ", ".join(f"{category} {sha256[:SHOWN]}" for category, sha256 in self.stamp["images"].items())
-        counts = "; ".join(self.counts).replace("`", "")
+        counts = "; ".join(line.replace("`", "") for line in self.counts if not line.startswith(NOTE))
         return f"{self.title}: {counts}. SHA-256 of images: {images}; of weights: {weights}."
 
     def write(self, folder: Path, rows: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.identity import COMPLETE
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.paper.beside import Printed, beside_paper
-from patchcore_suite.report.measured import FOLDER, Block, Measured, read_all, stamp_of
+from patchcore_suite.report.measured import FOLDER, NOTE, Block, Measured, read_all, stamp_of
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOT_AVAILABLE, NOTHING
 from patchcore_suite.results.publish import published_of
@@ -237,7 +237,7 @@ def _counts(manifest: Manifest) -> list[str]:
         counts = manifest.counts(category)
         tests = ", ".join(f"{count} {defect}" for defect, count in sorted(counts["test"].items()))
         said.append(f"`{category}`: {sum(counts['train'].values())} training images; test {tests}")
-    return said + [f"note: {warning}" for warning in manifest.warnings]
+    return said + [f"{NOTE}{warning}" for warning in manifest.warnings]
 
 
 def _mean(timings: Sequence[Mapping[str, float]], key: str) -> float:
