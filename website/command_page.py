@@ -35,7 +35,8 @@ def described(command: click.Command) -> str:
 
 
 def options(command: click.Command, context: click.Context) -> str:
-    """A table of options."""
-    rows = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
+    """A table of options, but of the one that every command has."""
+    chosen = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    rows = [record for parameter in chosen if (record := parameter.get_help_record(context))]
     cells = [(name.replace("|", "\\|"), text.replace("|", "\\|")) for name, text in rows]
-    return "| | what it says |\n|---|---|\n" + "\n".join(f"| `{name}` | {text} |" for name, text in cells)
+    return "| option | what it does |\n|---|---|\n" + "\n".join(f"| `{n}` | {t} |" for n, t in cells) if cells else ""

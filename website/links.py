@@ -28,7 +28,7 @@ def relinked(markdown: str, *, source: str, page: str, pages: Mapping[str, str])
             return found[0]
         shown = pages.get(posixpath.normpath(posixpath.join(posixpath.dirname(source), path)))
         if shown is None:
-            return text
+            return found[0] if sign else text  # a picture of the page's own
         address = posixpath.relpath(shown, posixpath.dirname(page) or ".")
         return f"{sign}[{text}]({address}{'#' + anchor if anchor else ''})"
 

@@ -45,9 +45,6 @@ def main() -> None:
     """
 
 
-main.add_command(bench)
-
-
 @main.command(short_help="Fit a model to a folder of good images.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
@@ -284,6 +281,8 @@ def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None
     )
     click.echo(f"{compared}\n\n{folder}: python run_onnx.py IMAGE... ({folder / 'README.md'} says more)")
 
+
+main.add_command(bench)
 
 if __name__ == "__main__":
     main()

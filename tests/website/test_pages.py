@@ -27,6 +27,7 @@ PAGES = {"README.md": "index.md", "docs/design.md": "design.md", "notebooks/t1.i
         ("docs/design.md", "[r](../README.md)", "[r](index.md)"),
         ("docs/design.md", "[n](../notebooks/t1.ipynb)", "[n](notebooks/t1.md)"),
         ("README.md", "[licence](LICENSE)", "licence"),
+        ("notebooks/t1.ipynb", "![](t1-3-0.png)", "![](t1-3-0.png)"),
         ("README.md", "[x](https://x.org/a.md), [y](#place)", "[x](https://x.org/a.md), [y](#place)"),
         ("README.md", "`[d](docs/design.md)`", "`[d](docs/design.md)`"),
         ("README.md", "```\n[d](docs/design.md)\n```", "```\n[d](docs/design.md)\n```"),
