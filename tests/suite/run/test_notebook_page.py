@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from patchcore_suite.run.equations import mathml
 from patchcore_suite.run.notebook_page import to_html
 
-NOTEBOOKS = sorted((Path(__file__).parents[3] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[3]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FETCHED = re.compile(r"""<(?:script|img|iframe|source)[^>]*\ssrc=["'](?!data:)|<link[^>]*\shref=|\bimport\(|@import""")
 
 
@@ -83,3 +84,18 @@ def test_a_browser_shows_all_equations_without_a_network(prose, browser, tmp_pat
     assert len(heights) == prose[0].count("<math")
     assert min(heights) > 5
     assert min(tallest) > 30
+
+
+@pytest.mark.long
+def test_pages_of_the_run_in_this_clone_ask_for_nothing(browser):
+    made_by = (ROOT / "patchcore_suite/run/notebook_page.py").stat().st_mtime
+    pages = [path for path in (ROOT / "reports/executed").glob("*.html") if path.stat().st_mtime > made_by]
+    if not pages:
+        pytest.skip("no notebook has been run here with the code as it is: run `make repro`")
+    asked = []
+    page = browser.new_page(offline=True)
+    page.on("request", lambda request: asked.append(request.url))
+    for path in pages:
+        page.goto(path.as_uri())
+    page.close()
+    assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
