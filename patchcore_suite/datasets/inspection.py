@@ -14,6 +14,7 @@ import numpy as np
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.datasets import noise
 from patchcore_suite.datasets.decoding import DEEP, decode
 from patchcore_suite.datasets.identity import check_identity
 from patchcore_suite.datasets.images import as_rgb, foreground, map_ahead, mask_values, read_image
@@ -74,7 +75,12 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: P
             remedy="repair, add or remove these; data/README.md describes the layouts",
         )
     unused = unused_files(root, spec, records)
-    said = [*warnings(findings, root), *crop_warnings(findings, preprocessing), *remarks_on(unused)]
+    said = [
+        *noise.remarks(records),
+        *warnings(findings, root),
+        *crop_warnings(findings, preprocessing),
+        *remarks_on(unused),
+    ]
     bits, entries = depths(findings), defaultdict(list)
     for category, depth in bits.items():
         said.append(f"{category}: of the 16 bits of an image {depth} are filled, and it is read as one of {depth} bits")
@@ -88,7 +94,7 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: P
         paper=spec.paper,
         source=spec.source if spec.source in ("synthetic", "download") else "folder",
         root=root,
-        division=LAYOUTS[spec.layout].division(spec),
+        division=LAYOUTS[spec.layout].division(spec) | noise.division(spec),
         warnings=tuple(said),
         entries={category: tuple(group) for category, group in entries.items()},
         unused=unused,

@@ -13,7 +13,7 @@ class Record:
     Attributes:
         image: the image file; a video file when `frame` is given and the suffix says so.
         category: what one model is fitted to: an MVTec category, a scene, or "mtd".
-        split: "train" (nominal images only) or "test".
+        split: "train" (nominal images only, but for `DatasetSpec.noise`) or "test".
         label: 0 nominal, 1 anomalous.
         defect: the defect's name; "good" for a nominal image.
         mask: the ground truth, None where there is none (a nominal image needs none); a folder where several files

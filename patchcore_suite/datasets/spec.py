@@ -25,6 +25,8 @@ class DatasetSpec:
         categories: the ones to use; None takes all that are there.
         paper: which of the paper's datasets it is, or stands in for, one of `PAPER_NAMES`; None: none of them.
         seed: of everything that is drawn: the synthetic images, and a division into training and test images.
+        noise: share of each category's anomalous test images that is moved among its training images, where they pass
+            for nominal, and is never tested; drawn with the seed, a larger share holding a smaller one.
 
     Raises:
         InputError: one or more values are out of range; all of them are listed.
@@ -35,6 +37,7 @@ class DatasetSpec:
     categories: tuple[str, ...] | None = None
     paper: str | None = None
     seed: int = 0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.categories, list):  # YAML gives lists
@@ -64,6 +67,10 @@ class DatasetSpec:
                 f"null: none of the paper's datasets has the layout {self.layout}" if other else known,
             ),
             "seed": (is_whole(self.seed) and self.seed >= 0, "a whole number of 0 or more"),
+            "noise": (
+                is_share(self.noise) and (self.paper is None or not self.noise),
+                "a number from 0 up to 1, and 0 unless paper is null: with others it is none of the paper's datasets",
+            ),
         }
 
 
@@ -75,6 +82,11 @@ def is_path(value: object) -> bool:
 def is_whole(value: object) -> bool:
     """Whether a value is a whole number; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_share(value: object) -> bool:
+    """Whether a value is a number from 0 up to 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def are_names(values: object) -> bool:

@@ -11,6 +11,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import spec as specs
 from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import Scan, unusable
+from patchcore_suite.datasets.noise import with_noise
 from patchcore_suite.datasets.spec import DatasetSpec
 
 LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in specs.LAYOUTS}
@@ -65,9 +66,10 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
             f"no such categories in {root}", offenders=absent, remedy=f"those present are {', '.join(present)}"
         )
     records, problems = LAYOUTS[spec.layout].scan(root, chosen, spec)
+    records, spoilt = with_noise(records, spec)
     trained = {record.category for record in records if record.split == "train"}
     untrained = [f"category without training images: {category}" for category in chosen if category not in trained]
-    return Scan(records, [*untrained, *unusable(root), *problems])
+    return Scan(records, [*untrained, *spoilt, *unusable(root), *problems])
 
 
 def _check_folder(root: Path) -> None:
