@@ -1,0 +1,117 @@
+"""PatchCore whose greedy selection leaves the farthest patches out, as they may not be nominal."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Generator, Tensor
+
+from patchcore_core.common.progress import progress_bar
+from patchcore_core.coreset import coreset_size, random_projection
+from patchcore_core.detector import Prediction, generator
+from patchcore_core.neighbours import nearest
+from patchcore_core.scoring import image_scores
+from patchcore_suite.baselines.costs import Shape, Work, all_products
+from patchcore_suite.baselines.descriptions import check_nominal, check_test
+from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector
+
+PROJECTION = 128  # dimensions in which rows are selected
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimmedPatchCoreConfig(PatchBankConfig):
+    """How many rows are kept, and how many are never picked for being far away."""
+
+    method: ClassVar[str] = "trimmed_patchcore"
+    implementation: ClassVar[str] = "patchcore_suite.baselines.trimmed_patchcore:TrimmedPatchCore"
+    seeded: ClassVar[bool] = True
+
+    coreset_fraction: float = 0.01
+    left_out: float = 0.05  # share of all patches
+
+    def bank_rows(self, patches: int) -> int:
+        return min(coreset_size(patches, self.coreset_fraction), patches - int(patches * self.left_out))
+
+    def cell_work(self, shape: Shape, *, nominal: int, test: int) -> Work:
+        h, w, d = shape
+        rows = nominal * h * w
+        selected = all_products(rows, self.bank_rows(rows), min(d, PROJECTION)) * 3  # one row at a time
+        return super().cell_work(shape, nominal=nominal, test=test) + selected
+
+    def _range_problems(self) -> Iterator[str]:
+        yield from super()._range_problems()
+        if not 0 < self.coreset_fraction <= 1:
+            yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
+        if not 0 <= self.left_out < 1:
+            yield f"left_out={self.left_out} must lie in [0, 1)"
+
+
+class TrimmedPatchCore(PatchBankDetector):
+    """The greedy coreset meets outliers first; here each pick is the farthest row but for a share that is farther.
+
+    K-center with outliers (Charikar et al. 2001; Ceccarello et al., arXiv 1802.09205), in its simplest form: no bound
+    is promised. With nothing left out it is PatchCore with the score of Eq. 6.
+    """
+
+    def fit_described(self, nominal: Sequence[Tensor]) -> Self:
+        """Fill the memory bank with patch features (n, h, w, d) of images most of which are nominal.
+
+        Raises:
+            InputError: no images, or features that are NaN or infinite.
+        """
+        check_nominal(*nominal)
+        rows = nominal[0].flatten(0, 2)
+        draw = generator(self.seed, "projection")
+        projected = random_projection(rows, PROJECTION, generator=draw) if rows.shape[1] > PROJECTION else rows
+        outliers = int(len(rows) * self.config.left_out)
+        picks = trimmed_coreset(
+            projected,
+            self.config.bank_rows(len(rows)),
+            outliers=outliers,
+            generator=generator(self.seed, "first pick"),
+            progress=self.progress,
+        )
+        self.coreset_indices, self.memory_bank = picks, rows[picks]
+        return self
+
+    def predict_described(self, test: Sequence[Tensor], size: Sequence[int]) -> Prediction:
+        """Score patch features (n, h, w, d) of images of `size` (H, W).
+
+        Raises:
+            InputError: nothing was fitted yet, or features of other dimensions than the nominal images'.
+        """
+        bank = self.memory_bank
+        check_test([test[0].flatten(0, 2)], None if bank is None else [bank])
+        distances, _ = nearest(test[0].flatten(0, 2), bank)
+        distances = distances.view(test[0].shape[:3])
+        return self.predicted(distances, image_scores(distances), size)
+
+
+def trimmed_coreset(
+    features: Tensor, size: int, *, outliers: int, generator: Generator | None = None, progress: bool = False
+) -> Tensor:
+    """Pick the row that is farthest from those picked, but for `outliers` rows, again and again.
+
+    Args:
+        features: (n, d).
+        size: how many to pick, at most n - outliers.
+        outliers: how many rows may be farther than a pick; which they are may change from pick to pick.
+        generator: draws the first pick.
+
+    Returns:
+        (size,) distinct row indices, in order of selection.
+    """
+    n = len(features)
+    norms = features.square().sum(dim=1)
+    gaps = features.new_full((n,), torch.inf)  # squared distance to the picks
+    picks = [int(torch.randint(n, (), generator=generator))]
+    with progress_bar(size, "trimmed coreset", unit="pick", show=progress) as bar:
+        for _ in range(size - 1):
+            last = picks[-1]
+            apart = (norms + norms[last] - 2 * (features @ features[last])).clamp_min(0)
+            gaps = torch.minimum(gaps, apart)
+            gaps[picks] = -1  # a duplicate has gap 0; a picked row must rank below it
+            picks.append(int(gaps.kthvalue(n - outliers).indices) if outliers else int(gaps.argmax()))
+            bar.update(1)
+    return torch.tensor(picks, device=features.device)
