@@ -30,6 +30,7 @@ class Conditions:
     resize: int | tuple[int, int] | None = None  # shorter side, or height and width, in pixels
     crop: int | None = None  # side in pixels
     shots: int | None = field(default=None, metadata={"none": "all"})  # nominal images a category
+    noise: float | None = None  # share of the anomalous images that are among the training images
     metric: str | None = None  # its definition by name: `pro` is not `pro_per_image`
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ def differences(ours: Conditions, theirs: Conditions) -> tuple[str, ...]:
             continue
         if item.name == "weights" and theirs.backbone not in (None, ours.backbone):
             continue  # another backbone has other weights
-        if printed is not None or item.name == "shots":  # a table that names no shots uses all images
+        if printed is not None or item.name in ("shots", "noise"):  # a table that names no shots uses all images
             none, verb = item.metadata.get("none", "none"), "differ" if item.name.endswith("s") else "differs"
             found.append(f"{item.name.replace('_', ' ')} {verb}: {_show(mine, none)}, not {_show(printed, none)}")
     return tuple(found)
@@ -82,7 +83,7 @@ def conditions_of(dataset: ProjectDataset, variant: str, *, categories: Sequence
         images=images_of(dataset, categories),
         categories=len(categories),
         backbone="+".join(backbones),
-        weights=PAPER_WEIGHTS if all(map(_is_torchvision, backbones)) else None,
+        weights=PAPER_WEIGHTS if all(map(is_torchvision, backbones)) else None,
         hierarchies=first.hierarchies,
         neighbourhood_size=first.neighbourhood_size if patchcore else None,
         stride=first.stride if patchcore else None,
@@ -90,9 +91,11 @@ def conditions_of(dataset: ProjectDataset, variant: str, *, categories: Sequence
         coreset_fraction=first.coreset_fraction if patchcore else None,
         resize=images.resize,
         crop=images.crop,
+        noise=dataset.spec.noise or None,
         metric=metric,
     )
 
 
-def _is_torchvision(backbone: str) -> bool:
+def is_torchvision(backbone: str) -> bool:
+    """Whether the weights of a backbone are the paper's."""
     return backbone.startswith(TORCHVISION) and "." not in backbone  # a tag asks for timm's weights

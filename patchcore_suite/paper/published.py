@@ -1,4 +1,4 @@
-"""The paper's numbers, as printed: they lie in `published.csv`."""
+"""The paper's numbers, as printed: they lie in `published.csv`; those of methods that followed it in `field.csv`."""
 
 import csv
 import re
@@ -12,19 +12,23 @@ from types import MappingProxyType
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.identity import paper_categories
 from patchcore_suite.datasets.spec import PAPER_NAMES
-from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions
+from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions, is_torchvision
 from patchcore_suite.results.quantities import Quantity
 
 KEYS = {name: paper for paper, name in PAPER_NAMES.items()}  # in params.yaml, of the paper's datasets
 FROM_ELSEWHERE = "quoted by the paper"  # in a note
 FILE = Path(__file__).with_suffix(".csv")
+FIELD = FILE.with_name("field.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A number of the paper or of its official repository, and where it stands; the last fields as in `Conditions`."""
+    """A number of the paper or of its official repository, and where it stands; the last fields as in `Conditions`.
 
-    table: str  # "T1" to "T6", "S1" to "S6", "Fig. 4", "Sec. 4.4.2", ...; "official" and "official README"
+    Or one of a method that followed: its table is then the method, or whose page prints it.
+    """
+
+    table: str  # "T1" to "T6", "S1" to "S6", "Fig. 4", "Sec. 4.4.2", ...; "official" and "official README"; "SoftPatch"
     dataset: str  # "MVTec AD", "MTD" or "mSTC"
     category: str  # "mean" over them, "all" for a count over them, or one of them
     method: str  # as the table names it
@@ -44,6 +48,7 @@ class Published:
     resize: int | tuple[int, int] | None = None
     crop: int | None = None
     shots: int | None = None
+    noise: float | None = None
     over: int | None = None  # categories that a mean is over, where it is ours of printed ones (see `mean_over`)
 
     @property
@@ -62,7 +67,7 @@ class Published:
         shared = {item.name: getattr(self, item.name) for item in fields(Conditions) if hasattr(self, item.name)}
         return Conditions(
             images="complete",
-            weights=PAPER_WEIGHTS if self.backbone else None,
+            weights=PAPER_WEIGHTS if self.backbone and all(map(is_torchvision, self.backbone.split("+"))) else None,
             **shared,
         )
 
@@ -143,8 +148,11 @@ def mean_over(number: Published, categories: Iterable[str]) -> Published | None:
 
 @cache
 def _read() -> tuple[Published, ...]:
-    with FILE.open(encoding="utf-8", newline="") as file:
-        return tuple(_parse(row) for row in csv.DictReader(file))
+    rows = []
+    for path in (FILE, FIELD):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += [_parse(row) for row in csv.DictReader(file)]
+    return tuple(rows)
 
 
 def _parse(row: dict[str, str]) -> Published:
@@ -157,7 +165,8 @@ def _parse(row: dict[str, str]) -> Published:
         values[name] = parts[0] if name == "resize" and len(parts) == 1 else parts or None
     for name in ("value", "std"):
         values[name] = round(float(row[name]) / scale, 8) if row[name] else None
-    values["coreset_fraction"] = float(row["coreset_fraction"]) if row["coreset_fraction"] else None
+    for name in ("coreset_fraction", "noise"):
+        values[name] = float(row[name]) if row.get(name) else None
     values["verified"] = row["verified"] == "yes"
     return Published(**values)
 
