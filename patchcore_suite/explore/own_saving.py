@@ -12,7 +12,8 @@ from patchcore_suite.explore.own_section import section_of
 from patchcore_suite.explore.own_state import OwnState
 from patchcore_suite.parts.fitting import at_threshold, worth
 from patchcore_suite.parts.following import Follow
-from patchcore_suite.parts.model import CARD_FILE, PartsModel
+from patchcore_suite.parts.model import PartsModel
+from patchcore_suite.parts.model_files import CARD_FILE
 
 CARD_STYLE = "white-space:pre-wrap;max-width:100ch;border-left:3px solid #ccc;padding-left:10px"
 

@@ -126,7 +126,7 @@ def fitted(model: PartsModel, judged: int) -> str:
     kept = len(model.detector.memory_bank)
     return (
         f"<p>Fitted to {len(model.sources)} good images of {_sizes({model.size})} pixels; the memory bank keeps {kept} "
-        f"of {len(model.sources) * model.grid[0] * model.grid[1]} patch features. {judged} other images are judged.</p>"
+        f"of {model.patches} patch features. {judged} other images are judged.</p>"
     )
 
 

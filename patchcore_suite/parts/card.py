@@ -11,9 +11,18 @@ CARD = """\
 # A PatchCore model of one kind of part
 
 Fitted to {{ model.sources | length }} good images, each brought to {{ model.size[0] }} x {{ model.size[1] }} pixels \
-(height x width). The memory bank holds {{ bank[0] }} of {{ patches }} patch features of {{ bank[1] }} values; \
+(height x width). The memory bank holds {{ bank[0] }} of {{ model.patches }} patch features of {{ bank[1] }} values; \
 backbone {{ model.detector.config.backbone }}, seed {{ model.detector.seed }}.
 
+{% if model.tiles %}
+Images are seen in tiles of {{ model.tiles.size }} pixels that overlap by {{ model.tiles.overlap }}.
+
+{% endif %}
+{% if model.region %}
+Only a region of them is looked at: \
+{% if model.region.mask is none %}each image needs a mask (`--region FOLDER`){% else %}`region.png`{% endif %}.
+
+{% endif %}
 **Threshold {{ "%.4g" | format(model.threshold.value) }}**: {{ model.threshold.rule }}\
 {% if model.threshold.low is not none %}, 95 % interval {{ "%.4g" | format(model.threshold.low) }} to \
 {{ "%.4g" | format(model.threshold.high) }}{% endif %}.
@@ -48,6 +57,5 @@ def card(model: "PartsModel") -> str:
     )
     bank = model.detector.memory_bank
     assert bank is not None
-    patches = len(model.sources) * model.grid[0] * model.grid[1]
     own = " --networks THE-FILE-THAT-GIVES-ITS-BACKBONE" if model.detector.weights is None else ""
-    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), patches=patches, own=own)
+    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), own=own)

@@ -15,9 +15,14 @@ from patchcore_suite.parts.command_options import (
     category,
     device,
     good,
+    laid,
     layout,
     miss_cost,
     networks,
+    overlap,
+    region,
+    region_of_fit,
+    tiles,
     told,
     weights,
 )
@@ -61,6 +66,9 @@ def main() -> None:
 @click.option("--size", type=int, nargs=2, metavar="HEIGHT WIDTH", help="Bring all images to this size, uncropped.")
 @click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
 @click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
+@tiles
+@overlap
+@region_of_fit
 @click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
 @click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True, help="Of torchvision, timm or --networks.")
 @click.option(
@@ -91,7 +99,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     from patchcore_suite.parts.photographs import look_at
     from patchcore_suite.run.own_networks import is_built_in
 
-    with_weights = chosen.pop("with_weights")
+    with_weights, laid_tiles = chosen.pop("with_weights"), laid(chosen.pop("tiles"), chosen.pop("overlap"))
     if with_weights and chosen["networks"] is not None and not is_built_in(chosen["backbone"]):
         raise without_own(chosen["backbone"])
     resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
@@ -101,7 +109,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
         + "".join(f"\nnot used: {path}: {why}" for path, why in found.unused.items())
         + "".join(f"\nnote: {remark}" for remark in found.remarks)
     )
-    fitted = fit_model(found, FitOptions(resize=size or resize, coreset_fraction=fraction, **chosen))
+    fitted = fit_model(found, FitOptions(resize=size or resize, coreset_fraction=fraction, tiles=laid_tiles, **chosen))
     fitted.save(model, with_weights=with_weights)
     if as_json:
         show_json(
@@ -127,6 +135,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
 @click.option("--threshold", type=float, help="Judge by this score instead of the model's.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write a table of all images.")
 @click.option("--overlays", type=click.Path(path_type=Path), help="Folder for each image with its anomaly map.")
+@region
 @click.option("--alarm", is_flag=True, help=f"Exit with {ALARM} if any image is anomalous.")
 @weights
 @networks
@@ -153,7 +162,8 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
     from patchcore_suite.parts.thresholds import Threshold
 
     files = named(images)
-    loaded = PartsModel.load(model, weights=chosen["weights"], networks=chosen["networks"], device=chosen["device"])
+    where = {name: chosen[name] for name in ("weights", "networks", "device")}
+    loaded = PartsModel.load(model, **where).with_region(chosen["region"])
     if threshold is not None:
         loaded = loaded.with_threshold(Threshold(threshold, "given"))
     rows: list[dict[str, object]] = []
@@ -184,6 +194,7 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
 @layout
 @category
 @miss_cost
+@region
 @weights
 @networks
 @device
@@ -203,7 +214,8 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
     from patchcore_suite.parts.photographs import look_at
 
     arranged = {name: chosen.pop(name) for name in ("layout", "category")}
-    loaded = PartsModel.load(model, **chosen)
+    loaded = PartsModel.load(model, **{name: chosen[name] for name in ("weights", "networks", "device")})
+    loaded = loaded.with_region(chosen["region"])
     found = look_at(folder, good=good, **arranged)
     known = {source.sha256 for source in loaded.sources}
     chosen = [entry for entry in (*found.tested, *found.good) if entry.image_sha256 not in known]
@@ -222,11 +234,12 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
 @click.option(
     "--to", "picture", type=click.Path(path_type=Path), help="File of the picture. [default: IMAGE-why.png here]"
 )
+@region
 @weights
 @networks
 @device
 @told
-def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
+def explain(model: Path, image: Path, picture: Path | None, region: Path | None, **where) -> None:
     """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest.
 
     \b
@@ -240,7 +253,7 @@ def explain(model: Path, image: Path, picture: Path | None, **where) -> None:
     if image.is_dir():
         raise InputError(f"{image} is a folder, and one image is explained at a time", remedy="name an image in it")
     (file,) = named([image])
-    loaded = PartsModel.load(model, **where)
+    loaded = PartsModel.load(model, **where).with_region(region)
     (judged,) = loaded.judge([file], show_progress=False)
     figure, said = pictures.explanation(loaded, judged)
     target = picture or Path(f"{file.stem}-why.png")
@@ -271,6 +284,8 @@ def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None
     from patchcore_suite.parts.photographs import named
 
     loaded = PartsModel.load(model, **where)
+    if loaded.tiles is not None or loaded.region is not None:
+        raise InputError(f"{model} has tiles or a region, and such a model cannot be exported", remedy="fit it without")
     compared = export_onnx(
         loaded.detector,
         loaded.size,

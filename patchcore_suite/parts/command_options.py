@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from patchcore_core.common.errors import exit_on_input_error
+from patchcore_core.common.errors import InputError, exit_on_input_error
+
+if TYPE_CHECKING:
+    from patchcore_suite.parts.tiles import Tiles
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
@@ -26,6 +30,18 @@ layout = click.option(
     help="Read the folder as the dataset of this name lies: mtd, visa, csv, ... (data/README.md).",
 )
 category = click.option("--category", metavar="NAME", help="Which of the layout's categories is meant.")
+tiles = click.option(
+    "--tiles", type=int, metavar="SIZE", help="Let the network see large images in squares of this size."
+)
+overlap = click.option("--overlap", type=int, help="Pixels by which tiles overlap. [default: a quarter of SIZE]")
+region_of_fit = click.option(
+    "--region",
+    type=click.Path(path_type=Path),
+    help="Mask of what is looked at (255), all else being 0; or a folder with a mask for each image.",
+)
+region = click.option(
+    "--region", type=click.Path(path_type=Path), help="Folder of masks, where the model has a region for each image."
+)
 miss_cost = click.option(
     "--miss-cost", default=10.0, show_default=True, help="What a defect that is not found costs, in false alarms."
 )
@@ -40,3 +56,18 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             command(*given, **named)
 
     return wrapped
+
+
+def laid(size: int | None, overlap: int | None) -> "Tiles | None":
+    """The tiles that were asked for, if any.
+
+    Raises:
+        InputError: they cannot be laid, or overlap without a size.
+    """
+    from patchcore_suite.parts.tiles import Tiles
+
+    if size is None:
+        if overlap is not None:
+            raise InputError(f"--overlap {overlap} says nothing without tiles", remedy="give --tiles SIZE too")
+        return None
+    return Tiles(size, size // 4 if overlap is None else overlap)

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from patchcore_core import PatchCore, PatchCoreConfig
@@ -14,6 +17,8 @@ from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Entry
 from patchcore_suite.parts.following import Follow
+from patchcore_suite.parts.region import Region, patches_inside
+from patchcore_suite.parts.tiles import Tiles, tiled_maps
 from patchcore_suite.run.own_networks import NONE, read_networks
 
 BATCH = 8  # images
@@ -27,6 +32,8 @@ class FitOptions:
     Attributes:
         resize: the shorter side of the images, or (height, width).
         crop: side of the square at the centre that is kept, if any.
+        tiles: squares in which the network sees large images, one at a time; None for whole images.
+        region: a mask of what is looked at, or a folder with a mask for each image; None for all.
         coreset_fraction: share of the patch features that the memory bank keeps; None: 1 %, and 2,000 at least.
         backbone: the network by name.
         false_alarms: share of good images that may be taken for anomalous.
@@ -39,6 +46,8 @@ class FitOptions:
 
     resize: int | tuple[int, int] = 256
     crop: int | None = None
+    tiles: Tiles | None = None
+    region: str | Path | None = None
     coreset_fraction: float | None = None
     backbone: str = PatchCoreConfig.backbone
     false_alarms: float = 0.01
@@ -62,11 +71,15 @@ class Described:
         entries: n images.
         features: (n, h, w, d).
         size: (H, W) that they were brought to.
+        region: what of them is looked at; None for all.
+        inside: (n, h, w) which patches that are; None likewise.
     """
 
     entries: tuple[Entry, ...]
     features: Tensor
     size: tuple[int, int]
+    region: Region | None = None
+    inside: Tensor | None = None
 
 
 def detector_of(options: FitOptions, *, coreset_fraction: float = 1.0, progress: bool = False) -> PatchCore:
@@ -90,7 +103,8 @@ def describe(entries: Sequence[Entry], options: FitOptions, *, follow: Follow | 
         follow: is told how many are done, batch by batch, and may end it by raising; by default a bar is drawn.
 
     Raises:
-        InputError: images come out at several sizes, cannot be read, or their features do not fit into memory.
+        InputError: images come out at several sizes, cannot be read, their features do not fit into memory, or tiles or
+            region do not suit them.
     """
     preprocessing = options.preprocessing
     sizes = {preprocessing.size(entry.size): entry for entry in reversed(entries)}
@@ -100,14 +114,55 @@ def describe(entries: Sequence[Entry], options: FitOptions, *, follow: Follow | 
             offenders=[f"{entry.record.image}: {size}" for size, entry in sizes.items()],
             remedy="give a size of height and width, to which all are brought (--size HEIGHT WIDTH)",
         )
-    detector = detector_of(options)
+    detector, size = detector_of(options), next(iter(sizes))
+    region, masks = _regions(entries, options)
     images = Batches([entry.record for entry in entries], preprocessing, BATCH, workers=WORKERS)
     (features,) = put_together(
-        (detector.describe_images(batch) for batch in _followed(images, len(entries), follow)),
+        ([features_of(detector, batch, options.tiles)] for batch in _followed(images, len(entries), follow)),
         count=len(entries),
         device=detector.device,
     )
-    return Described(tuple(entries), features, next(iter(sizes)))
+    grid = (features.shape[1], features.shape[2])
+    inside = torch.stack([patches_inside(mask, grid) for mask in masks]) if masks else None
+    return Described(tuple(entries), features, size, region, inside)
+
+
+def features_of(detector: PatchCore, images: Tensor, tiles: Tiles | None) -> Tensor:
+    """Patch features (n, h, w, d) of images (n, 3, H, W).
+
+    Raises:
+        InputError: the tiles do not suit the images.
+    """
+    if tiles is None:
+        return detector.describe_images(images)[0]
+    return detector.describe(tiled_maps(detector.network, images.to(detector.device), tiles))[0]
+
+
+def _regions(entries: Sequence[Entry], options: FitOptions) -> tuple[Region | None, list[NDArray[np.bool_]]]:
+    """The region of interest, and the mask of each image; none where everything is looked at.
+
+    Raises:
+        InputError: masks are missing or unsuitable; all are listed.
+    """
+    if options.region is None:
+        return None, []
+    preprocessing = options.preprocessing
+    region = Region.read(options.region, preprocessing, entries[0].size)
+    masks, errors = [], []
+    for entry in entries:
+        try:
+            if region.mask is not None and entry.size != entries[0].size:
+                raise InputError(f"{entry.record.image}: {entry.size} pixels, the region is of {entries[0].size}")
+            masks.append(region.of(entry.record.image, preprocessing, entry.size))
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise InputError(
+            f"{len(errors)} images have no region of interest",
+            offenders=[error.problem for error in errors],
+            remedy=next((error.remedy for error in errors if error.remedy), "give a folder with a mask for each image"),
+        )
+    return region, masks
 
 
 def _followed(batches: Iterator[Tensor], total: int, follow: Follow | None) -> Iterator[Tensor]:

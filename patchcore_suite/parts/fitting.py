@@ -13,8 +13,10 @@ from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.records import Entry, Record
 from patchcore_suite.parts.describing import Described, FitOptions, describe, detector_of
 from patchcore_suite.parts.following import silently
-from patchcore_suite.parts.model import Judgement, PartsModel, Source
+from patchcore_suite.parts.model import Judgement, PartsModel
 from patchcore_suite.parts.photographs import Photographs, look_at
+from patchcore_suite.parts.region import hide
+from patchcore_suite.parts.source import Source
 from patchcore_suite.parts.thresholds import Threshold, cost_threshold, f1_threshold, false_alarm_threshold
 from patchcore_suite.run.image_intervals import bootstrap_auroc
 
@@ -57,10 +59,19 @@ def fit_described(
             f"{n} good images to fit a model to",
             remedy="give at least two: each is scored without its own patches, which chooses the threshold",
         )
-    fraction = fraction_kept(n * h * w) if options.coreset_fraction is None else options.coreset_fraction
+    inside, features = described.inside, described.features
+    seen = n * h * w if inside is None else int(inside.sum())
+    fraction = fraction_kept(seen) if options.coreset_fraction is None else options.coreset_fraction
     detector = detector_of(options, coreset_fraction=fraction, progress=show_progress)
-    detector.fit_described([described.features])
-    nominal_scores = leave_one_out(detector, described.features, progress=show_progress)[0].cpu().numpy()
+    if inside is None:
+        detector.fit_described([features])
+    else:
+        detector.fit_rows(features[inside.to(features.device)])
+        assert detector.coreset_indices is not None
+        # Rows are numbered among all patches, as without a region, so that each can be traced to its image and place.
+        detector.coreset_indices = inside.flatten().nonzero()[:, 0].to(features.device)[detector.coreset_indices]
+        features = hide(features, inside)
+    nominal_scores = leave_one_out(detector, features, progress=show_progress)[0].cpu().numpy()
     return PartsModel(
         detector=detector,
         preprocessing=options.preprocessing,
@@ -72,6 +83,9 @@ def fit_described(
         nominal_scores=nominal_scores,
         sources=tuple(Source(str(entry.record.image), entry.image_sha256) for entry in described.entries),
         tested={},
+        tiles=options.tiles,
+        region=described.region,
+        patches=seen,
     )
 
 
@@ -124,8 +138,8 @@ def worth(
 
 
 def _pixel_metrics(model: PartsModel, records: Sequence[Record], maps: Sequence[NDArray]) -> Mapping[str, float]:
-    """Pixel AUROC and PRO, where every defective image has a mask."""
-    if any(record.label and record.mask is None for record in records):
+    """Pixel AUROC and PRO, where every defective image has a mask, and nothing is hidden of any."""
+    if model.region is not None or any(record.label and record.mask is None for record in records):
         return {}
     masks = np.stack(
         [

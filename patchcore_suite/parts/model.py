@@ -1,10 +1,9 @@
 """A model of one kind of part: fitted, with all that it takes to judge a photograph elsewhere, saved as one folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,29 +11,23 @@ from numpy.typing import NDArray
 
 from patchcore_core import PatchCore
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_file, write_text, writing
 from patchcore_core.common.progress import progress_bar
-from patchcore_core.saved_model import DESCRIPTION_FILE
+from patchcore_core.detector import Prediction
+from patchcore_core.images import checked
+from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import image_tensor, map_ahead, read_image
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
-from patchcore_suite.parts.card import card
-from patchcore_suite.parts.model_network import copy_weights, own_network, reading, without_own
+from patchcore_suite.parts.describing import features_of
+from patchcore_suite.parts.model_files import read_fields, save_model
 from patchcore_suite.parts.photographs import PARTS
+from patchcore_suite.parts.region import Region, hide, patches_inside
+from patchcore_suite.parts.source import Source
 from patchcore_suite.parts.thresholds import Threshold, share_below
-from patchcore_suite.run.sealed import read_sealed, write_sealed
+from patchcore_suite.parts.tiles import Tiles
 
-PARTS_FORMAT = 1
-PARTS_FILE, CARD_FILE = "parts.json", "README.md"
 AHEAD = 2  # threads that decode images
-
-
-@dataclass(frozen=True)
-class Source:
-    """A good image that a model was fitted to: where it lay then, and the SHA-256 of its bytes."""
-
-    path: str
-    sha256: str
+FAINT = 1e-3  # share of a pixel's map that must come from the region
 
 
 @dataclass(frozen=True)
@@ -77,6 +70,9 @@ class PartsModel:
         nominal_scores: (n,) of the good images, each without its own patches.
         sources: the good images.
         tested: what it scored on images that it was tested with, by name; empty without any.
+        tiles: in which the network sees images; None for whole ones.
+        region: what of images is looked at; None for all. What is not has a distance and a map of 0.
+        patches: of the good images, from which the memory bank was chosen.
     """
 
     detector: PatchCore
@@ -89,6 +85,9 @@ class PartsModel:
     nominal_scores: NDArray[np.float32]
     sources: tuple[Source, ...]
     tested: Mapping[str, float]
+    tiles: Tiles | None
+    region: Region | None
+    patches: int
 
     def judge(self, paths: Sequence[str | Path], *, show_progress: bool = True) -> list[Judgement]:
         """Judge image files.
@@ -106,27 +105,38 @@ class PartsModel:
         """Judge image files one by one; an error stands in the place of an image that cannot be judged."""
         with progress_bar(len(paths), "judge", unit="image", show=show_progress) as bar:
             for path, seen in zip(paths, map_ahead(self._read, map(Path, paths), AHEAD), strict=True):
-                yield seen if isinstance(seen, InputError) else self._judge(Path(path), seen)
+                yield seen if isinstance(seen, InputError) else self._judge(Path(path), *seen)
                 bar.update(1)
 
     def record(self, path: Path) -> Record:
         """An image file as a record, read as those that the model was fitted to."""
         return Record(path.expanduser(), PARTS, "test", 0, NOMINAL, bits=self.bits)
 
-    def _read(self, path: Path) -> torch.Tensor | InputError:
+    def _read(self, path: Path) -> "_Seen | InputError":
         try:
-            image = image_tensor(read_image(self.record(path)), self.preprocessing)
+            read = read_image(self.record(path))
+            image, size = image_tensor(read, self.preprocessing), (read.height, read.width)
+            if tuple(image.shape[1:]) != self.size:
+                raise InputError(
+                    f"unsuitable image: {path}: it comes out at {tuple(image.shape[1:])}, and the model sees "
+                    f"{self.size}",
+                    remedy="give images of the same proportions, or fit a model with a size of (height, width)",
+                )
+            mask = None if self.region is None else self.region.of(path, self.preprocessing, size)
+            return _Seen(image, mask, None if mask is None else patches_inside(mask, self.grid))
         except InputError as error:
             return error if str(path) in error.problem else InputError(f"{path}: {error.problem}", remedy=error.remedy)
-        if tuple(image.shape[1:]) != self.size:
-            return InputError(
-                f"unsuitable image: {path}: it comes out at {tuple(image.shape[1:])}, and the model sees {self.size}",
-                remedy="give images of the same proportions, or fit a model with a size of (height, width)",
-            )
-        return image
 
-    def _judge(self, path: Path, image: torch.Tensor) -> Judgement:
-        said = self.detector.predict(image[None])
+    def _judge(
+        self, path: Path, image: torch.Tensor, mask: NDArray[np.bool_] | None, inside: torch.Tensor | None
+    ) -> Judgement:
+        images = checked(image[None], first=0, device=self.detector.device)
+        features = features_of(self.detector, images, self.tiles)
+        if inside is None:
+            said = self.detector.predict_described([features], self.size)
+        else:
+            said = self.detector.predict_described([hide(features, inside[None])], self.size)
+            said = self._hidden(said, torch.tensor(mask).to(features.device), inside.to(features.device))
         assert said.maps is not None
         assert said.distances is not None
         assert said.indices is not None
@@ -142,6 +152,34 @@ class PartsModel:
             image=image.permute(1, 2, 0).numpy(),
         )
 
+    def _hidden(self, said: Prediction, mask: torch.Tensor, inside: torch.Tensor) -> Prediction:
+        """A prediction whose distances and map are 0 where an image is not looked at.
+
+        What is hidden has no say in the map beside it: smoothed distances are divided by the smoothed region.
+        """
+        config = self.detector.config
+        how = {"sigma": config.smoothing_sigma, "upsampling": config.upsampling}
+        assert said.distances is not None
+        distances = said.distances * inside
+        weight = anomaly_maps(inside[None].to(distances), self.size, **how)
+        maps = anomaly_maps(distances, self.size, **how) / weight.clamp(min=1e-6)
+        return replace(said, distances=distances, maps=torch.where(mask & (weight > FAINT), maps, 0))
+
+    def with_region(self, folder: str | Path | None) -> "PartsModel":
+        """The same model, with the folder of the masks of images that it shall judge; None changes nothing.
+
+        Raises:
+            InputError: it was not fitted with a mask for each image.
+        """
+        if folder is None:
+            return self
+        if self.region is None or self.region.mask is not None:
+            raise InputError(
+                f"region {folder} is given, but the model was fitted without a mask for each image",
+                remedy="leave it out, or fit the model with a folder of masks",
+            )
+        return replace(self, region=Region.read(folder, self.preprocessing, self.size))
+
     def with_threshold(self, threshold: Threshold) -> "PartsModel":
         """The same model, that judges by another threshold."""
         return replace(self, threshold=threshold)
@@ -156,44 +194,7 @@ class PartsModel:
             InputError: the folder cannot be written, or holds something else; or the weights are those of a network
                 of the user's own, whose code a model does not hold.
         """
-        folder = Path(folder)
-        if with_weights and self.detector.weights is None:
-            raise without_own(self.detector.config.backbone)
-        if (folder.exists() and not folder.is_dir()) or _is_foreign(folder):
-            raise InputError(f"{folder} is there already, and is no model", remedy="name another folder")
-        with writing(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-                made, old = Path(beside) / "made", Path(beside) / "old"
-                self._write(made, with_weights=with_weights)
-                if folder.exists():
-                    folder.replace(old)
-                made.replace(folder)
-
-    def _write(self, folder: Path, *, with_weights: bool) -> None:
-        detector, copied = self.detector, None
-        if with_weights and detector.weights is not None and detector.weights.path is not None:
-            copied = copy_weights(detector.weights, detector.config, folder)
-            detector = reading(folder / copied, detector)
-        detector.save(folder)
-        write_text(folder / CARD_FILE, card(self))
-        described = {
-            "format": PARTS_FORMAT,
-            "written_by": f"patchcore-bench {version('patchcore-bench')}",
-            "model_sha256": sha256_file(folder / DESCRIPTION_FILE),
-            "weights": copied,
-            "weights_sha256": copied and sha256_file(folder / copied),
-            "preprocessing": asdict(self.preprocessing),
-            "size": self.size,
-            "grid": self.grid,
-            "bits": self.bits,
-            "threshold": asdict(self.threshold),
-            "thresholds": {name: asdict(one) for name, one in self.thresholds.items()},
-            "nominal_scores": [float(score) for score in self.nominal_scores],
-            "sources": [asdict(source) for source in self.sources],
-            "tested": dict(self.tested),
-        }
-        write_sealed(folder / PARTS_FILE, described)
+        save_model(self, Path(folder), with_weights=with_weights)
 
     @classmethod
     def load(
@@ -214,43 +215,7 @@ class PartsModel:
             InputError: the folder holds no model, a changed or damaged one, or one of another version; or its weights
                 are not here.
         """
-        folder = Path(folder)
-        try:
-            said = read_sealed(folder / PARTS_FILE)
-        except (OSError, ValueError) as error:
-            remedy = "name a folder that `patchcore fit` wrote"
-            raise InputError(f"{folder} holds no model of parts, or a damaged one: {error}", remedy=remedy) from None
-        if said.get("format") != PARTS_FORMAT:
-            raise InputError(
-                f"{folder} is of another format ({said.get('format')!r}, not {PARTS_FORMAT}), written by "
-                f"{said.get('written_by')}",
-                remedy="fit it again, or use the version that wrote it",
-            )
-        expected = {DESCRIPTION_FILE: said["model_sha256"]}
-        if said["weights"]:
-            expected[said["weights"]] = said["weights_sha256"]
-        wrong = [str(folder / name) for name, sha256 in expected.items() if not _is_file_of(folder / name, sha256)]
-        if wrong:
-            raise InputError(
-                "files of the model are missing, or are not those that were saved with it",
-                offenders=wrong,
-                remedy="copy the whole folder again, or fit it again",
-            )
-        own = str(folder / said["weights"]) if said["weights"] else None
-        return cls(
-            detector=PatchCore.load(
-                folder, network=own_network(folder, networks), weights=weights or own, device=device
-            ),
-            preprocessing=Preprocessing(**said["preprocessing"]),
-            size=tuple(said["size"]),
-            grid=tuple(said["grid"]),
-            bits=said["bits"],
-            threshold=Threshold(**said["threshold"]),
-            thresholds={name: Threshold(**one) for name, one in said["thresholds"].items()},
-            nominal_scores=np.asarray(said["nominal_scores"], dtype=np.float32),
-            sources=tuple(Source(**source) for source in said["sources"]),
-            tested=said["tested"],
-        )
+        return cls(**read_fields(Path(folder), weights=weights, networks=networks, device=device))
 
 
 def refuse_failed(errors: Sequence[InputError]) -> None:
@@ -264,10 +229,9 @@ def refuse_failed(errors: Sequence[InputError]) -> None:
         )
 
 
-def _is_foreign(folder: Path) -> bool:
-    """Whether a folder holds something, but no model of parts."""
-    return folder.is_dir() and any(folder.iterdir()) and not (folder / DESCRIPTION_FILE).is_file()
+class _Seen(NamedTuple):
+    """An image that was read, and what of it is looked at: (H, W) pixels and (h, w) patches; None for all."""
 
-
-def _is_file_of(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_file(path) == sha256
+    image: torch.Tensor
+    mask: NDArray[np.bool_] | None
+    inside: torch.Tensor | None
