@@ -9,23 +9,8 @@ import click
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_text
 from patchcore_core.config import DEFAULT_BACKBONE
+from patchcore_suite.parts import command_options as options
 from patchcore_suite.parts.bench_command import bench
-from patchcore_suite.parts.command_options import (
-    as_json,
-    category,
-    device,
-    good,
-    laid,
-    layout,
-    miss_cost,
-    networks,
-    overlap,
-    region,
-    region_of_fit,
-    tiles,
-    told,
-    weights,
-)
 from patchcore_suite.parts.command_output import COLUMNS, as_row, show_json, show_tested, tell
 
 ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
@@ -60,28 +45,28 @@ def main() -> None:
     show_default=True,
     help="Folder of the model.",
 )
-@good
-@layout
-@category
+@options.good
+@options.layout
+@options.category
 @click.option("--size", type=int, nargs=2, metavar="HEIGHT WIDTH", help="Bring all images to this size, uncropped.")
 @click.option("--resize", type=int, default=256, show_default=True, help="Shorter side, where no --size is given.")
 @click.option("--crop", type=int, help="Side of the square at the centre that is kept.")
-@tiles
-@overlap
-@region_of_fit
+@options.tiles
+@options.overlap
+@options.region_of_fit
 @click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
 @click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True, help="Of torchvision, timm or --networks.")
 @click.option(
     "--false-alarms", default=0.01, show_default=True, help="Share of good images that may be called anomalous."
 )
-@miss_cost
+@options.miss_cost
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
-@weights
-@networks
+@options.weights
+@options.networks
 @click.option("--with-weights", is_flag=True, help="Copy the backbone's weights into the model.")
-@device
-@as_json
-@told
+@options.device
+@options.as_json
+@options.told
 def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | None, as_json: bool, **chosen) -> None:
     """Fit a model to the good images of FOLDER, and test it where FOLDER has defects.
 
@@ -99,7 +84,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     from patchcore_suite.parts.photographs import look_at
     from patchcore_suite.run.own_networks import is_built_in
 
-    with_weights, laid_tiles = chosen.pop("with_weights"), laid(chosen.pop("tiles"), chosen.pop("overlap"))
+    with_weights, laid_tiles = chosen.pop("with_weights"), options.laid(chosen.pop("tiles"), chosen.pop("overlap"))
     if with_weights and chosen["networks"] is not None and not is_built_in(chosen["backbone"]):
         raise without_own(chosen["backbone"])
     resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
@@ -135,13 +120,13 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
 @click.option("--threshold", type=float, help="Judge by this score instead of the model's.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write a table of all images.")
 @click.option("--overlays", type=click.Path(path_type=Path), help="Folder for each image with its anomaly map.")
-@region
+@options.region
 @click.option("--alarm", is_flag=True, help=f"Exit with {ALARM} if any image is anomalous.")
-@weights
-@networks
-@device
-@as_json
-@told
+@options.weights
+@options.networks
+@options.device
+@options.as_json
+@options.told
 def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_json: bool, **chosen) -> None:
     """Judge IMAGES, files or folders, by MODEL.
 
@@ -190,16 +175,16 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
 @main.command(short_help="Test a model with images that it has not seen.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@good
-@layout
-@category
-@miss_cost
-@region
-@weights
-@networks
-@device
-@as_json
-@told
+@options.good
+@options.layout
+@options.category
+@options.miss_cost
+@options.region
+@options.weights
+@options.networks
+@options.device
+@options.as_json
+@options.told
 def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_json: bool, **chosen) -> None:
     """Test MODEL with the images of FOLDER, which is made as for `fit`; images that it was fitted to are left out.
 
@@ -234,11 +219,11 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
 @click.option(
     "--to", "picture", type=click.Path(path_type=Path), help="File of the picture. [default: IMAGE-why.png here]"
 )
-@region
-@weights
-@networks
-@device
-@told
+@options.region
+@options.weights
+@options.networks
+@options.device
+@options.told
 def explain(model: Path, image: Path, picture: Path | None, region: Path | None, **where) -> None:
     """Show which patch of IMAGE is farthest from all good ones, and which good one comes nearest.
 
@@ -265,9 +250,9 @@ def explain(model: Path, image: Path, picture: Path | None, region: Path | None,
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
-@weights
-@networks
-@told
+@options.weights
+@options.networks
+@options.told
 def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None:
     """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch.
 
