@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.optimize import nnls
 
-ROW_BYTES = 16 + 64  # of memory: gap, pick, norm, picks met, and a screening of 32 columns in bfloat16
+ROW_BYTES = 12 + 64  # of memory: gap, pick, norm, and a screening of 32 columns in bfloat16
 COMPARING = ("two_round", "merge_reduce")  # samplers that compare rows with all that is picked
 LARGEST = 1e12  # rows, up to which a crossing is looked for
 
