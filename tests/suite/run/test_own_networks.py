@@ -86,6 +86,15 @@ def test_a_worker_reads_the_same_file_and_gives_what_one_process_gives(mine):
         assert work.path(one).read_bytes() == again.path(other).read_bytes()
 
 
+@pytest.mark.long
+def test_processes_give_the_bytes_of_one(mine):
+    index = mine.score()
+    alone = [(mine.toy.scores / cell["file"]).read_bytes() for cell in index.cells]
+    mine.execution |= {"engine": "processes", "processes": 2, "cache_dir": "other"}
+    index = mine.score()
+    assert [(mine.toy.scores / cell["file"]).read_bytes() for cell in index.cells] == alone
+
+
 def test_a_worker_refuses_another_file_than_the_one_that_was_planned_with(mine):
     work = plan(mine.toy)
     change(mine)
