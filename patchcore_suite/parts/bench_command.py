@@ -43,8 +43,8 @@ def bench() -> None:
 @bench.command()
 def repro() -> None:
     """Compute what is not up to date, from images to reports/index.html (7 minutes at first, then nothing)."""
-    click.echo("repro: data -> score -> evaluate -> tables and figures -> report; nothing where all is fresh")
-    run(targets.pipeline, under_git=True)
+    begun = "repro: data -> score -> evaluate -> tables and figures -> report; nothing where all is fresh"
+    run(targets.pipeline, under_git=True, begun=begun)
     click.echo("repro: done; open reports/index.html")
 
 
@@ -134,12 +134,14 @@ def verify() -> None:
     run(lambda _: [targets.module("patchcore_suite.report.verify")])
 
 
-def run(steps: Callable[[Path], list[targets.Step]], *, under_git: bool = False) -> None:
+def run(steps: Callable[[Path], list[targets.Step]], *, under_git: bool = False, begun: str = "") -> None:
     """Run the steps for the clone in this folder."""
     with exit_on_input_error():
         root = targets.find_clone(Path.cwd())
         if under_git:
             targets.check_under_git(root)
+        if begun:
+            click.echo(begun)
         targets.run(steps(root), root)
 
 

@@ -96,6 +96,7 @@ def test_the_pipeline_is_run_in_a_clone_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("repro", "preflight", "paper", "results", "times", "soak", "prove", "verify"):
         said = run("bench", name, code=1)
+        assert said.stdout == ""
         assert "clone of PatchCore Bench" in said.stderr
         assert "Remedy:" in said.stderr
 
