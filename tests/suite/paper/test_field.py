@@ -6,7 +6,7 @@ import pytest
 
 from patchcore_suite.baselines.config import methods
 from patchcore_suite.paper import published
-from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions
+from patchcore_suite.paper.conditions import PAPER_WEIGHTS, Conditions, differences
 from patchcore_suite.paper.published import published_numbers
 from patchcore_suite.paper.rows import Compared
 from patchcore_suite.results.quantities import Quantity
@@ -53,6 +53,15 @@ def test_of_transformers_and_unnamed_backbones_the_weights_are_not_said():
 
 def test_a_number_of_noisy_training_images_stands_beside_none_without_noise():
     (theirs,) = published_numbers("SoftPatch", metric="image_auroc")
+    ours = Conditions(**COMPLETE, backbone="wide_resnet50_2", weights=PAPER_WEIGHTS)
+    assert differences(ours, theirs.conditions) == ("noise differs: none, not 0.1",)
+    (clean,) = published_numbers("MH-PatchCore", metric="image_auroc")
+    noisy = Conditions(**COMPLETE, backbone=None, weights=None, resize=256, noise=0.1)
+    assert differences(noisy, clean.conditions) == ("noise differs: 0.1, not none",)
+
+
+def test_a_verdict_is_given_where_conditions_agree():
+    (theirs,) = published_numbers("MH-PatchCore", metric="image_auroc")
     ours = Conditions(**COMPLETE, backbone="wide_resnet50_2", weights="torchvision ImageNet V2", resize=256)
     row = Compared("mh_patchcore", Quantity(0.989, 0.001, "%"), theirs, ours).row
     assert str(row["verdict"]) == "reproduced"
