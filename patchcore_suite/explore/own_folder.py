@@ -69,6 +69,7 @@ class FolderPanel:
             (ALL, "."),
             *((f"those in the folder {name}", name) for name in inside),
         ]
+        self.good.value = ""  # a dropdown chooses nothing by itself
 
     def _enter(self) -> None:
         if not self._busy and self.inside.value is not None:

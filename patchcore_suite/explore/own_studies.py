@@ -110,6 +110,7 @@ class FrontierPanel:
             ("the settings as they are", KEEP),
             *((own_views.choice_name(one), one) for one in offered),
         ]
+        self.taken.value = KEEP
         self._shown.layout.display = SHOWN
 
     def _take(self) -> None:

@@ -67,6 +67,7 @@ def test_nothing_but_the_folder_is_shown_before_it_was_looked_at(parts):
 
 def test_a_folder_is_gone_to_by_its_name_and_left_upwards(parts, photographs):
     assert parts.photographs.inside.options == (".. (up)", "ground_truth", "test", "train")
+    assert parts.photographs.good.label == "as the folder says"
     parts.photographs.inside.value = "train"
     assert parts.photographs.path.value == str(photographs / "train")
     assert parts.photographs.inside.options == (".. (up)", "good")
@@ -119,6 +120,7 @@ def test_a_choice_of_the_frontier_is_taken(looked):
     assert [one.rows for one in looked.state.choices] == [500, 1000]
     drawn = [x for trace in looked.frontier.figure.data for x in trace.x]
     assert sorted(drawn) == sorted(1000 * one.seconds for one in looked.state.choices)
+    assert looked.frontier.taken.label == "the settings as they are"
     looked.frontier.taken.value = looked.state.choices[0]
     assert (looked.preparation.side.value, looked.fit.rows.value) == (96, 500)
     run(looked.fit.run)
