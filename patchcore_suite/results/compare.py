@@ -32,9 +32,9 @@ RESAMPLES, LEVEL, SEED = 10_000, 0.95, 0
 FEWEST = 3  # categories of which resamples say something
 CAPTION = (
     "Ours is {variant}, mean ± standard deviation over seeds. Differences are ours less theirs, in percentage points. "
-    "Intervals (95 %) of a category are of our test images, theirs taken as it is; of the mean, of the paired "
-    "differences of {count} categories, drawn with replacement."
+    "Intervals (95 %) of a category are of our test images, theirs taken as it is."
 )
+OF_MEANS = "Those of a mean are of the paired differences of {count} categories, drawn with replacement."
 
 
 def beside(dataset: ProjectDataset, variant: str, theirs: Foreign) -> pd.DataFrame:
@@ -121,9 +121,8 @@ def section(dataset: ProjectDataset, variant: str, theirs: Foreign, *, name: str
     notes = [*theirs.notes, *([f"not here: {', '.join(lacking)}"] if lacking else [])]
     key = KEY + re.sub(r"[^A-Za-z0-9]+", "_", name)
     count = frame["category"][frame["category"] != MEAN].nunique()
-    caption = " ".join(
-        [CAPTION.format(variant=variant, count=count), *(f"{note[0].upper()}{note[1:]}." for note in notes)]
-    )
+    said = [CAPTION.format(variant=variant), *([OF_MEANS.format(count=count)] if count >= FEWEST else [])]
+    caption = " ".join([*said, *(f"{note[0].upper()}{note[1:]}." for note in notes)])
     title = f"{dataset.name}: {variant} beside {name}"
     table = Table(title, caption, index_of(dataset).synthetic, frame, datasets=(dataset.name,))
     return Section(key, Heading("Beside other code", name), ORDER, {key: table}, by_command=True)
