@@ -13,6 +13,8 @@ from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
 from patchcore_suite.baselines.patchcore_work import PatchCoreCosts
 
 BASE_BYTES = 1.25 * 2**30  # interpreter, libraries, a network and one batch of images: while feature maps are made
+RESTING_BYTES = 0.45 * 2**30  # interpreter, libraries and a network of a process that waits for work
+BASE_PIXELS, PIXEL_BYTES = 2**20, 320  # of that batch; and what each pixel of a larger one takes, in the first layers
 CELL_BASE_BYTES = 1.0 * 2**30  # interpreter, libraries and the largest temporary block of any method
 EVALUATION_BASE_BYTES = 0.85 * 2**30  # interpreter, libraries and resamples of image scores
 MAPS_BYTES = 12  # a pixel: mask, map, and sorted scores
@@ -90,6 +92,11 @@ def makes_anew(config: MethodConfig, shapes: Sequence[Shape], *, described: int,
     ((h, w, d),) = shapes
     kept, _ = memory_bank(config, (h, w, d), nominal)
     return FLOAT * described * h * w * d > MOST_HELD and kept >= ROWS_A_DIMENSION * d
+
+
+def making_bytes(pixels: int) -> float:
+    """Largest memory of a process that makes feature maps of so many pixels at once."""
+    return BASE_BYTES + PIXEL_BYTES * max(0, pixels - BASE_PIXELS)
 
 
 def peak_bytes(

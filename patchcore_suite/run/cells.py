@@ -68,6 +68,7 @@ class Plan:
     notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
     memory: float = math.inf  # bytes that all that is computed at once may take
     networks_sha256: str | None = None  # of the file of own networks, if one is named
+    keeps: bool = True  # whether a process may keep memory that it has freed, for as long as it computes
     # Results that were read, as they were then: inode, size, time.
     _intact: dict[Path, tuple[int, int, int]] = field(default_factory=dict, compare=False, repr=False)
 

@@ -1,7 +1,7 @@
 """Whether the memory that is free has room for groups of cells, before anything of them is computed."""
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import psutil
 
@@ -9,8 +9,9 @@ from patchcore_core.backbones import map_shapes
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.baselines.costs import Shape
-from patchcore_suite.baselines.work import CELL_BASE_BYTES, described_shape, held_bytes
+from patchcore_suite.baselines.work import BASE_BYTES, CELL_BASE_BYTES, described_shape, held_bytes, making_bytes
 from patchcore_suite.run.cells import Plan
+from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.groups import Group
 from patchcore_suite.settings.execution import Execution
 
@@ -55,18 +56,11 @@ def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free
     free = free_bytes() if free is None else free
     there = psutil.Process().memory_info().rss  # of what a process takes; others share or repeat it
     lacking, beyond = list[str](), list[str]()
-    for group in groups:
-        height, width = size = _size(group, work)
-        members = group.cells[0].config.members
-        images = len(work.manifest.records(group.category))
-        if CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width <= min(free, work.memory):
-            continue
-        if any(member.backbone in own for member in members):
-            continue
-        maps = [map_shapes(member.backbone, member.map_hierarchies, size) for member in members]
-        needed, variants = group_bytes(group, work, maps), ", ".join(dict.fromkeys(c.variant for c in group.cells))
-        if needed - there > free:
-            lacking.append(f"{group.category}: {variants}: {(needed - there) / 2**30:.1f} GiB more")
+    for group, needed in _large(groups, work, min(free, work.memory), own=own):
+        variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
+        made = making(group, work)
+        if (more := max(needed, made) - there) > free:
+            lacking.append(f"{group.category}: {variants}: {more / 2**30:.1f} GiB more")
         elif needed > work.memory:
             beyond.append(f"{group.category}: {variants}: {needed / 2**30:.2f} GiB")
     if lacking:
@@ -82,6 +76,36 @@ def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free
             offenders=beyond,
             remedy="raise it, or set it to null; or use fewer or smaller images, or a smaller coreset_fraction",
         )
+
+
+def processes_with_room(groups: Sequence[Group], work: Plan, count: int) -> int:
+    """`count`, or 1 where less than two processes, or a group in one of them, have room beside this process.
+
+    This process computes with what it holds already, and so has room for more than another one.
+    """
+    free = min(work.memory, free_bytes())
+    if free < 2 * BASE_BYTES:
+        return 1
+    large = _large(groups, work, free, own=())
+    return 1 if any(max(needed, making(group, work)) > free for group, needed in large) else count
+
+
+def making(group: Group, work: Plan) -> float:
+    """Most memory that a process needs while it makes the feature maps of a group."""
+    height, width = size = _size(group, work)
+    return making_bytes(images_at_once(work.dataset.execution, size) * height * width)
+
+
+def _large(groups: Sequence[Group], work: Plan, room: float, *, own: Container[str]) -> Iterator[tuple[Group, float]]:
+    """Groups that could take more than there is room for, and what each takes, in bytes."""
+    for group in groups:
+        height, width = size = _size(group, work)
+        members = group.cells[0].config.members
+        images = len(work.manifest.records(group.category))
+        most = CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width
+        if max(most, making(group, work)) > room and not any(member.backbone in own for member in members):
+            maps = [map_shapes(member.backbone, member.map_hierarchies, size) for member in members]
+            yield group, group_bytes(group, work, maps)
 
 
 def _size(group: Group, work: Plan) -> tuple[int, int]:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.baselines.costs import Shape
-from patchcore_suite.baselines.work import BASE_BYTES
+from patchcore_suite.baselines.work import RESTING_BYTES
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.feature_cache import MapsOf
 from patchcore_suite.run.groups import Group
-from patchcore_suite.run.room import group_bytes
+from patchcore_suite.run.room import group_bytes, making
 from patchcore_suite.settings.problems import one_line
 
 TRIES = 2  # of a group whose worker died
@@ -48,6 +48,7 @@ class Schedule:
         tries: of a group whose worker died.
         made: shapes of the feature maps that are there, by their store.
         running: by what the engine knows it by.
+        most: workers that ran at once, of each machine; they rest there, and hold their libraries.
         died: workers that each task has lost.
         problems: of groups that are left out, with their categories.
         unexpected: errors that are nothing a user gave.
@@ -59,6 +60,7 @@ class Schedule:
     tries: int = TRIES
     made: dict[tuple[str, MapsOf], Shapes] = field(default_factory=dict)
     running: dict[Hashable, Begun] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
     died: dict[Task, int] = field(default_factory=dict)
     problems: list[tuple[str, InputError]] = field(default_factory=list)
     unexpected: list[BaseException] = field(default_factory=list)
@@ -70,7 +72,8 @@ class Schedule:
         None where there is nothing, or no room beside what runs; what has room nowhere runs alone, where most is free.
         """
         beside = [begun.needed for begun in self.running.values() if begun.place.machine == place.machine]
-        room = self.free[place.machine] - sum(beside)
+        resting = max(0, self.most.get(place.machine, 0) - len(beside) - 1)  # one of them begins
+        room = self.free[place.machine] - sum(beside) - RESTING_BYTES * resting
         alone = not beside and self.free[place.machine] == max(self.free.values())
         for group in self.waiting:
             if all((place.maps, of) in self.made for of in group.maps):
@@ -79,9 +82,11 @@ class Schedule:
                     return Begun(group, needed, place)
         there = [*self.made, *((begun.place.maps, begun.task) for begun in self.running.values())]
         wanted = [of for group in self.waiting for of in group.maps if (place.maps, of) not in there]
-        if wanted and (room >= BASE_BYTES or alone):
+        if wanted:
             of = min(wanted, key=lambda of: sum(other == of for _, other in there))
-            return Begun(of, BASE_BYTES, place)
+            needed = max(making(group, self.work) for group in self.waiting if of in group.maps)
+            if needed <= room or alone:
+                return Begun(of, needed, place)
         return None
 
     def begin(self, handle: Hashable, begun: Begun) -> None:
@@ -89,6 +94,8 @@ class Schedule:
         if isinstance(begun.task, Group):
             self.waiting.remove(begun.task)
         self.running[handle] = begun
+        there = sum(other.place.machine == begun.place.machine for other in self.running.values())
+        self.most[begun.place.machine] = max(there, self.most.get(begun.place.machine, 0))
 
     def asks(self, of: MapsOf) -> tuple[str, Sequence[int]]:
         """Category and hierarchies of feature maps that a group waits for."""

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -13,18 +13,20 @@ from tqdm import tqdm
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_json, writing
+from patchcore_core.common.free_memory import free_bytes
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.run.cells import Cell, Plan, plan
 from patchcore_suite.run.engines import compute_in_processes
 from patchcore_suite.run.feature_cache import FeatureCache
 from patchcore_suite.run.fixed_order import one_thread
 from patchcore_suite.run.groups import compute, groups
+from patchcore_suite.run.kept_memory import ROOMY, give_back
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.own_networks import Network, project_networks
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.ray_cluster import check_installed
 from patchcore_suite.run.ray_engine import compute_on_ray
-from patchcore_suite.run.room import check_room, memory_budget
+from patchcore_suite.run.room import check_room, memory_budget, processes_with_room
 from patchcore_suite.run.sealed import read_sealed, sealed
 from patchcore_suite.settings.execution import Execution
 from patchcore_suite.settings.project import ProjectDataset
@@ -61,20 +63,35 @@ def score_dataset(
     remove_leftovers(work.store, ".*")
     remove_leftovers(dataset.project.rows, f"{PREFIX}*")
     pending = work.pending()
-    if device.type == "cpu":
-        work = replace(work, memory=memory_budget(dataset.execution))
-    if device.type == "cpu" and engine != "ray":
-        check_room(groups(pending, work), work, own=own)
-    count = _processes(dataset.execution) if engine == "processes" and device.type == "cpu" else 1
+    work, count = _arranged(pending, work, engine, own=own)
     with progress_bar(len(work.cells), f"{dataset.name}: results", unit="cell", show=show_progress) as bar:
         bar.update(len(work.cells) - len(pending))
-        if engine == "ray" or (count > 1 and len(pending) > 1):
+        if engine == "ray" or count > 1:
             _compute_at_once(pending, work, None if engine == "ray" else count, bar)
         else:
             cache = FeatureCache(dataset.project.features, dataset.execution, own)
             with one_thread(dataset.execution):
                 _compute_here(pending, work, cache, bar)
     return work
+
+
+def _arranged(pending: Sequence[Cell], work: Plan, engine: str, *, own: Container[str]) -> tuple[Plan, int]:
+    """The plan with the memory that it may take, and how many processes of this machine compute it; `check_room`."""
+    execution = work.dataset.execution
+    if execution.device != "cpu":
+        return work, 1
+    work = replace(work, memory=memory_budget(execution))
+    if engine == "ray":
+        return work, 1
+    of, count = groups(pending, work), 1
+    if engine == "processes" and (most := min(_processes(execution), len(pending))) > 1:
+        count = processes_with_room(of, work, most)
+    check_room(of, work, own=own)
+    free = min(work.memory, free_bytes())
+    work = replace(work, memory=free if count > 1 else work.memory, keeps=free >= count * ROOMY)
+    if not work.keeps:
+        give_back(from_now_on=True)
+    return work, count
 
 
 def _processes(execution: Execution) -> int:

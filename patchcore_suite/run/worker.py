@@ -12,6 +12,7 @@ from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.fixed_order import take_one_thread
 from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.run.kept_memory import give_back, rest
 from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.schedule import Shapes
 
@@ -27,6 +28,8 @@ class Worker:
 
     def __init__(self, work: Plan, cache: FeatureCache, threads: int = 1) -> None:
         self._work, self._cache = work, cache
+        if not work.keeps:
+            give_back(from_now_on=True)
         if cache.execution.device == "cpu":
             take_one_thread()
         else:
@@ -38,12 +41,14 @@ class Worker:
         """Make feature maps, and say of which shapes they are."""
         with self._working():
             maps = self._cache.maps(of, self._work.manifest.records(category), hierarchies, description=None)
+        rest()
         return {j: tuple(array.shape[1:]) for j, array in zip(hierarchies, maps, strict=True)}
 
     def compute(self, group: Group, *, show_progress: bool = False) -> Iterator[Cell]:
         """Compute a group; each cell once its result is in the store."""
         with self._working():
             yield from compute(group, self._work, self._cache, show_progress=show_progress)
+        rest()
 
     @contextmanager
     def _working(self) -> Iterator[None]:

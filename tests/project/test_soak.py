@@ -60,9 +60,16 @@ def control_group(limit):
         folder.rmdir()
 
 
-def scored_in_a_control_group(root, engine, more=""):
-    """Run the stage `score` of 400 larger images in 1.1 GiB, of which most is gone before any work begins."""
-    soak.make_project(root, 400, 64)
+KEEPING = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+
+
+def scored_in_a_control_group(root, engine, more="", *, images=400, settings=KEEPING):
+    """Run the stage `score` of larger images in 1.1 GiB, of which most is gone before any work begins."""
+    soak.make_project(root, images, 64)
     params = root / "params.yaml"
     text = params.read_text().replace("engine: local", f"engine: {engine}")
     text = re.sub("coreset_fraction: 0.01\n", f"coreset_fraction: 0.01\n{more}", re.sub(r"- 64\n", "- 256\n", text))
@@ -70,8 +77,7 @@ def scored_in_a_control_group(root, engine, more=""):
     with control_group(1100 * 2**20) as folder:
         command = [sys.executable, "-m", "benchmarks.soak", "--folder", str(root), "--stage", "score"]
         enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-        # `make` lets memory that is freed be kept, for which there is no room here.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | settings
         shell = ["sh", "-c", enter, str(folder), *command]
         return subprocess.run(shell, cwd=ROOT, env=env, capture_output=True, text=True)
 
@@ -93,3 +99,24 @@ def test_a_coreset_is_selected_from_disk_where_a_control_group_has_no_room_for_f
     assert run.returncode == 0, run.stderr
     assert len(list((tmp_path / ".cache/cells").glob("*.safetensors"))) == 1
     assert not [path for path in (tmp_path / ".cache/rows").glob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("settings", [{}, KEEPING], ids=["given back", "kept"])
+def test_processes_that_have_no_room_beside_each_other_do_not_die_of_it(tmp_path, settings):
+    second = "  second:\n    coreset_fraction: 0.02\n    hierarchies: [2]\n"
+    make = soak.make_project
+
+    def with_two_variants(*given):
+        made = make(*given)
+        params = tmp_path / "params.yaml"
+        text = params.read_text().replace("    - patchcore-1\n", "    - patchcore-1\n    - second\n")
+        params.write_text(text.replace("variants:\n  patchcore-1", f"variants:\n{second}  patchcore-1"))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(soak, "make_project", with_two_variants)
+        run = scored_in_a_control_group(tmp_path, "processes", images=40, settings=settings)
+    assert run.returncode == 0, run.stderr
+    assert len(list((tmp_path / ".cache/cells").glob("*.safetensors"))) == 2

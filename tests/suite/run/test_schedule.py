@@ -1,7 +1,7 @@
 import pytest
 
 from patchcore_core import InputError
-from patchcore_suite.baselines.work import BASE_BYTES
+from patchcore_suite.baselines.work import BASE_BYTES, CELL_BASE_BYTES, RESTING_BYTES
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.groups import groups
 from patchcore_suite.run.schedule import HERE, Place, Schedule
@@ -52,6 +52,23 @@ def test_what_runs_at_once_stays_within_the_free_memory_but_something_always_run
     assert len(begin(schedule(project, free=1.5 * BASE_BYTES), 8)) == 1
     assert len(begin(schedule(project, free=0), 8)) == 1
     assert len(begin(schedule(project, free=2 * BASE_BYTES), 8)) == 2
+
+
+def test_workers_that_rest_are_counted(project):
+    project.variants = SEVERAL
+    plans = schedule(project, free=3 * BASE_BYTES)
+    assert len(begin(plans, 8)) == 2
+    make_all_maps(plans)
+    first, second = plans.running
+    plans.finish(first, SHAPES)
+    plans.finish(second, SHAPES)
+    plans.free[HERE.machine] = 3.1 * CELL_BASE_BYTES
+    plans.most[HERE.machine] = 4
+    assert (
+        len(begin(plans, 8)) == 2
+    )  # the third that begins is one of those that rested, and beside it rests the fourth
+    plans.free[HERE.machine] += RESTING_BYTES
+    assert len(begin(plans, 8)) == 1
 
 
 def test_a_group_whose_process_died_twice_is_left_out_with_its_name(project):
