@@ -119,9 +119,8 @@ def run(steps: Sequence[Step], root: Path) -> None:
         InputError: a program that a step needs is not installed; nothing was run.
     """
     programs = Path(sys.executable).parent
-    said = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-    }  # stages are processes
+    # Stages are processes, and half a second of each would go into compiling this project's modules again.
+    said = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     path = os.pathsep.join([str(programs), said.get("PATH", "")])  # DVC runs `python`, which must be this one
     variables = said | surroundings(said) | {"PATH": path}
     commands = [_found(step.command, path) for step in steps]
@@ -134,15 +133,17 @@ def run(steps: Sequence[Step], root: Path) -> None:
 def wait_for(command: Sequence[str], *, cwd: Path, variables: Mapping[str, str]) -> int:
     """Run a command to its end, and give its exit code; who interrupts or ends this process does so to the command."""
     process = subprocess.Popen(command, cwd=cwd, env=variables)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    # Neither raises here: an exception in the midst of waiting would lose the exit code.
+    handlers = {
+        signal.SIGTERM: lambda *_: process.terminate(),
+        signal.SIGINT: lambda *_: None,  # the terminal told the command, too: it ends in its own way
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # which the terminal told the command, too: it ends in its own way
-                continue
+        return process.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _found(command: Sequence[str], path: str) -> list[str]:
