@@ -5,9 +5,11 @@ import sys
 import time
 
 import pytest
+from dvc.fs import localfs
+from dvc.rwlock import RWLockFileCorruptedError, rwlock
 
 from patchcore_core.common.files import atomic_path
-from patchcore_suite.run import leftovers
+from patchcore_suite.run import leftovers, sources
 from patchcore_suite.run.leftovers import clear_reports, free_dvc, locked, remove_leftovers
 
 HALF = """
@@ -103,6 +105,23 @@ def test_a_lock_of_dvc_that_a_killed_run_wrote_by_half_goes(tmp_path, content, s
     assert listed.exists()
     free_dvc(tmp_path)
     assert listed.exists() == stays
+
+
+def test_what_dvc_says_after_a_kill_is_mended_by_one_command(project, monkeypatch):
+    root = project.toy.project.root
+    listed = root / ".dvc/tmp/rwlock"
+    listed.parent.mkdir(parents=True)
+    listed.write_text('{"read": {')
+    monkeypatch.chdir(root)
+    with (
+        pytest.raises(RWLockFileCorruptedError, match=r"Unable to read RWLock-file .*JSON structure is corrupted"),
+        rwlock(str(listed.parent), localfs, "dvc repro", [], ["out"], False),
+    ):
+        pass
+    monkeypatch.setattr("sys.argv", ["python -m patchcore_suite.run.sources"])
+    sources.main()
+    with rwlock(str(listed.parent), localfs, "dvc repro", [], ["out"], False):
+        assert "dvc repro" in listed.read_text()
 
 
 def test_where_dvc_never_ran_there_is_nothing_to_free(tmp_path):
