@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from patchcore_suite.explore.own_views import choice_name
-from patchcore_suite.explore.views import PLAIN
+from patchcore_suite.explore.views import PLAIN, complete
 from patchcore_suite.figures.style import ANOMALOUS_COLOUR, GREY, NOMINAL_COLOUR
 from patchcore_suite.parts.few_images import FewImages
 from patchcore_suite.parts.frontier import Choice
@@ -58,6 +58,7 @@ def show_few_images(figure: go.FigureWidget, curve: Sequence[FewImages]) -> None
         figure.layout.xaxis.update(ticks)
         figure.layout.xaxis2.update(ticks)
         figure.layout.yaxis2.range = _range([one.auroc for one in curve], [one.auroc_low for one in curve])
+    complete(figure)
 
 
 def frontier_figure() -> go.FigureWidget:
@@ -99,6 +100,7 @@ def show_frontier(figure: go.FigureWidget, choices: Sequence[Choice]) -> None:
                 hovertemplate="%{text}<extra></extra>",
             )
             trace.error_y.update(_ends([(one.auroc, one.low, one.high) for one in of_kind]))
+    complete(figure)
 
 
 def _known(value: float) -> float | None:

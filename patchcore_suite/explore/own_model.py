@@ -24,6 +24,7 @@ from patchcore_suite.parts.thresholds import Threshold, cost_threshold, f1_thres
 
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 FALSE_ALARMS, F1, COST, BY_HAND = "rate of false alarms", "best F1 score", "least cost", "by hand"
+SHOWN_DIGITS = 1e-5  # relative, of a threshold
 STEPS = 500  # between the ends of the scores
 SHOWN_AT_ONCE = 6  # images of a gallery
 
@@ -127,6 +128,7 @@ class OwnThresholdPanel(PanelGroup):
             self.level.step = float(f"{(self.ends[1] - self.ends[0]) / STEPS:.1g}")
             views.show_histogram(self.histogram, self.scores)
         self.choose()
+        views.complete(self.histogram)
         self._show()
 
     def choose(self) -> None:
@@ -150,7 +152,8 @@ class OwnThresholdPanel(PanelGroup):
         )
 
     def _by_hand(self) -> None:
-        if not math.isclose(self.level.value, self._state.threshold.value):  # else the browser says what it was told
+        # What differs by rounding is what a rule chose, as the browser says it again.
+        if not math.isclose(self.level.value, self._state.threshold.value, rel_tol=SHOWN_DIGITS):
             with self._quietly():
                 self.rule.value = BY_HAND
             self._take(Threshold(float(self.level.value), "chosen by hand"))
@@ -159,7 +162,7 @@ class OwnThresholdPanel(PanelGroup):
         self._state.threshold = threshold
         tested = [entry.record.label for entry in self._state.tested]
         with self._quietly():
-            self.level.value = threshold.value
+            self.level.value = float(f"{threshold.value:.6g}")
             views.move_threshold(self.histogram, threshold.value)
         self.said.value = own_views.threshold_said(threshold)
         of_tested = Scores(tested, [one.score for one in self._state.judged])
@@ -210,6 +213,7 @@ class MapsPanel(PanelGroup):
             self.images.value = order[0] if order else None
         if order:
             self.judge()
+            views.complete(self.figure)
             self._show()
 
     def judge(self) -> None:

@@ -32,7 +32,10 @@ class SavingPanel:
         self._state = state
         self.folder = widgets.Text(description="model folder", style=WIDE, layout={"width": "620px"})
         self.with_weights = widgets.Checkbox(
-            False, description="with the network's weights, for machines that lack them", indent=False
+            False,
+            description="with the network's weights, for machines that lack them",
+            indent=False,
+            layout={"width": "620px"},
         )
         self.save = Background("save the model", self._save, state.one_at_a_time)
         self.report = Background("show it in the report", self._report, state.one_at_a_time)

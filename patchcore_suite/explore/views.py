@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from io import BytesIO
 
 import numpy as np
@@ -189,6 +190,11 @@ def confusion_table(counts: Confusion, threshold: float) -> str:
         f"<th scope='col'>called nominal</th></tr>{body}</table>"
         f"<p><b>{counts.missed} missed, {counts.false_alarms} false alarms.</b></p>"
     )
+
+
+def complete(figure: go.FigureWidget) -> None:
+    """Let a figure that the page has not drawn yet come up as it is now; otherwise it comes up as it was made."""
+    figure._widget_data, figure._widget_layout = deepcopy(figure._data), deepcopy(figure._layout_obj._props)
 
 
 # Texts and galleries
