@@ -44,9 +44,9 @@ ROOT = Path(__file__).parents[1]
 SAMPLERS = ("greedy", "two_round", "merge_reduce", "distance_sampling", "random")
 PARTS = PatchCoreConfig().shards
 OPEN = {  # what two rounds leave open: times the bank's size that a part keeps, and whether it is every 8th row
-    "two_round, 2 times kept": (2, False),
-    "two_round, every 8th row": (1, True),
-    "two_round, both": (2, True),
+    "two_round, 2 times kept": (2, True),
+    "two_round, consecutive rows": (1, False),
+    "two_round, both": (2, False),
 }
 MEASURED = ("seconds", "core_seconds", "bytes")
 BATCH, WORKERS = 16, 2
@@ -79,7 +79,7 @@ def select(features: Tensor, sampler: str, size: int) -> Tensor:
 
 
 def two_rounds(features: Tensor, size: int, draw: torch.Generator, kept: int, scattered: bool) -> Tensor:
-    """As `two_round_coreset`, but a part keeps `kept` times as many rows, and may be scattered over all."""
+    """As `two_round_coreset`, but a part keeps `kept` times as many rows, and may have consecutive rows."""
     n, rows = len(features), torch.arange(len(features))
     parts = [
         rows[part::PARTS] if scattered else rows[n * part // PARTS : n * (part + 1) // PARTS] for part in range(PARTS)

@@ -27,7 +27,7 @@ def two_round_coreset(
     Args:
         features: (n, d).
         size: how many to keep, 1 <= size <= n.
-        shards: parts of consecutive rows, 1 <= shards <= n, of equal size to within one.
+        shards: parts of every shards-th row, which have some of each image, 1 <= shards <= n.
         generator: draws the first pick of each part; the second round begins with that of the first.
 
     Returns:
@@ -36,11 +36,12 @@ def two_round_coreset(
     Raises:
         InputError: `size` or `shards` is out of range, or the features hold NaN or infinities.
     """
+    _check_shards(features, size, shards)
     found: list[Tensor] = []
     with progress_bar(shards + 1, "two rounds", unit="selection", show=progress, wait=LONG) as bar:
-        for part in _parts(features, size, shards):
-            rows = features[part]
-            found.append(part.start + greedy_coreset(rows, min(size, len(rows)), generator=generator))
+        for part in range(shards):
+            rows = features[part::shards]
+            found.append(part + shards * greedy_coreset(rows, min(size, len(rows)), generator=generator))
             bar.update(1)
         union = torch.cat(found).sort().values  # of equals, the first row wins in the second round too
         start = int((union == found[0][0]).nonzero())
@@ -56,12 +57,15 @@ def merge_reduce_coreset(features: Tensor, size: int, *, shards: int = 8, progre
     reductions begin with the row farthest from the mean. There a part is a batch of images, reduced to 256 rows
     whatever the bank's size; here all is reduced to `size`, so that the bank is as large as asked for.
 
-    Arguments, result and errors as of `two_round_coreset`; nothing is drawn.
+    Arguments, result and errors as of `two_round_coreset`; but a part has consecutive rows, and nothing is drawn.
     """
     levels: list[tuple[int, Tensor]] = []  # such as of 4, 2 and 1 parts
+    _check_shards(features, size, shards)
+    n = len(features)
     with progress_bar(shards, "merge and reduce", unit="part", show=progress, wait=LONG) as bar:
-        for part in _parts(features, size, shards):
-            levels.append((0, _reduced(features, torch.arange(part.start, part.stop), size)))
+        for part in range(shards):
+            rows = torch.arange(n * part // shards, n * (part + 1) // shards)
+            levels.append((0, _reduced(features, rows, size)))
             while len(levels) > 1 and levels[-1][0] == levels[-2][0]:
                 (level, one), (_, other) = levels[-2:]
                 levels[-2:] = [(level + 1, _reduced(features, torch.cat([one, other]), size))]
@@ -98,12 +102,11 @@ def distance_sampled_coreset(
     return torch.cat(found)
 
 
-def _parts(features: Tensor, size: int, shards: int) -> list[slice]:
+def _check_shards(features: Tensor, size: int, shards: int) -> None:
     check_features(features, size)
     n = len(features)
     if not 1 <= shards <= n:
         raise InputError(f"shards={shards} must lie in 1..{n}, the number of patch features")
-    return [slice(n * number // shards, n * (number + 1) // shards) for number in range(shards)]
 
 
 def _reduced(features: Tensor, indices: Tensor, size: int) -> Tensor:

@@ -44,12 +44,11 @@ def loop_greedy(rows, size, start):
 
 
 def loop_two_rounds(rows, size, shards, generator):
-    n, union, first = len(rows), [], None
+    union, first = [], None
     for number in range(shards):
-        start, stop = n * number // shards, n * (number + 1) // shards
-        of_part = rows[start:stop]
+        of_part = rows[number::shards]
         drawn = int(torch.randint(len(of_part), (), generator=generator))
-        kept = [start + pick for pick in loop_greedy(of_part, min(size, len(of_part)), drawn)]
+        kept = [number + shards * pick for pick in loop_greedy(of_part, min(size, len(of_part)), drawn)]
         first = kept[0] if first is None else first
         union += kept
     union.sort()

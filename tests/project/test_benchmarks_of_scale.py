@@ -18,8 +18,8 @@ def test_each_sampler_is_measured_at_the_same_size():
 def test_two_rounds_that_leave_nothing_open_are_those_of_the_sampler():
     rows = images().flatten(0, 2)
     of_sampler = scale.select(rows, "two_round", 20)
-    assert torch.equal(scale.two_rounds(rows, 20, generator(0, "first pick"), kept=1, scattered=False), of_sampler)
-    assert not torch.equal(scale.two_rounds(rows, 20, generator(0, "first pick"), kept=2, scattered=True), of_sampler)
+    assert torch.equal(scale.two_rounds(rows, 20, generator(0, "first pick"), kept=1, scattered=True), of_sampler)
+    assert not torch.equal(scale.two_rounds(rows, 20, generator(0, "first pick"), kept=2, scattered=False), of_sampler)
     assert scale.sent_rows("two_round", 768, 20) == 7 * 20
     assert scale.sent_rows("two_round, both", 768, 20) == 7 * 40
 
