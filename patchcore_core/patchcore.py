@@ -79,6 +79,13 @@ class PatchCore(Detector):
 
     @memory_bank.setter
     def memory_bank(self, bank: Tensor) -> None:
+        if (
+            not isinstance(cast("object", bank), Tensor)
+            or bank.ndim != 2
+            or not bank.is_floating_point()
+            or not bank.isfinite().all()
+        ):
+            raise InputError("a memory bank must be a tensor (l, d) of floating-point numbers that are finite")
         if bank is not self._bank:
             self._bank, self._seal, self._index, self.covering_radius = bank, seal(bank), None, None
         self._fitted_bank()

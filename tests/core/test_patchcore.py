@@ -24,6 +24,7 @@ from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_core.detector import generator
 from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
 from patchcore_core.memory_bank import fill_memory_bank, select_coreset
+from patchcore_core.unchanged import seal
 
 IMAGE_SIZE = (40, 56)
 
@@ -738,7 +739,7 @@ def test_a_bank_without_numbers_is_not_saved(tmp_path):
     model = PatchCore(config(), network=Pyramid()).fit(pictures(3))
     bank = model.memory_bank.clone()
     bank[3] = torch.nan
-    model.memory_bank = bank
+    model._bank, model._seal = bank, seal(bank)
     with pytest.raises(InputError, match="NaN or infinite values"):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()

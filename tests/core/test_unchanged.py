@@ -178,6 +178,17 @@ def test_a_new_bank_is_searched_and_covers_nobody_knows_what():
     assert model.covering_radius is None
 
 
+NO_BANKS = [None, [[1.0, 2.0, 3.0]], torch.ones(3), torch.ones(4, 3).int(), torch.full((4, 3), torch.nan)]
+
+
+@pytest.mark.parametrize("bank", NO_BANKS)
+def test_what_is_no_memory_bank_is_not_set(bank):
+    model = fitted()
+    with pytest.raises(InputError, match="a memory bank must be a tensor"):
+        model.memory_bank = bank
+    model.predict(pictures(1, (16, 16)))
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (5, 3), (4, 4)])
 @pytest.mark.parametrize("first", [0, 1])
