@@ -1,92 +1,44 @@
-"""Time torch, onnxruntime and OpenVINO on the same images, side by side: `python -m benchmarks.export --folder FOLDER`.
+"""Prove and time exported models of several backbones: `python -m benchmarks.export --folder FOLDER`.
 
-FOLDER is Magnetic Tile Defects, a category of MVTec AD, or any folder in a layout that the suite knows. The default
-variant is fitted to its nominal images and exported with the proof; OpenVINO is left out where it is not installed.
+FOLDER is as for `patchcore fit`. A model with each backbone is fitted to its good images and exported with the proof,
+which is told with the times of torch, onnxruntime and, where it is installed, OpenVINO. Weights of `untrained/NAME`
+are drawn, which shows the chain of networks whose weights are not here.
 """
 
 import argparse
-import importlib.util
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from benchmarks.clock import interleaved
-from benchmarks.inputs import BATCH, PREPROCESSING, WORKERS
-from patchcore_core import PatchCore, PatchCoreConfig
 from patchcore_core.common.errors import InputError, exit_on_input_error
-from patchcore_suite import datasets
-from patchcore_suite.datasets.images import Batches
-from patchcore_suite.datasets.records import Record
-from patchcore_suite.parts.export import GRAPH_FILE, export_onnx
-from patchcore_suite.parts.onnx_proof import BATCHES
+from patchcore_core.config import DEFAULT_BACKBONE
+from patchcore_suite.parts.export import export_onnx
+from patchcore_suite.parts.fitting import FitOptions, fit
+from patchcore_suite.parts.photographs import look_at
 from patchcore_suite.run.environment import machine
-
-Runtime = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # images (n, 3, H, W) to scores (n,)
-
-
-def runtimes(model: PatchCore, graph: Path) -> Iterator[tuple[str, Runtime]]:
-    """What can run the model, by name: torch first."""
-    yield "torch", lambda images: model.predict(torch.from_numpy(images)).scores.numpy()
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    yield "onnxruntime", lambda images: session.run(["scores", "maps"], {"images": images})[0]
-    if importlib.util.find_spec("openvino") is not None:
-        import openvino
-
-        # Single precision throughout: by default a processor that can takes half.
-        compiled = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        yield "OpenVINO", lambda images: compiled(images)["scores"]
-
-
-def table(found: dict[str, Runtime], images: Tensor, *, repeats: int) -> Iterator[str]:
-    """Milliseconds an image of each runtime, with so many at once, and how far its scores are from torch's."""
-    yield "| images at once | " + " | ".join(found) + " |"
-    yield "|---" * (1 + len(found)) + "|"
-    for batch in BATCHES:
-        few = images[:batch].numpy()
-        for run in found.values():
-            run(few)  # room is made at the first call
-        seconds = interleaved({name: lambda run=run, few=few: run(few) for name, run in found.items()}, repeats)
-        yield f"| {len(few)} | " + " | ".join(f"{1000 * value / len(few):.1f} ms" for value in seconds.values()) + " |"
-    scores = {name: np.concatenate([run(part.numpy()) for part in images.split(BATCH)]) for name, run in found.items()}
-    apart = (float((np.abs(of - scores["torch"]) / scores["torch"]).max()) for of in scores.values())
-    yield "| scores, largest relative difference | " + " | ".join(f"{value:.1e}" for value in apart) + " |"
-
-
-def listed(folder: Path, split: str) -> list[Record]:
-    """The images of a dataset's folder, or of that of one category of MVTec AD."""
-    if (folder / "train" / "good").is_dir():
-        return list(datasets.load(folder.absolute().parent, folder.name, split, layout="mvtec"))
-    return list(datasets.load(folder, split=split))
 
 
 def main() -> None:
     """Fit, export, compare, time, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--good", help="as for `patchcore fit`")
+    parser.add_argument("--backbones", nargs="+", default=[DEFAULT_BACKBONE])
     parser.add_argument("--images", type=int, default=100, help="test images to compare on, at most")
-    parser.add_argument("--coreset", type=float, default=0.01, help="share of patch features that the bank keeps")
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--fitted-to", type=int, help="good images that a model is fitted to, at most")
+    parser.add_argument("--size", type=int, nargs=2, default=(224, 224), metavar=("HEIGHT", "WIDTH"))
     given = parser.parse_args()
-    nominal, tested = listed(given.folder, "train"), listed(given.folder, "test")
-    if not nominal or not tested:
-        raise InputError(f"{given.folder} has no images to fit to or to test with", remedy="name a dataset's folder")
-    tested = tested[:: -(-len(tested) // given.images)]  # of every defect some
-    model = PatchCore(PatchCoreConfig(coreset_fraction=given.coreset))
-    model.fit(Batches(nominal, PREPROCESSING, BATCH, workers=WORKERS, description="fit"))
-    images = torch.cat(list(Batches(tested, PREPROCESSING, BATCH, workers=WORKERS, description="read")))
-    height, width = images.shape[2:]
-    with TemporaryDirectory() as folder:
-        to = Path(folder) / "onnx"
-        compared = export_onnx(model, (height, width), to, images, preprocessing={"resize": [height, width]})
-        print(f"{given.folder}: memory bank {tuple(model.memory_bank.shape)}; {machine()['processor']}\n\n{compared}\n")
-        print("\n".join(table(dict(runtimes(model, to / GRAPH_FILE)), images, repeats=given.repeats)))
+    found = look_at(given.folder, good=given.good)
+    if not found.good or not found.tested:
+        raise InputError(f"{given.folder} has no images to fit to or to test with", remedy="name another folder")
+    few = replace(found, good=found.good[: given.fitted_to], tested=())
+    tested = [entry.record.image for entry in found.tested[:: -(-len(found.tested) // given.images)]]  # of each kind
+    print(f"{given.folder.name}, {machine()['processor']}")
+    for backbone in given.backbones:
+        model = fit(few, FitOptions(resize=tuple(given.size), backbone=backbone))
+        with TemporaryDirectory() as folder:
+            told = export_onnx(model, Path(folder) / "onnx", tested, times=True)
+        print(f"\n{backbone}, memory bank {tuple(model.detector.memory_bank.shape)}\n\n{told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ Only a region of them is looked at: \
 {% endfor %}
 
 {% endif %}
+{% if exported %}
+Exported as ONNX, and compared with this model on images:
+
+{{ exported }}
+
+{% endif %}
     patchcore predict THIS-FOLDER IMAGES{{ own }}
     patchcore explain THIS-FOLDER IMAGE{{ own }}
 
@@ -50,12 +56,13 @@ Only a region of them is looked at: \
 """
 
 
-def card(model: "PartsModel") -> str:
-    """The page README.md of a model's folder."""
+def card(model: "PartsModel", *, exported: str = "") -> str:
+    """The page README.md of a model's folder; `exported` says what was found when it was exported, if it was."""
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     bank = model.detector.memory_bank
     assert bank is not None
     own = " --networks THE-FILE-THAT-GIVES-ITS-BACKBONE" if model.detector.weights is None else ""
-    return environment.from_string(CARD).render(model=model, bank=tuple(bank.shape), own=own)
+    page = environment.from_string(CARD)
+    return page.render(model=model, bank=tuple(bank.shape), own=own, exported=exported)

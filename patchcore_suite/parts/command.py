@@ -25,7 +25,7 @@ def main() -> None:
     patchcore fit photographs/good --to model
     patchcore predict model new-photographs/
     patchcore explain model new-photographs/1.png
-    patchcore export model new-photographs/ --to model-onnx
+    patchcore export model new-photographs/
 
     Begin with `fit`; `patchcore fit --help` says more, and so with each command. Images may be of any size, grey or in
     colour. Progress and notes go to standard error, results to standard output.
@@ -80,6 +80,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
+    from patchcore_suite.parts.model_files import EXPORT_FOLDER
     from patchcore_suite.parts.model_network import without_own
     from patchcore_suite.parts.photographs import look_at
     from patchcore_suite.run.own_networks import is_built_in
@@ -95,7 +96,10 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
         + "".join(f"\nnote: {remark}" for remark in found.remarks)
     )
     fitted = fit_model(found, FitOptions(resize=size or resize, coreset_fraction=fraction, tiles=laid_tiles, **chosen))
+    exported = (model / EXPORT_FOLDER).exists()
     fitted.save(model, with_weights=with_weights)
+    if exported and not (model / EXPORT_FOLDER).exists():
+        tell(f"note: {model / EXPORT_FOLDER} was an export of the model before, and is gone: export this one too")
     if as_json:
         show_json(
             {
@@ -249,37 +253,28 @@ def explain(model: Path, image: Path, picture: Path | None, region: Path | None,
 @main.command(short_help="Write a model as ONNX, for where torch is not.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="Folder of the exported model. [default: MODEL/onnx]"
+)
+@click.option("--latency", "times", is_flag=True, help="Time torch and the runtimes that are installed, side by side.")
 @options.weights
 @options.networks
 @options.told
-def export(model: Path, images: tuple[Path, ...], folder: Path, **where) -> None:
+def export(model: Path, images: tuple[Path, ...], folder: Path | None, times: bool, **where) -> None:
     """Write MODEL as ONNX, once it scores IMAGES as MODEL does; run_onnx.py in the folder runs it without torch.
 
-    IMAGES are some of yours, good or not: a dozen will do. It needs the extra `export`: pip install '.[export]' in the
-    clone.
+    IMAGES are some of yours, good or not: a dozen will do. What was found is written into the README.md of both
+    folders. It needs the extra `export`: pip install '.[export]' in the clone.
 
     \b
-    patchcore export model new-photographs/ --to model-onnx
-    python model-onnx/run_onnx.py new-photographs/1.png
+    patchcore export model new-photographs/
+    python model/onnx/run_onnx.py new-photographs/1.png
     """
-    from patchcore_suite.datasets.images import Batches
-    from patchcore_suite.parts.export import export_onnx
-    from patchcore_suite.parts.model import PartsModel
+    from patchcore_suite.parts.export import EXPORT_FOLDER, export_saved
     from patchcore_suite.parts.photographs import named
 
-    loaded = PartsModel.load(model, **where)
-    if loaded.tiles is not None or loaded.region is not None:
-        raise InputError(f"{model} has tiles or a region, and such a model cannot be exported", remedy="fit it without")
-    compared = export_onnx(
-        loaded.detector,
-        loaded.size,
-        folder,
-        Batches([loaded.record(path) for path in named(images)], loaded.preprocessing, batch_size=16),
-        preprocessing={**asdict(loaded.preprocessing), "bits": loaded.bits},
-        threshold=asdict(loaded.threshold),
-    )
-    click.echo(f"{compared}\n\n{folder}: python run_onnx.py IMAGE... ({folder / 'README.md'} says more)")
+    found = export_saved(model, named(images), folder, times=times, **where)
+    click.echo(f"{found}\n\npython {(folder or model / EXPORT_FOLDER) / 'run_onnx.py'} IMAGE... needs no torch")
 
 
 main.add_command(bench)

@@ -187,6 +187,9 @@ class PartsModel:
     def save(self, folder: str | Path, *, with_weights: bool = False) -> None:
         """Write the model as one folder: the core's files, `parts.json` with the hashes of both, and a card to read.
 
+        It replaces a model that is there. What others put beside that one stays; its export goes, unless it is of this
+        very model.
+
         Args:
             with_weights: copies the backbone's weights into it, so that it works where there are none.
 

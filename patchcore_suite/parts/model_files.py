@@ -1,5 +1,6 @@
 """The folder of a saved model: what lies in it, written whole, and read back only as it was written."""
 
+import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,10 @@ from PIL import Image
 from patchcore_core import PatchCore
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, write_text, writing
-from patchcore_core.saved_model import DESCRIPTION_FILE
+from patchcore_core.saved_model import DESCRIPTION_FILE, MEMORY_BANK_FILE, NEXT_BANK_FILE
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.parts.card import card
-from patchcore_suite.parts.model_network import copy_weights, own_network, reading, without_own
+from patchcore_suite.parts.model_network import WEIGHTS_STEM, copy_weights, own_network, reading, without_own
 from patchcore_suite.parts.region import Region, read_region
 from patchcore_suite.parts.source import Source
 from patchcore_suite.parts.thresholds import Threshold
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
 PARTS_FORMAT = 2  # 1 knew neither tiles nor regions
 PARTS_FILE, CARD_FILE, REGION_FILE = "parts.json", "README.md", "region.png"
+EXPORT_FOLDER, EXPORT_FACTS = "onnx", "onnx.json"
+OWN_FILES = (PARTS_FILE, CARD_FILE, REGION_FILE, DESCRIPTION_FILE, MEMORY_BANK_FILE, NEXT_BANK_FILE)
 EACH = "a mask for each image"  # what stands in place of the name of a region's file
 
 
 def save_model(model: "PartsModel", folder: Path, *, with_weights: bool) -> None:
     """Write a model as a folder, whole or not at all.
+
+    It replaces a model that is there. What others put beside that one stays; its export goes, unless it is of this very
+    model.
 
     Raises:
         InputError: the folder cannot be written, or holds something else; or the weights are those of a network of the
@@ -47,8 +53,26 @@ def save_model(model: "PartsModel", folder: Path, *, with_weights: bool) -> None
             made, old = Path(beside) / "made", Path(beside) / "old"
             _write(model, made, with_weights=with_weights)
             if folder.exists():
+                _keep_others(folder, made)
                 folder.replace(old)
             made.replace(folder)
+
+
+def _keep_others(folder: Path, made: Path) -> None:
+    """Copy what is no part of a model from its folder to the one that takes its place."""
+    for path in folder.iterdir():
+        if path.name == EXPORT_FOLDER and not _is_export_of(path, made / PARTS_FILE):
+            continue
+        if path.name not in OWN_FILES and not path.name.startswith(f"{WEIGHTS_STEM}."):
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, made / path.name)
+
+
+def _is_export_of(folder: Path, parts: Path) -> bool:
+    """Whether an exported model is of the model that a file describes."""
+    try:
+        return read_sealed(folder / EXPORT_FACTS)["parts_sha256"] == sha256_file(parts)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _write(model: "PartsModel", folder: Path, *, with_weights: bool) -> None:

@@ -7,23 +7,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
-from patchcore_core import PatchCore
 from patchcore_core.common.errors import InputError
+from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.onnx_chain import Chain
+from patchcore_suite.parts.onnx_resize import Resized
 
 OPSET = 20  # of ONNX, which onnxruntime has known since 1.17
+AXES, SIDES = ("n", "height", "width"), (40, 60)  # of pixels, any; the graph is traced with some
 MOST_BYTES = 2_000_000_000  # a file of ONNX must be smaller than 2 GiB
 
 
+class FromPixels(nn.Module):
+    """Pixels (n, height, width, 3) of 8 bits to scores (n,) and maps (n, H, W); scores are NaN of another size."""
+
+    def __init__(self, model: PartsModel) -> None:
+        super().__init__()
+        self.resized = Resized(model.preprocessing, model.size)
+        self.chain = Chain(model.detector, model.size)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        images, fits = self.resized(pixels)
+        scores, maps = self.chain(images)
+        return torch.where(fits, scores, torch.nan), maps
+
+
 @torch.no_grad()
-def write_graph(model: PatchCore, size: tuple[int, int], path: Path) -> None:
-    """Write the chain of a fitted model for images of `size` (H, W).
+def write_graph(model: PartsModel, path: Path) -> None:
+    """Write a fitted model as one graph, from decoded images to scores and maps.
 
     Raises:
         InputError: the network takes no such images, cannot be traced, or is too large with its memory bank.
     """
-    chain = Chain(model, size).eval()
+    chain = FromPixels(model).eval()
     held = sum(tensor.nbytes for tensor in (*chain.parameters(), *chain.buffers()))
     if held > MOST_BYTES:
         raise InputError(
@@ -34,10 +51,10 @@ def write_graph(model: PatchCore, size: tuple[int, int], path: Path) -> None:
         with _quiet():
             program = torch.onnx.export(
                 chain,
-                (torch.zeros(2, 3, *size),),  # of one image, the number would be taken for fixed
-                input_names=["images"],
+                (torch.zeros(2, *SIDES, 3, dtype=torch.uint8),),  # of one image, the number would be taken for fixed
+                input_names=["pixels"],
                 output_names=["scores", "maps"],
-                dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+                dynamic_shapes={"pixels": {axis: torch.export.Dim(name) for axis, name in enumerate(AXES)}},
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,

@@ -7,10 +7,12 @@ from PIL import Image
 from toy_folders import save_image
 
 from patchcore_core import InputError, PatchCore
+from patchcore_core.common.files import sha256_file
 from patchcore_suite.datasets.images import image_tensor, read_image
 from patchcore_suite.parts.fitting import FitOptions, evaluate, fit
 from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.photographs import look_at
+from patchcore_suite.run.sealed import read_sealed, write_sealed
 
 OPTIONS = FitOptions(resize=(64, 64), coreset_fraction=0.5)
 
@@ -89,8 +91,6 @@ def test_a_model_with_a_harmed_file_is_refused(saved, name, harm):
 
 
 def test_a_model_of_another_version_says_which(saved):
-    from patchcore_suite.run.sealed import read_sealed, write_sealed
-
     write_sealed(saved / "parts.json", read_sealed(saved / "parts.json") | {"format": 9, "written_by": "a later one"})
     with pytest.raises(InputError, match="written by a later one"):
         PartsModel.load(saved)
@@ -107,6 +107,18 @@ def test_a_model_is_replaced_whole_and_nothing_else_is(model, saved, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is no model"):
         model.save(tmp_path / "file")
+
+
+def test_what_others_put_beside_a_model_stays_and_an_export_stays_with_its_model(model, saved):
+    (saved / "notes").mkdir()
+    (saved / "notes/mine.txt").write_text("dear")
+    (saved / "onnx").mkdir()
+    write_sealed(saved / "onnx/onnx.json", {"parts_sha256": sha256_file(saved / "parts.json")})
+    model.save(saved)
+    assert (saved / "onnx/onnx.json").is_file()
+    model.with_threshold(model.thresholds["f1"]).save(saved)
+    assert not (saved / "onnx").exists()
+    assert (saved / "notes/mine.txt").read_text() == "dear"
 
 
 def test_images_that_cannot_be_judged_are_all_named_and_the_others_are_judged(model, folder, tmp_path):
