@@ -127,8 +127,7 @@ def compare(
         )
     floors, threshold = score_floor(model.detector), model.threshold.value
     cases = list(itertools.product(runs, BATCHES))
-    used: list[Path] = []
-    ours: list[float] = []
+    used, ours = list[Path](), list[float]()
     theirs: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     apart = dict.fromkeys(cases, 0.0)  # of maps
     failed: list[InputError] = []
@@ -150,13 +149,11 @@ def compare(
                     apart[name, batch] = float(np.maximum(apart[name, batch], far))  # max() would lose NaN
             bar.update(len(both))
     refuse_failed(failed)
-    return Comparison(
-        len(used),
-        tuple(
-            difference(case, (np.array(ours), np.array(theirs[case])), apart[case], floors[0], threshold, used)
-            for case in cases
-        ),
-    )
+    found = [
+        difference(case, (np.array(ours), np.array(theirs[case])), apart[case], floors[0], threshold, used)
+        for case in cases
+    ]
+    return Comparison(len(used), tuple(found))
 
 
 def _read_by_both(
