@@ -145,9 +145,6 @@ def _compared(model: PartsModel, made: Path, images: Sequence[Path], *, times: b
 
 def _check_given(model: PartsModel, folder: Path) -> None:
     """Refuse what cannot be exported, before anything is computed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"export needs {', '.join(missing)}", remedy='pip install "patchcore-bench[export]"')
     problems, network = [], model.detector.network
     if not isinstance(network, nn.Module):
         problems.append(f"its network {network!r} is no nn.Module, which alone can be traced: wrap it in one")
@@ -157,6 +154,9 @@ def _check_given(model: PartsModel, folder: Path) -> None:
         problems.append(f"{folder} is there already, and is no exported model: name another folder")
     if problems:
         raise InputError("the model cannot be exported so", offenders=problems, remedy="correct these")
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"export needs {', '.join(missing)}", remedy='pip install "patchcore-bench[export]"')
 
 
 @contextmanager
