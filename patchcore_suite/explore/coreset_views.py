@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from patchcore_suite.explore.coresets import ToyPicks
+from patchcore_suite.explore.figure import Figure
 from patchcore_suite.explore.views import PLAIN, address
 from patchcore_suite.figures.style import ANOMALOUS_COLOUR, GREY, NOMINAL_COLOUR
 
@@ -20,7 +21,7 @@ STILL = {"displayModeBar": False}
 
 def points_figure() -> go.FigureWidget:
     """One sampler at work: all points, circles of the covering radius, the kept points, and the farthest one."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(name="all points", mode="markers", marker={"color": GREY, "size": 4}, hoverinfo="skip"),
             _circles("covered"),
@@ -79,7 +80,7 @@ def side_by_side_figure() -> go.FigureWidget:
         ]
         layout[f"xaxis{number}"] = {"domain": [(number - 1) / 3 + 0.01, number / 3 - 0.01], "title": {"text": sampler}}
         layout[f"yaxis{number}"] = {"anchor": f"x{number}"}
-    figure = go.FigureWidget(data=traces, layout=layout)
+    figure = Figure(data=traces, layout=layout)
     for number in range(1, len(SAMPLER_COLOURS) + 1):
         _square(figure, number)
     figure._config = STILL
@@ -102,7 +103,7 @@ def show_side_by_side(figure: go.FigureWidget, picks: ToyPicks, step: int) -> No
 
 def radii_figure(samplers: Sequence[str], unit: str) -> go.FigureWidget:
     """Covering radius over the number of kept rows, one line a sampler, and a line at the chosen number."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(name=name, mode="lines+markers", line={"color": SAMPLER_COLOURS[name]}, marker={"size": 4})
             for name in samplers
@@ -147,7 +148,7 @@ def mark_number(figure: go.FigureWidget, number: int) -> None:
 
 def bank_figure() -> go.FigureWidget:
     """A memory bank in the plane: all of it grey, the picks coloured."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(name="nominal patches", mode="markers", marker={"color": GREY, "size": 4}, hoverinfo="skip"),
             *(
@@ -178,7 +179,7 @@ def show_bank(figure: go.FigureWidget, background: NDArray, random: NDArray, gre
 
 def density_figure() -> go.FigureWidget:
     """Where on the image grid the picks lie: greedy on the left, random on the right, on one colour scale."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Heatmap(coloraxis="coloraxis", hovertemplate="row %{y}, column %{x}: %{z} picks<extra></extra>", **axes)
             for axes in ({}, {"xaxis": "x2", "yaxis": "y2"})
@@ -210,7 +211,7 @@ def show_density(figure: go.FigureWidget, greedy: NDArray, random: NDArray) -> N
 
 def picks_figure(side: int = 430) -> go.FigureWidget:
     """One training image with the patches of it that the bank keeps."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Image(hoverinfo="skip"),
             *(
@@ -249,7 +250,7 @@ def show_picks(
 
 def uses_figure() -> go.FigureWidget:
     """How often the rows of the bank are the nearest, the busiest first."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[go.Scatter(mode="lines", fill="tozeroy", line={"color": ANOMALOUS_COLOUR, "shape": "hv"})],
         layout={
             **PLAIN,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from patchcore_suite.explore.figure import Figure
 from patchcore_suite.explore.own_views import choice_name
-from patchcore_suite.explore.views import PLAIN, complete
+from patchcore_suite.explore.views import PLAIN
 from patchcore_suite.figures.style import ANOMALOUS_COLOUR, GREY, NOMINAL_COLOUR
 from patchcore_suite.parts.few_images import FewImages
 from patchcore_suite.parts.frontier import Choice
@@ -17,7 +18,7 @@ STILL = {"displayModeBar": False}
 def few_images_figure() -> go.FigureWidget:
     """False alarms seen and promised, and image AUROC, over the number of good images."""
     names = ("false alarms seen", "false alarms promised", "image AUROC")
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(name=names[0], mode="lines+markers", line={"color": NOMINAL_COLOUR}, error_y=_bars()),
             go.Scatter(name=names[1], mode="lines", line={"color": GREY, "dash": "dash"}),
@@ -58,12 +59,11 @@ def show_few_images(figure: go.FigureWidget, curve: Sequence[FewImages]) -> None
         figure.layout.xaxis.update(ticks)
         figure.layout.xaxis2.update(ticks)
         figure.layout.yaxis2.range = _range([one.auroc for one in curve], [one.auroc_low for one in curve])
-    complete(figure)
 
 
 def frontier_figure() -> go.FigureWidget:
     """Image AUROC over seconds an image; choices that no other one beats are joined."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(name="beaten by another", mode="markers", marker={"color": GREY, "size": 9}, error_y=_bars()),
             go.Scatter(
@@ -100,7 +100,6 @@ def show_frontier(figure: go.FigureWidget, choices: Sequence[Choice]) -> None:
                 hovertemplate="%{text}<extra></extra>",
             )
             trace.error_y.update(_ends([(one.auroc, one.low, one.high) for one in of_kind]))
-    complete(figure)
 
 
 def _known(value: float) -> float | None:

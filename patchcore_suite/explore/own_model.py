@@ -128,7 +128,6 @@ class OwnThresholdPanel(PanelGroup):
             self.level.step = float(f"{(self.ends[1] - self.ends[0]) / STEPS:.1g}")
             views.show_histogram(self.histogram, self.scores)
         self.choose()
-        views.complete(self.histogram)
         self._show()
 
     def choose(self) -> None:
@@ -213,7 +212,6 @@ class MapsPanel(PanelGroup):
             self.images.value = order[0] if order else None
         if order:
             self.judge()
-            views.complete(self.figure)
             self._show()
 
     def judge(self) -> None:

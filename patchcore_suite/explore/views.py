@@ -4,7 +4,6 @@ import base64
 import html
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from io import BytesIO
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from patchcore_suite.explore.anomalies import Confusion, Reweighting, Scores
 from patchcore_suite.explore.categories import Subject
+from patchcore_suite.explore.figure import Figure
 from patchcore_suite.figures.style import ANOMALOUS_COLOUR, GREY, MASK_COLOUR, NOMINAL_COLOUR
 
 COLOUR_SCALES = ("Inferno", "Viridis", "Cividis", "Greys", "RdBu_r")
@@ -30,7 +30,7 @@ Picture = tuple[str, str, str]  # address, caption, alternative text
 
 def subject_figure(side: int = 470) -> go.FigureWidget:
     """An image, its anomaly map above it, the outline of its ground truth, and a frame around one patch."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Image(hoverinfo="skip"),
             go.Heatmap(hovertemplate="pixel %{y}, %{x}: %{z:.2f}<extra></extra>", colorbar={"thickness": 12}),
@@ -96,7 +96,7 @@ def thumbnail(picture: NDArray, anomaly_map: NDArray, colour_range: tuple[float,
 
 def reweighting_figure() -> go.FigureWidget:
     """Bars for the terms of Eq. 7."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[go.Bar(marker={"color": [NOMINAL_COLOUR]}, hovertemplate="%{x}: %{y:.1%} of the sum<extra></extra>")],
         layout={**PLAIN, "width": 430, "height": 230, "yaxis": {"tickformat": ".0%", "range": [0, 1]}},
     )
@@ -117,7 +117,7 @@ def show_reweighting(figure: go.FigureWidget, terms: Reweighting) -> None:
 
 def histogram_figure() -> go.FigureWidget:
     """Histograms of the image scores and a threshold that can be dragged."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Histogram(name=name, marker={"color": colour}, opacity=0.65, bingroup="scores", nbinsx=40)
             for name, colour in (("nominal", NOMINAL_COLOUR), ("anomalous", ANOMALOUS_COLOUR))
@@ -157,7 +157,7 @@ def move_threshold(figure: go.FigureWidget, threshold: float) -> None:
 
 def curves_figure() -> go.FigureWidget:
     """The ROC curve with the chosen threshold on it, and the PRO curve beside it."""
-    figure = go.FigureWidget(
+    figure = Figure(
         data=[
             go.Scatter(mode="lines", line={"color": NOMINAL_COLOUR}, name="ROC", showlegend=False),
             go.Scatter(mode="markers", marker={"color": ANOMALOUS_COLOUR, "size": 11}, showlegend=False),
@@ -190,11 +190,6 @@ def confusion_table(counts: Confusion, threshold: float) -> str:
         f"<th scope='col'>called nominal</th></tr>{body}</table>"
         f"<p><b>{counts.missed} missed, {counts.false_alarms} false alarms.</b></p>"
     )
-
-
-def complete(figure: go.FigureWidget) -> None:
-    """Let a figure that the page has not drawn yet come up as it is now; otherwise it comes up as it was made."""
-    figure._widget_data, figure._widget_layout = deepcopy(figure._data), deepcopy(figure._layout_obj._props)
 
 
 # Texts and galleries
