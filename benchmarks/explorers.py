@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 from benchmarks.clock import Row, Table, interleaved
@@ -20,6 +21,7 @@ from patchcore_suite.datasets.records import Record
 from patchcore_suite.explore.anomaly_panels import AnomalyExplorer
 from patchcore_suite.explore.categories import Category
 from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
+from patchcore_suite.explore.figure import Figure
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.params import Params
 from patchcore_suite.settings.project import Project
@@ -105,6 +107,9 @@ def open_panels(params: Params, folder: Path) -> tuple[AnomalyExplorer, BankPane
     bank.show_category(category)
     plane.fraction.value = 0.1  # 200 picks
     explorer.count.value = 2
+    for widget in _instances.values():  # as if a page had drawn them: from then on it is told of changes alone
+        if isinstance(widget, Figure):
+            widget.drawn = True
     return explorer, bank, plane
 
 

@@ -23,3 +23,13 @@ def test_what_changes_is_kept_for_a_page_that_draws_late():
     figure.layout.title.text = "later"
     assert figure._widget_data[0]["y"] == [1, 0, 1]
     assert figure._widget_layout["title"]["text"] == "later"
+
+
+def test_once_a_page_has_drawn_a_figure_it_is_told_of_changes_alone():
+    figure = Figure(data=[{"type": "scatter"}])
+    figure.data[0].x = [1, 2, 3]
+    figure._js2py_traceDeltas = {"trace_deltas": [{"uid": figure.data[0].uid}], "trace_edit_id": 1}  # as the page says
+    assert figure.drawn
+    figure.data[0].x = [4, 5, 6]
+    assert figure.data[0].x == (4, 5, 6)
+    assert figure._widget_data[0]["x"] == [1, 2, 3]
