@@ -433,8 +433,15 @@ def test_reports_that_cannot_be_written_are_named(unscored):
 
 
 def test_a_store_that_cannot_be_written_is_named(project):
+    (project.root / ".cache").mkdir()
+    (project.root / ".cache/features").write_text("in the way")
+    with pytest.raises(InputError, match=r"\.cache/features/\S+ cannot be written: File exists"):
+        run(project)
+
+
+def test_a_file_in_place_of_the_stores_is_named_with_its_key(project):
     (project.root / ".cache").write_text("in the way")
-    with pytest.raises(InputError, match=r"\.cache/features/\S+ cannot be written: Not a directory"):
+    with pytest.raises(InputError, match=r"execution\.cache_dir='\.cache' is a file"):
         run(project)
 
 
