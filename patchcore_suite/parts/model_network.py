@@ -59,4 +59,5 @@ def reading(weights: Path, detector: PatchCore) -> PatchCore:
     """The same fitted model, with its weights in another file."""
     same = PatchCore(detector.config, seed=detector.seed, weights=str(weights), device=detector.device)
     same.memory_bank, same.coreset_indices = detector.memory_bank, detector.coreset_indices
+    same.covering_radius, same.rows_seen = detector.covering_radius, detector.rows_seen  # else it could not grow
     return same

@@ -69,6 +69,8 @@ def test_weights_travel_with_the_model_where_that_is_asked_for(model, folder, tm
     copied = next((tmp_path / "model").glob("weights.*"))
     loaded = PartsModel.load(tmp_path / "model")
     assert loaded.detector.weights.path == copied
+    assert loaded.detector.covering_radius == model.detector.covering_radius is not None  # so it can grow
+    assert loaded.detector.rows_seen == model.detector.rows_seen is not None
     images = sorted((folder / "test").rglob("*.png"))
     before, after = (one.judge(images, show_progress=False) for one in (model, loaded))
     assert [one.score for one in before] == [one.score for one in after]
