@@ -11,8 +11,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
 from patchcore_core.detector import Prediction
-from patchcore_core.neighbours import nearest
-from patchcore_suite.baselines.descriptions import check_nominal, check_test
+from patchcore_suite.baselines.descriptions import check_nominal
 from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector, mean_of_highest
 
 BORDER, LEAST_OBJECT = 0.2, 0.35  # share of a side that is border; share of what is within that an object fills
@@ -34,8 +33,7 @@ class AnomalyDinoConfig(PatchBankConfig):
 
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
-        if not 0 < self.score_share <= 1:
-            yield f"score_share={self.score_share} must lie in (0, 1]"
+        yield from self._not_a_share("score_share")
 
 
 class AnomalyDino(PatchBankDetector):
@@ -61,10 +59,8 @@ class AnomalyDino(PatchBankDetector):
         Raises:
             InputError: nothing was fitted yet, or features of other dimensions than the nominal images'.
         """
-        bank = self.memory_bank
-        check_test([test[0].flatten(0, 2)], None if bank is None else [bank])
-        found, _ = nearest(F.normalize(test[0].flatten(0, 2), dim=1), bank)
-        distances = (found.square() / 2).view(test[0].shape[:3])  # one minus the cosine of the angle
+        found, _ = self.nearest_rows(F.normalize(test[0], dim=3))
+        distances = found.square() / 2  # one minus the cosine of the angle
         if self.config.masking:
             objects = [foreground(image, self.config.mask_threshold) for image in test[0].cpu().numpy()]
             distances = distances * torch.from_numpy(np.stack(objects)).to(distances)

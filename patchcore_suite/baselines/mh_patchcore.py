@@ -11,7 +11,7 @@ from patchcore_core.coreset import greedy_coreset
 from patchcore_core.detector import Prediction
 from patchcore_core.neighbours import nearest
 from patchcore_suite.baselines.descriptions import check_nominal, check_test
-from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector
+from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector, principal_components
 
 FLOOR = 1e-8  # of an eigenvalue, times their mean
 
@@ -36,8 +36,7 @@ class MHPatchCoreConfig(PatchBankConfig):
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
         yield from self._below_one("bank_size", "part_size", "images_a_part", "reweight_neighbours")
-        if not 0 < self.variance_share <= 1:
-            yield f"variance_share={self.variance_share} must lie in (0, 1]"
+        yield from self._not_a_share("variance_share")
         if not 0 <= self.shrinkage <= 1:
             yield f"shrinkage={self.shrinkage} must lie in [0, 1]"
 
@@ -100,13 +99,11 @@ def whitening(rows: Tensor, variance_share: float, shrinkage: float) -> tuple[Te
     The k principal components are those that together have the share of the variance; their covariance is shrunk.
     """
     mean = rows.mean(dim=0)
-    values, vectors = torch.linalg.eigh(torch.cov(rows.T, correction=min(1, len(rows) - 1)).reshape(len(mean), -1))
-    values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
-    share = values.cumsum(0) / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
-    k = min(int((share < variance_share).sum()) + 1, len(values))
-    middle = values[:k].mean()
-    shrunk = (1 - shrinkage) * values[:k] + shrinkage * middle
-    return mean, vectors[:, :k] / shrunk.clamp_min(FLOOR * max(float(middle), 1e-12)).sqrt()
+    covariance = torch.cov(rows.T, correction=min(1, len(rows) - 1)).reshape(len(mean), -1)
+    values, vectors = principal_components(covariance, variance_share)
+    middle = values.mean()
+    shrunk = (1 - shrinkage) * values + shrinkage * middle
+    return mean, vectors / shrunk.clamp_min(FLOOR * max(float(middle), 1e-12)).sqrt()
 
 
 def merged(parts: Iterator[Tensor], *, size: int, part_size: int) -> Tensor:

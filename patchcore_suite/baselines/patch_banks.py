@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from patchcore_core.config import DEFAULT_BACKBONE
-from patchcore_core.detector import Detector, Prediction
+from patchcore_core.coreset import random_projection
+from patchcore_core.detector import Detector, Prediction, generator
+from patchcore_core.neighbours import nearest
 from patchcore_core.patches import patch_features
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.baselines.config import BaselineConfig
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
-from patchcore_suite.baselines.descriptions import by_hierarchy
+from patchcore_suite.baselines.descriptions import by_hierarchy, check_test
+
+PROJECTION = 128  # dimensions in which rows are selected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,11 @@ class PatchBankConfig(BaselineConfig):
         if self.neighbourhood_size < 1 or self.neighbourhood_size % 2 == 0:
             yield f"neighbourhood_size={self.neighbourhood_size} must be odd and at least 1"
 
+    def _not_a_share(self, *names: str) -> Iterator[str]:
+        for name in names:
+            if not 0 < getattr(self, name) <= 1:  # also refuses nan
+                yield f"{name}={getattr(self, name)} must lie in (0, 1]"
+
 
 class PatchBankDetector(Detector):
     """Describes images by patch features."""
@@ -62,10 +72,40 @@ class PatchBankDetector(Detector):
         maps = list(by_hierarchy(maps, self.config.map_hierarchies).values())
         return [patch_features(maps, self.config.neighbourhood_size)]
 
+    def nearest_rows(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances of patch features (n, h, w, d) to the nearest row of the memory bank, and which one: (n, h, w).
+
+        Raises:
+            InputError: nothing was fitted yet, or features of other dimensions than the nominal images'.
+        """
+        bank, queries = self.memory_bank, features.flatten(0, 2)
+        check_test([queries], None if bank is None else [bank])
+        distances, indices = nearest(queries, bank)
+        return distances.view(features.shape[:3]), indices.view(features.shape[:3])
+
+    def projected(self, rows: Tensor) -> Tensor:
+        """Rows (n, d) as a selection compares them: in `PROJECTION` dimensions, or as they are if they have fewer."""
+        if rows.shape[1] <= PROJECTION:
+            return rows
+        return random_projection(rows, PROJECTION, generator=generator(self.seed, "projection"))
+
     def predicted(self, distances: Tensor, scores: Tensor, size: Sequence[int]) -> Prediction:
         """What patch distances (n, h, w) and image scores (n,) say of images of `size` (H, W)."""
         maps = anomaly_maps(distances, size, sigma=self.config.smoothing_sigma)
         return Prediction(scores=scores, maps=maps, distances=distances)
+
+
+def principal_components(covariance: Tensor, variance_share: float) -> tuple[Tensor, Tensor]:
+    """Variances (k,) and directions (d, k) of the first components that together have a share of the variance.
+
+    Args:
+        covariance: (d, d), or a multiple of it.
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+    share = values.cumsum(0) / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    k = min(int((share < variance_share).sum()) + 1, len(values))
+    return values[:k], vectors[:, :k]
 
 
 def mean_of_highest(distances: Tensor, share: float) -> Tensor:

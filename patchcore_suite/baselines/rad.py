@@ -41,8 +41,7 @@ class RadConfig(PatchBankConfig):
         yield from self._below_one("neighbour_images")
         if self.radius is not None and self.radius < 0:
             yield f"radius={self.radius} must be 0 or more, or null"
-        if not 0 < self.score_share <= 1:
-            yield f"score_share={self.score_share} must lie in (0, 1]"
+        yield from self._not_a_share("score_share")
 
 
 class Rad(PatchBankDetector):

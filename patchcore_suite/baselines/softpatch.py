@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from patchcore_core.coreset import coreset_size, greedy_coreset, random_projection
+from patchcore_core.coreset import coreset_size, greedy_coreset
 from patchcore_core.detector import Prediction, generator
-from patchcore_core.neighbours import nearest
 from patchcore_core.scoring import image_scores
-from patchcore_suite.baselines.descriptions import check_nominal, check_test
+from patchcore_suite.baselines.descriptions import check_nominal
 from patchcore_suite.baselines.padim import position_distances, position_gaussians
 from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector
 
 DISCRIMINATORS = ("nearest", "lof", "gaussian")
-PROJECTION, RIDGE, TINY = 128, 0.01, 1e-6  # dimensions of discriminators; of covariances; of distances
+RIDGE, TINY = 0.01, 1e-6  # of covariances; of distances
 BLOCK_VALUES = 2**23  # distances between images that are held at once
 
 
@@ -45,8 +44,7 @@ class SoftPatchConfig(PatchBankConfig):
             yield f"discriminator={self.discriminator!r} must be one of {', '.join(DISCRIMINATORS)}"
         if not 0 <= self.noise_share < 1:
             yield f"noise_share={self.noise_share} must lie in [0, 1)"
-        if not 0 < self.coreset_fraction <= 1:
-            yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
+        yield from self._not_a_share("coreset_fraction")
 
 
 class SoftPatch(PatchBankDetector):
@@ -65,10 +63,9 @@ class SoftPatch(PatchBankDetector):
         """
         config = self.config
         check_nominal(*nominal, at_least=config.lof_neighbours + 1 if config.discriminator == "lof" else 2)
-        n, h, w, d = nominal[0].shape
+        n, h, w, _ = nominal[0].shape
         rows = nominal[0].flatten(0, 2)
-        draw = generator(self.seed, "projection")
-        projected = random_projection(rows, PROJECTION, generator=draw) if d > PROJECTION else rows
+        projected = self.projected(rows)
         by_position = projected.view(n, h * w, -1).transpose(0, 1)
         weights = outlyingness(by_position, config.discriminator, config.lof_neighbours).T.flatten()  # as the rows are
         kept = (weights <= np.quantile(weights.cpu(), 1 - config.noise_share)).nonzero()[:, 0]
@@ -83,12 +80,9 @@ class SoftPatch(PatchBankDetector):
         Raises:
             InputError: nothing was fitted yet, or features of other dimensions than the nominal images'.
         """
-        bank = self.memory_bank
-        check_test([test[0].flatten(0, 2)], None if bank is None else [bank])
-        distances, indices = nearest(test[0].flatten(0, 2), bank)
+        distances, indices = self.nearest_rows(test[0])
         if self.config.soft_weights:
             distances = distances * self._weights[indices]
-        distances = distances.view(test[0].shape[:3])
         return self.predicted(distances, image_scores(distances), size)
 
 

@@ -4,13 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from patchcore_core.detector import Prediction
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work
 from patchcore_suite.baselines.descriptions import check_nominal, check_test
-from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector, mean_of_highest
+from patchcore_suite.baselines.patch_banks import (
+    PatchBankConfig,
+    PatchBankDetector,
+    mean_of_highest,
+    principal_components,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +34,7 @@ class SubspaceAdConfig(PatchBankConfig):
 
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
-        for name in ("variance_share", "score_share"):
-            if not 0 < getattr(self, name) <= 1:
-                yield f"{name}={getattr(self, name)} must lie in (0, 1]"
+        yield from self._not_a_share("variance_share", "score_share")
 
 
 class SubspaceAd(PatchBankDetector):
@@ -72,7 +74,4 @@ def subspace(rows: Tensor, variance_share: float) -> tuple[Tensor, Tensor]:
     """Mean (d,) of rows (n, d), and the first principal components (d, k) that have the share of the variance."""
     mean = rows.mean(dim=0)
     centred = rows - mean
-    values, vectors = torch.linalg.eigh(centred.T @ centred)
-    values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
-    share = values.cumsum(0) / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
-    return mean, vectors[:, : min(int((share < variance_share).sum()) + 1, len(values))]
+    return mean, principal_components(centred.T @ centred, variance_share)[1]

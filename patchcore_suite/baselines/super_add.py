@@ -32,8 +32,7 @@ class SuperAddConfig(PatchBankConfig):
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
         yield from self._below_one("bank_size")
-        if not 0 < self.score_share <= 1:
-            yield f"score_share={self.score_share} must lie in (0, 1]"
+        yield from self._not_a_share("score_share")
 
 
 class SuperAdd(PatchBankDetector):

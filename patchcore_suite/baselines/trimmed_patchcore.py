@@ -8,15 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from patchcore_core.common.progress import progress_bar
-from patchcore_core.coreset import coreset_size, random_projection
+from patchcore_core.coreset import coreset_size
 from patchcore_core.detector import Prediction, generator
-from patchcore_core.neighbours import nearest
 from patchcore_core.scoring import image_scores
 from patchcore_suite.baselines.costs import Shape, Work, all_products
-from patchcore_suite.baselines.descriptions import check_nominal, check_test
-from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector
-
-PROJECTION = 128  # dimensions in which rows are selected
+from patchcore_suite.baselines.descriptions import check_nominal
+from patchcore_suite.baselines.patch_banks import PROJECTION, PatchBankConfig, PatchBankDetector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +38,7 @@ class TrimmedPatchCoreConfig(PatchBankConfig):
 
     def _range_problems(self) -> Iterator[str]:
         yield from super()._range_problems()
-        if not 0 < self.coreset_fraction <= 1:
-            yield f"coreset_fraction={self.coreset_fraction} must lie in (0, 1]"
+        yield from self._not_a_share("coreset_fraction")
         if not 0 <= self.left_out < 1:
             yield f"left_out={self.left_out} must lie in [0, 1)"
 
@@ -62,11 +58,9 @@ class TrimmedPatchCore(PatchBankDetector):
         """
         check_nominal(*nominal)
         rows = nominal[0].flatten(0, 2)
-        draw = generator(self.seed, "projection")
-        projected = random_projection(rows, PROJECTION, generator=draw) if rows.shape[1] > PROJECTION else rows
         outliers = int(len(rows) * self.config.left_out)
         picks = trimmed_coreset(
-            projected,
+            self.projected(rows),
             self.config.bank_rows(len(rows)),
             outliers=outliers,
             generator=generator(self.seed, "first pick"),
@@ -81,10 +75,7 @@ class TrimmedPatchCore(PatchBankDetector):
         Raises:
             InputError: nothing was fitted yet, or features of other dimensions than the nominal images'.
         """
-        bank = self.memory_bank
-        check_test([test[0].flatten(0, 2)], None if bank is None else [bank])
-        distances, _ = nearest(test[0].flatten(0, 2), bank)
-        distances = distances.view(test[0].shape[:3])
+        distances, _ = self.nearest_rows(test[0])
         return self.predicted(distances, image_scores(distances), size)
 
 
