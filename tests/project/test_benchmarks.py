@@ -17,7 +17,6 @@ from benchmarks.clock import Row, Table, exponent, interleaved
 from benchmarks.reference import pro_by_loops, sequential_picks
 from patchcore_core import InputError, metrics
 from patchcore_core.coreset import greedy_coreset
-from patchcore_suite.run.kept_memory import give_back
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +71,6 @@ def test_a_selection_is_timed_and_compared(small, monkeypatch):
 
 def test_the_memory_of_a_selection_is_what_it_holds_beside_its_features():
     features = torch.randn(60_000, 64, generator=torch.Generator().manual_seed(0))  # 15 MB
-    give_back(from_now_on=False)  # else it is computed in what tests before it have freed
     (finding,) = selection._memory(features, None).findings
     share = float(re.search(r"([\d.]+) times the features' 15 MiB", finding)[1])
     assert 0.05 < share < 4  # a few numbers a row at least; screening and blocks of products at most
