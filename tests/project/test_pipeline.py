@@ -336,6 +336,7 @@ def pipeline(finished, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @finished_once
 def test_a_deleted_report_is_all_that_is_made_again(pipeline):
     assert "Data and pipelines are up to date." in pipeline.succeed("dvc", "repro")
@@ -362,6 +363,7 @@ def test_an_edited_variant_recomputes_its_own_cells(pipeline):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @finished_once
 def test_an_edited_metric_costs_no_inference(pipeline):
     scores, metrics = pipeline.contents("reports/scores"), pipeline.contents("reports/metrics")
