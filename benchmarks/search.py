@@ -4,8 +4,9 @@ import torch
 
 from benchmarks.clock import Row, Table, interleaved, product
 from benchmarks.inputs import Inputs
-from patchcore_core.neighbours import Index, recall
+from patchcore_core.neighbours import Index
 from patchcore_core.searches import unusable
+from patchcore_suite.plugins.searches import recall
 
 SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
 FEW = 50_000  # queries of the approximate searches

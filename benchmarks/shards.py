@@ -35,7 +35,8 @@ from benchmarks.watched import Watched
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, greedy_coreset
-from patchcore_core.neighbours import nearest, recall
+from patchcore_core.neighbours import nearest
+from patchcore_suite.plugins.searches import recall
 from patchcore_suite.shards.carrier import Here, ask
 from patchcore_suite.shards.files import FileRows, RowFile
 from patchcore_suite.shards.greedy import Selection, greedy_over_shards

@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, get_args, get_origin
 
+from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PIXELS, UNTRAINED = "pixels", "untrained/"  # no weights: the image itself; before a name, that network as initialised
-CHEAPER = ("two_round", "merge_reduce", "distance_sampling")  # selections than the greedy coreset
-SAMPLERS = ("greedy", "random", "kmeans", "proxies", *CHEAPER)
+SAMPLERS = ("greedy", "random", *plugins.added(plugins.SAMPLERS))
 FIRST_PICKS = ("drawn", "anchors")
 BORDERS = ("zeros", "cut")
-SEARCHES = ("torch", "faiss", "faiss-gpu", "ivf", "ivfpq", "hnsw")
+EXACT = ("torch", "faiss", "faiss-gpu")  # searches
+SEARCHES = (*EXACT, *plugins.added(plugins.SEARCHES))
 SCORES = ("max", "reweighted")
 UPSAMPLINGS = ("bilinear", "nearest")
 STORAGES = ("float32", "float16", "bfloat16")
@@ -156,12 +157,12 @@ class PatchCoreConfig(MethodConfig):
     stride: int = 1  # s of Eq. 3
     dimension: int | None = None  # d; None keeps one mean per channel (Eq. 2 read plainly)
     storage: str = "float32"  # of patch features and memory bank; half of it for half the memory
-    sampler: str = "greedy"  # Algorithm 1; or random rows, centroids, proxies, a cheaper selection
-    shards: int = 8  # parts into which two_round and merge_reduce divide the patch features
+    sampler: str = "greedy"  # Algorithm 1; or random rows, or what is added by name
+    shards: int = 8  # parts into which some samplers divide the patch features
     first_pick: str = "drawn"  # of the greedy coreset; or the farthest from ten anchors (authors' code)
     coreset_fraction: float = 0.01  # |M_C| / |M|
     projection_dimension: int | None = 128  # d*; distances of the selection only
-    search: str = "torch"  # exact: torch products, faiss Flat; approximate: faiss IVF, IVF-PQ, HNSW
+    search: str = "torch"  # exact: torch products, faiss Flat; or what is added by name
     score: str = "max"  # of an image: s* of Eq. 6, or s of Eq. 7
     reweight_neighbours: int = 3  # b of Eq. 7; the paper gives no value
     squared_distances: bool = False  # authors' code
@@ -184,9 +185,7 @@ class PatchCoreConfig(MethodConfig):
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 yield f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}"
-        if self.sampler in ("kmeans", "proxies") and self.storage != "float32":
-            yield f"storage={self.storage!r} is for banks that are chosen: sampler={self.sampler!r} needs float32"
-        if self.sampler in CHEAPER and self.first_pick != "drawn":
+        if self.sampler not in ("greedy", "random") and self.first_pick != "drawn":
             yield f"first_pick={self.first_pick!r} is of the greedy coreset, not of sampler={self.sampler!r}"
         if self.dimension is not None and self.border == "cut":
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"

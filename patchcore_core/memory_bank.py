@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from patchcore_core.cheaper_coresets import distance_sampled_coreset, merge_reduce_coreset, two_round_coreset
+from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import PatchCoreConfig
@@ -18,7 +18,6 @@ from patchcore_core.coreset import (
 from patchcore_core.detector import generator
 from patchcore_core.fast.lower_bounds import DEAREST
 from patchcore_core.fast.products import block_rows
-from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, whole
 
@@ -31,17 +30,15 @@ def fill_memory_bank(
 ) -> tuple[Tensor, Tensor | None, float | None]:
     """The memory bank (l, d) made of all nominal patch features (n, d), which rows (l,) it keeps, its covering radius.
 
-    The rows are None for a bank of centroids or proxies, which are no patches of any image. The radius is measured
-    after projection, as all distances of the selection, and None of all but greedy coresets with a drawn first pick.
+    The rows are None of vectors that are made instead, which are no patches of any image. The radius is measured after
+    projection, as all distances of the selection, and None of all but greedy coresets with a drawn first pick.
     Errors as of `select_coreset`.
     """
-    size = coreset_size(len(rows), config.coreset_fraction)
-    if size < len(rows) and config.sampler in ("kmeans", "proxies"):
-        learn = kmeans_centroids if config.sampler == "kmeans" else learned_proxies
-        return learn(whole(rows), size, generator=generator(seed, config.sampler), progress=progress), None, None
-    kept, radius = _select(rows, config, seed=seed, progress=progress)
+    kept, radius = select_coreset(rows, config, seed=seed, progress=progress)
+    if kept.ndim == 2:
+        return kept, None, None
     # A coreset of everything needs no second copy of the rows.
-    return (whole(rows) if size == len(rows) else rows[kept]), kept, radius
+    return (whole(rows) if len(kept) == len(rows) else rows[kept]), kept, radius
 
 
 def extend_memory_bank(
@@ -53,7 +50,7 @@ def extend_memory_bank(
     was made of. Errors as of `select_coreset`.
     """
     _check_room(len(bank) + len(rows), rows, config)
-    kept, new = (_projected(part, config, seed) for part in (bank, rows))
+    kept, new = (projected(part, config, seed) for part in (bank, rows))
     check_features(new, most)
     gaps = Index(kept).nearest(new)[0][:, 0]
     # One pick more tells the covering radius of those before it.
@@ -75,41 +72,37 @@ def _apart(picks: Tensor, gaps: Tensor) -> Tensor:
     return apart
 
 
-def select_coreset(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False) -> Tensor:
-    """Rows that the memory bank keeps of all nominal patch features (n, d), in order of selection.
+def select_coreset(
+    rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool = False
+) -> tuple[Tensor, float | None]:
+    """Rows (l,) of all nominal patch features (n, d) that are kept, in order of selection; the covering radius.
+
+    Or vectors (l, d) that a sampler makes instead. The radius is None where it would cost something.
 
     Raises:
-        InputError: they are not finite, all equal, fewer than shards, or too many for the selection to fit into memory.
+        InputError: features are not finite, all equal, or too many for the selection to fit into memory.
     """
-    return _select(rows, config, seed=seed, progress=progress)[0]
-
-
-def _select(rows: Rows, config: PatchCoreConfig, *, seed: int, progress: bool) -> tuple[Tensor, float | None]:
-    """Rows that are kept, and the covering radius where it costs nothing."""
     size = checked_size(rows, config)
     if size == len(rows):
         return torch.arange(size, device=rows.device), 0.0 if config.extendable else None
     if config.sampler == "random":
         return random_coreset(rows, size, generator=generator(seed, "random coreset")), None
     _check_room(len(rows), rows, config)
-    projected, draw = _projected(rows, config, seed), generator(seed, "first pick")
-    if config.sampler == "two_round":
-        return two_round_coreset(projected, size, shards=config.shards, generator=draw, progress=progress), None
-    if config.sampler == "merge_reduce":
-        return merge_reduce_coreset(projected, size, shards=config.shards, progress=progress), None
-    if config.sampler == "distance_sampling":
-        return distance_sampled_coreset(projected, size, generator=draw, progress=progress), None
+    if config.sampler != "greedy":
+        sample = plugins.load(plugins.SAMPLERS, config.sampler)
+        return sample(rows, size, config, seed=seed, progress=progress), None
+    compared, draw = projected(rows, config, seed), generator(seed, "first pick")
     if config.first_pick == "anchors":
-        gaps = anchor_gaps(projected, generator=draw)
-        return greedy_coreset(projected, size, gaps=gaps, generator=draw, progress=progress), None
+        gaps = anchor_gaps(compared, generator=draw)
+        return greedy_coreset(compared, size, gaps=gaps, progress=progress), None
     # One pick more tells the covering radius of those before it.
-    picks = greedy_coreset(projected, size + 1, generator=draw, progress=progress)
-    chosen = projected[picks].double()
+    picks = greedy_coreset(compared, size + 1, generator=draw, progress=progress)
+    chosen = compared[picks].double()
     apart = torch.cdist(chosen[-1:], chosen[:-1], compute_mode="donot_use_mm_for_euclid_dist")
     return picks[:size], float(apart.min())
 
 
-def _projected(rows: Rows, config: PatchCoreConfig, seed: int) -> Tensor:
+def projected(rows: Rows, config: PatchCoreConfig, seed: int) -> Tensor:
     """Patch features (n, d) as a selection compares them."""
     dimension = config.projection_dimension or rows.shape[1]
     return random_projection(rows, dimension, generator=generator(seed, "projection"))

@@ -1,15 +1,15 @@
-"""Nearest neighbours of patch features in a memory bank: exact, or approximate and faster on large banks."""
+"""Nearest neighbours of patch features in a memory bank: exact, or approximate by a search that is added."""
 
 import torch
 from torch import Tensor
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.config import EXACT
 from patchcore_core.fast.products import block_rows, in_blocks
 from patchcore_core.patches import Rows
-from patchcore_core.searches import SEARCHES, by_torch, unusable
+from patchcore_core.searches import by_torch, ready, unusable
 
 LOST_TO_ROUNDING = 1e-3  # squared distance over squared norms below which float32 products cannot rank
-EXACT = ("torch", "faiss", "faiss-gpu")
 LIBRARY_BLOCK = 2**16  # queries that a library's search gets at once
 
 
@@ -36,9 +36,8 @@ class Index:
 
     Args:
         bank: (l, d) memory bank; it is not copied, and must stay as it is.
-        search: exact: "torch" (any device), "faiss" (Flat index on the CPU) or "faiss-gpu" (the same on a GPU);
-            approximate, by faiss on the CPU: "ivf" (inverted file), "ivfpq" (inverted file of product-quantised
-            rows) or "hnsw" (graph of neighbours).
+        search: "torch" (any device), "faiss" (Flat index on the CPU) or "faiss-gpu" (the same on a GPU), which are
+            exact; or one that is added, such as the suite's "ivf", "ivfpq" and "hnsw" of faiss.
 
     Raises:
         InputError: the bank is no matrix or too small for the search, there is no such search, or it cannot be used
@@ -54,7 +53,7 @@ class Index:
         self.search = search
         self._precision = torch.promote_types(bank.dtype, torch.float32)
         self._centre = bank.to(self._precision).mean(dim=0)  # distances stay; smaller norms lose less to rounding
-        self._rank = SEARCHES[search](self._near(bank))
+        self._rank = ready(self._near(bank), search)
         self._block = block_rows(bank.shape[1], bank.device) if search == "torch" else LIBRARY_BLOCK
 
     def nearest(self, queries: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
@@ -118,21 +117,6 @@ class Index:
             precise, precise_bank = queries[lost].double() - self._centre, self.bank.double() - self._centre
             indices[lost] = by_torch(precise_bank)(precise, indices.shape[1])
             distances[lost] = _distances(precise, precise_bank, indices[lost]).to(distances)
-
-
-def recall(found: Tensor, exact: Tensor) -> float:
-    """Share of the true neighbours that an approximate search found.
-
-    Args:
-        found: (n, k) rows of the bank, each once a query.
-        exact: (n, k) those of an exact search.
-
-    Raises:
-        InputError: the two differ in shape, or are empty.
-    """
-    if found.shape != exact.shape or found.ndim != 2 or not found.numel():
-        raise InputError(f"found {tuple(found.shape)} and exact {tuple(exact.shape)} must be (n, k), and not empty")
-    return float((found[:, :, None] == exact[:, None, :]).any(dim=1).double().mean())
 
 
 def _distances(queries: Tensor, bank: Tensor, indices: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from patchcore_core.coreset import greedy_coreset
 from patchcore_core.detector import Detector
-from patchcore_core.learned_banks import kmeans_centroids
 from patchcore_suite.explore import views
 from patchcore_suite.explore.coresets import coverage, embedding
+from patchcore_suite.plugins.learned_banks import kmeans_centroids
 
 SORTS = ("sort", "argsort", "partition", "argpartition")
 LARGE = 100  # values from which a sort counts: plotly and numpy sort a few names now and then

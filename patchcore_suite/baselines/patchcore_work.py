@@ -8,15 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from patchcore_core.cheaper_coresets import FEWEST, LARGEST, SUBSETS
-from patchcore_core.config import CHEAPER, PatchCoreConfig
+from patchcore_core.config import EXACT, PatchCoreConfig
 from patchcore_core.coreset import coreset_size
 from patchcore_core.fast.products import BLOCK_VALUES
-from patchcore_core.learned_banks import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
 from patchcore_core.memory_bank import selection_numbers
-from patchcore_core.neighbours import EXACT
-from patchcore_core.searches import CELLS, IN_VIEW, LINKS, MOST_CODES, PROBES, ROWS_A_CELL
 from patchcore_suite.baselines.costs import FLOAT, Shape, Work, all_products
+from patchcore_suite.plugins import CHEAPER
+from patchcore_suite.plugins.cheaper_coresets import FEWEST, LARGEST, SUBSETS
+from patchcore_suite.plugins.learned_banks import KMEANS_ROUNDS, PROXY_BATCH, PROXY_STEPS
+from patchcore_suite.plugins.searches import CELLS, IN_VIEW, LINKS, MOST_CODES, PROBES, ROWS_A_CELL
 
 CANDIDATES = 512  # that a round of the greedy coreset compares, on average
 SCORED = 6  # numbers that are kept of a test patch: distances and rows, as they are found and as they are stored

@@ -7,12 +7,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from patchcore_core.cheaper_coresets import distance_sampled_coreset
 from patchcore_core.detector import Prediction, generator
 from patchcore_core.neighbours import nearest
 from patchcore_core.patches import rescale
 from patchcore_suite.baselines.descriptions import by_hierarchy, check_nominal, check_test
 from patchcore_suite.baselines.patch_banks import PatchBankConfig, PatchBankDetector, mean_of_highest
+from patchcore_suite.plugins.cheaper_coresets import distance_sampled_coreset
 
 
 @dataclass(frozen=True, kw_only=True)

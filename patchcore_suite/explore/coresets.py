@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.coreset import greedy_coreset, random_coreset
-from patchcore_core.learned_banks import kmeans_centroids
 from patchcore_suite.datasets.synthetic import plane_points
+from patchcore_suite.plugins.learned_banks import kmeans_centroids
 
 BLOCK_VALUES = 2**22  # values of one temporary block of distances
 EMBEDDINGS = ("PCA", "UMAP")

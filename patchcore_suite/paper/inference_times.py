@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from patchcore_core.config import MethodConfig, PatchCoreConfig
-from patchcore_core.neighbours import EXACT, recall
+from patchcore_core.config import EXACT, MethodConfig, PatchCoreConfig
 from patchcore_suite.paper.beside import SYSTEMS
 from patchcore_suite.paper.published import published_numbers
+from patchcore_suite.plugins.searches import recall
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS, NOTHING
 from patchcore_suite.results.quantities import Cell, Quantity, difference

@@ -14,7 +14,7 @@ from torch import nn
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, write_text, writing
-from patchcore_core.neighbours import EXACT
+from patchcore_core.config import EXACT
 from patchcore_suite.parts.card import card
 from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.model_files import CARD_FILE, EXPORT_FACTS, EXPORT_FOLDER, PARTS_FILE

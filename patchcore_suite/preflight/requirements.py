@@ -8,7 +8,6 @@ from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from patchcore_core import searches
 from patchcore_core.backbones import WeightsMissing, backbone_weights
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
@@ -32,6 +31,7 @@ from patchcore_suite.datasets.layouts import scan
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.plugins import searches
 from patchcore_suite.preflight import operations
 from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work

@@ -4,7 +4,8 @@ import math
 
 import pandas as pd
 
-from patchcore_core.config import CHEAPER, PatchCoreConfig
+from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.plugins import CHEAPER
 from patchcore_suite.results import quantities
 from patchcore_suite.results.formats import NOTHING
 from patchcore_suite.results.sources import index_of

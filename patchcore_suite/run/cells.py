@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from patchcore_core.backbones import Weights, WeightsMissing, backbone_weights
+from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.config import MethodConfig
-from patchcore_core.neighbours import EXACT
+from patchcore_core.config import EXACT, MethodConfig
 from patchcore_core.searches import unusable
 from patchcore_suite.baselines.registry import implementation
 from patchcore_suite.datasets.manifest import Manifest
@@ -114,7 +114,6 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     found, weights_missing = _weights(dataset, own, networks or {}, download=download)
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
-    code = {config.method: code_fingerprint(SCORING, *_modules(config)) for config in configs.values()}
     libraries = versions()
     cells = []
     for (category, variant, shots, seed), covering_radius in wanted.items():
@@ -136,7 +135,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
             "device": torch.device(dataset.execution.device).type,
             "precision": dataset.execution.precision,
             "versions": libraries,
-            "code_sha256": code[config.method],
+            "code_sha256": code_fingerprint(SCORING, *sorted(_modules(config))),
         }
         if (file_sha256 := own.sha256_for(config)) is not None:
             stamp["networks_sha256"] = file_sha256
@@ -147,9 +146,12 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     return Plan(dataset, manifest, of, weights_missing, store, notes=left_out, networks_sha256=own.sha256)
 
 
-def _modules(config: MethodConfig) -> tuple[str, str]:
-    """Where the code of a method is: its configuration's, and that of the class which it names."""
-    return type(config).__module__, implementation(config).__module__
+def _modules(config: MethodConfig) -> set[str]:
+    """Where the code of a method is: its configuration's, that of the class which it names, and what it adds."""
+    kinds = {plugins.SAMPLERS: "sampler", plugins.SEARCHES: "search"}
+    named = {(kind, getattr(member, field, "")) for member in config.members for kind, field in kinds.items()}
+    added = {plugins.module(kind, name) for kind, name in named if name in plugins.added(kind)}
+    return {type(config).__module__, implementation(config).__module__, *added}
 
 
 def _weights(

@@ -97,7 +97,7 @@ def _kept(model: PatchCore, rows: PatchRows, *, folder: Path, budget: float) -> 
     config, seed = model.config, model.seed
     if config.sampler == "greedy":
         return _selected(rows, config, seed=seed, progress=model.progress, folder=folder, budget=budget)
-    return select_coreset(rows, config, seed=seed)  # needs no projection
+    return select_coreset(rows, config, seed=seed)[0]  # needs no projection
 
 
 def _selected(

@@ -12,7 +12,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.fast.products import block_rows
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
-from patchcore_core.searches import CELLS, CODE_BITS, MOST_CODES, PROBES, ROWS_A_CELL
+from patchcore_suite.plugins.searches import CELLS, CODE_BITS, MOST_CODES, PROBES, ROWS_A_CELL
 from patchcore_suite.shards.files import FileRows, RowFile
 
 COPIES = 3  # of a part of the bank, while it is searched

@@ -217,12 +217,6 @@ def test_a_description_tells_all_that_what_is_kept_of_images_depends_on_and_noth
         assert config(**{field: value}).description(0) == config().description(0), field
 
 
-@pytest.mark.parametrize("sampler", ["kmeans", "proxies"])
-def test_a_bank_that_is_learned_is_stored_in_full_precision(sampler):
-    with pytest.raises(InputError, match="needs float32"):
-        PatchCoreConfig(sampler=sampler, storage="float16")
-
-
 def test_the_seed_is_part_of_a_description_that_is_drawn():
     assert PadimConfig().description(0) != PadimConfig().description(1)
     assert PatchCoreConfig().description(0) == PatchCoreConfig().description(1)

@@ -247,7 +247,7 @@ def test_a_model_that_is_not_fitted_is_not_extended():
 
 @pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "greedy"])
 def test_banks_without_a_covering_radius_are_not_extended(sampler, monkeypatch):
-    monkeypatch.setattr("patchcore_core.learned_banks.PROXY_STEPS", 2)
+    monkeypatch.setattr("patchcore_suite.plugins.learned_banks.PROXY_STEPS", 2)
     fitted = model(sampler=sampler).fit(pictures(3))
     assert fitted.covering_radius is None
     with pytest.raises(InputError, match=f"sampler='{sampler}'.*cannot be extended"):

@@ -22,9 +22,9 @@ from patchcore_core.backbones import WeightsMissing
 from patchcore_core.common import free_memory
 from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_core.detector import generator
-from patchcore_core.learned_banks import kmeans_centroids, learned_proxies
 from patchcore_core.memory_bank import fill_memory_bank, select_coreset
 from patchcore_core.unchanged import seal
+from patchcore_suite.plugins.learned_banks import kmeans_centroids, learned_proxies
 
 IMAGE_SIZE = (40, 56)
 
@@ -116,7 +116,7 @@ def test_the_bank_keeps_unprojected_rows_of_the_nominal_patches_in_order_of_sele
     model = PatchCore(config(projection_dimension=2), network=Pyramid()).fit(pictures(4))
     nominal = model.describe_images(pictures(4))[0].flatten(0, 2)
     assert torch.equal(model.memory_bank, nominal[model.coreset_indices])
-    assert torch.equal(model.coreset_indices, select_coreset(nominal, model.config, seed=0))
+    assert torch.equal(model.coreset_indices, select_coreset(nominal, model.config, seed=0)[0])
 
 
 def test_nominal_training_images_score_zero_when_the_bank_holds_every_patch():
@@ -268,9 +268,9 @@ def weights_asked_for(**changes):
 def searches_used(**changes):
     used = []
     with pytest.MonkeyPatch.context() as patch:
-        for name, search in searches.SEARCHES.items():
+        for name, search in searches.BUILT_IN.items():
             counted = lambda *arguments, name=name, search=search: used.append(name) or search(*arguments)  # noqa: E731
-            patch.setitem(searches.SEARCHES, name, counted)
+            patch.setitem(searches.BUILT_IN, name, counted)
         PatchCore(config(reweight_neighbours=1, **changes), network=Pyramid()).fit(pictures(1)).predict(
             pictures(1, seed=1)
         )
@@ -345,7 +345,7 @@ def test_nearest_upsampling_repeats_each_patch():
 
 @pytest.mark.parametrize(("sampler", "learn"), [("kmeans", kmeans_centroids), ("proxies", learned_proxies)])
 def test_a_learned_bank_has_the_asked_size_and_keeps_no_rows(sampler, learn, tmp_path, monkeypatch):
-    monkeypatch.setattr("patchcore_core.learned_banks.PROXY_STEPS", 5)
+    monkeypatch.setattr("patchcore_suite.plugins.learned_banks.PROXY_STEPS", 5)
     model = fitted(sampler=sampler, coreset_fraction=0.01)
     rows = model.describe_images(pictures(4))[0].flatten(0, 2)
     assert torch.equal(model.memory_bank, learn(rows, 5, generator=generator(0, sampler)))
@@ -356,6 +356,15 @@ def test_a_learned_bank_has_the_asked_size_and_keeps_no_rows(sampler, learn, tmp
     loaded = PatchCore.load(tmp_path, network=Pyramid())
     assert loaded.coreset_indices is None
     assert equal(loaded.predict(test), model.predict(test))
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_a_learned_bank_of_half_precision_is_made_in_single(storage):
+    kind = getattr(torch, storage)
+    rows = torch.randn(300, 6, generator=torch.Generator().manual_seed(0)).to(kind)
+    model = PatchCore(config(sampler="kmeans", storage=storage, coreset_fraction=0.05)).fit_rows(rows)
+    made = kmeans_centroids(rows.float(), 15, generator=generator(0, "kmeans"))
+    assert torch.equal(model.memory_bank, made.to(kind))
 
 
 @pytest.mark.parametrize("sampler", ["kmeans", "proxies", "random"])

@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from contextlib import chdir
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,12 @@ def modules_run(stage):
     return run_by(stage["cmd"])
 
 
+def added_modules():
+    """What is added to the core by name, and found by it in the installed distribution."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    return {value.partition(":")[0] for group in groups.values() for value in group.values()}
+
+
 @cache
 def run_by(command):
     words = command.split()
@@ -81,6 +88,8 @@ def run_by(command):
         for cell in code_cells(notebook):
             references += Code(cell, "", ROOT).imports()
     files = closure(references)
+    if {"patchcore_core/memory_bank.py", "patchcore_core/searches.py"} & files:
+        files |= closure([(module, RUN) for module in added_modules()])
     read = {path.relative_to(ROOT).as_posix() for file in files for path in data_files(ROOT / file)}
     return (files | read) - {"patchcore_suite/__init__.py"}  # which holds nothing
 
@@ -103,7 +112,9 @@ def test_the_walk_over_imports_finds_what_python_loads():
     listing = ("layout", "layouts", "listing", "spec", "by_folder", "held_out", "listed", "noise")
     lists_images = {f"patchcore_suite.datasets.{name}" for name in listing}
     # What they list is in the digest of the manifest.
-    ignored = tuple(f"{name}." for name in (REGISTRY, *lists_images, *fingerprints.WITHOUT_INFLUENCE))
+    # Of what is added by name, a configuration says what it uses: see `cells`.
+    added = "patchcore_suite.plugins"
+    ignored = tuple(f"{name}." for name in (REGISTRY, added, *lists_images, *fingerprints.WITHOUT_INFLUENCE))
     assert [name for name in loaded - described.keys() if not f"{name}.".startswith(ignored)] == []
 
 

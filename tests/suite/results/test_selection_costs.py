@@ -3,7 +3,8 @@ import math
 import pandas as pd
 import pytest
 
-from patchcore_core.config import CHEAPER, PatchCoreConfig
+from patchcore_core.config import PatchCoreConfig
+from patchcore_suite.plugins import CHEAPER
 from patchcore_suite.results import selection_costs
 from patchcore_suite.results.quantities import Quantity
 

@@ -143,7 +143,9 @@ def test_code_of_one_method_is_in_the_keys_of_that_method_alone(project, monkeyp
     before = {cell.file: cell.key for cell in planned(project).cells}
     original = fingerprints.code_fingerprint
     monkeypatch.setattr(
-        cells, "code_fingerprint", lambda *names: original(*names) + "edited" * names[-1].endswith("baselines.padim")
+        cells,
+        "code_fingerprint",
+        lambda *names: original(*names) + "edited" * names[-1].endswith("baselines.padim"),
     )
     after = {cell.file: cell.key for cell in planned(project).cells}
     assert {file for file in before if before[file] != after[file]} == {file for file in before if "/padim/" in file}
@@ -157,6 +159,21 @@ def test_code_of_a_configuration_is_in_the_keys_of_its_method(project, monkeypat
 
 
 # What cannot run
+
+
+@pytest.mark.parametrize(
+    ("changes", "module"),
+    [
+        ({"sampler": "kmeans"}, "patchcore_suite.plugins.samplers"),
+        ({"search": "ivf"}, "patchcore_suite.plugins.searches"),
+    ],
+)
+def test_code_of_what_is_added_by_name_is_in_the_keys_of_variants_that_name_it(project, monkeypatch, changes, module):
+    original = fingerprints.code_fingerprint
+    monkeypatch.setattr(cells, "code_fingerprint", lambda *names: original(*names) + "edited" * (module in names))
+    project.variants |= {"added": changes}
+    edited = {cell.variant for cell in planned(project).cells if cell.stamp["code_sha256"].endswith("edited")}
+    assert edited == {"added"}
 
 
 def test_studies_that_do_not_suit_the_dataset_are_all_listed(project):

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.neighbours import nearest, recall
+from patchcore_core.neighbours import nearest
+from patchcore_suite.plugins.searches import recall
 from patchcore_suite.shards.files import RowFile
 from patchcore_suite.shards.search import DiskIndex, nearest_in_parts, parts_within
 

@@ -2,11 +2,11 @@ import faiss
 import pytest
 import torch
 
-from patchcore_core import learned_banks
 from patchcore_core.common.errors import InputError
 from patchcore_core.coreset import random_coreset
-from patchcore_core.learned_banks import kmeans_centroids, learned_proxies, reconstruction_loss, softmax_scale
 from patchcore_core.neighbours import nearest
+from patchcore_suite.plugins import learned_banks
+from patchcore_suite.plugins.learned_banks import kmeans_centroids, learned_proxies, reconstruction_loss, softmax_scale
 
 both = pytest.mark.parametrize("make", [kmeans_centroids, learned_proxies])
 
