@@ -9,6 +9,7 @@ from benchmarks.inputs import Inputs
 from benchmarks.peers import Peer
 from benchmarks.reference import pro_by_loops
 from patchcore_core import metrics
+from patchcore_suite.metrics.overlap import pro_per_image
 
 SMALL = 8  # images, at every fourth pixel, on which the definition can be computed
 
@@ -18,7 +19,7 @@ def pixels(inputs: Inputs, *, repeats: int, peer: Peer | None) -> Table:
     masks, maps = inputs.masks, inputs.maps
     cases = {
         "ours": lambda: metrics.pixel_metrics(masks, maps),
-        "per image": lambda: metrics.pro_per_image(masks, maps),
+        "per image": lambda: pro_per_image(masks, maps),
         "sort": lambda: np.sort(maps, axis=None),
     }
     if peer is not None:

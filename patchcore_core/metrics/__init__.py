@@ -4,7 +4,7 @@ Every metric is a fraction in [0, 1]. None of them bins, samples or rescales sco
 transformation of the scores leaves them unchanged.
 """
 
-from patchcore_core.metrics.images import F1Optimum, bank_utilisation, f1_optimum, image_auroc
+from patchcore_core.metrics.images import image_auroc
 from patchcore_core.metrics.pixels import (
     EIGHT_CONNECTED,
     MEMORY_FACTOR,
@@ -12,19 +12,14 @@ from patchcore_core.metrics.pixels import (
     pixel_auroc,
     pixel_metrics,
     pro,
-    pro_per_image,
 )
 
 __all__ = [
     "EIGHT_CONNECTED",
     "MEMORY_FACTOR",
-    "F1Optimum",
     "Regions",
-    "bank_utilisation",
-    "f1_optimum",
     "image_auroc",
     "pixel_auroc",
     "pixel_metrics",
     "pro",
-    "pro_per_image",
 ]

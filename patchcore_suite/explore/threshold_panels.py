@@ -4,10 +4,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.metrics import f1_optimum
 from patchcore_suite.explore import views
 from patchcore_suite.explore.anomalies import pro_curve
 from patchcore_suite.explore.categories import Category, title
+from patchcore_suite.metrics.decisions import f1_optimum
 
 SHOWN = 6  # images of each kind in the gallery of errors
 STEPS = 500  # of the slider

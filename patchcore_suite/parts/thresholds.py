@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.metrics import f1_optimum
+from patchcore_suite.metrics.decisions import f1_optimum
 from patchcore_suite.run.image_intervals import percentile_interval
 
 REPLICATES = 1000  # resamples
@@ -84,7 +84,7 @@ def cost_threshold(labels: ArrayLike, scores: ArrayLike, *, miss: float, false_a
 
     Raises:
         InputError: a cost is negative or no number, or both are 0.
-        ValueError: as `metrics.f1_optimum`.
+        ValueError: as `decisions.f1_optimum`.
     """
     if not (math.isfinite(miss + false_alarm) and min(miss, false_alarm) >= 0 and miss + false_alarm > 0):
         raise InputError(f"costs {miss} and {false_alarm} must be 0 or more, and one of them above 0")

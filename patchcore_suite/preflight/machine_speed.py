@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from patchcore_core import metrics
+from patchcore_suite.metrics.overlap import pro_per_image
 from patchcore_suite.preflight.operations import FLOAT, Work
 
 EFFICIENCY = 0.8  # of several threads, each compared with one alone
@@ -44,7 +45,7 @@ def calibrate(device: str = "cpu", *, seconds: float = 1.0) -> Work:
         "solves": (256 * 40 * 100**2, lambda: torch.linalg.solve_triangular(factors, values, upper=False)),
         "traffic": (2 * FLOAT * len(long), lambda: torch.clamp(long, min=0.5)),
         "decoded": (512 * 512, lambda: Image.open(file).convert("RGB").resize((256, 256))),
-        "ranked": (maps.size, lambda: (metrics.pixel_metrics(masks, maps), metrics.pro_per_image(masks, maps))),
+        "ranked": (maps.size, lambda: (metrics.pixel_metrics(masks, maps), pro_per_image(masks, maps))),
     }
     threads = torch.get_num_threads()
     gpu = device.startswith("cuda")

@@ -50,11 +50,11 @@ _METRICS = (
     Metric("false_negatives", "", ("optimum.false_negatives",), "false negatives", False, share=False),
     Metric("test_images", "builtins:len", ("labels",), "test images", **COUNT),
     Metric("memory_bank", "", ("memory_bank",), "memory bank", **COUNT),
-    Metric("bank_utilisation", f"{CORE}:bank_utilisation", ("indices", "memory_bank"), "bank utilisation"),
+    Metric("bank_utilisation", f"{SUITE}.utilisation:bank_utilisation", ("indices", "memory_bank"), "bank utilisation"),
     Metric("covering_radius", "", ("covering_radius",), "covering radius", False, share=False),
     Metric("pixel_auroc", "", ("pixels.pixel_auroc",), "pixel AUROC", **ALL),  # both from one sort of the pixels
     Metric("pro", "", ("pixels.pro",), "PRO", **ALL),
-    Metric("pro_per_image", f"{CORE}:pro_per_image", MAPS, "PRO per image", interval=True),
+    Metric("pro_per_image", f"{SUITE}.overlap:pro_per_image", MAPS, "PRO per image", interval=True),
     Metric("defects_cropped_away", CROPPED, ("labels", "regions"), "defects cropped away", **COUNT),
     Metric("aupimo", f"{SUITE}.pimo:aupimo", MAPS, "AUPIMO", **ASKED),
     Metric("pixel_ap", f"{SUITE}.segmentation:average_precision", CURVE, "pixel AP", **ASKED),

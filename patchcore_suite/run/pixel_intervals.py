@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.metrics import pixels
 from patchcore_core.metrics.images import truth_values
+from patchcore_suite.metrics.overlap import pro_of_images
 from patchcore_suite.run.image_intervals import COUNTS_AT_ONCE, stratified_counts
 
 THRESHOLDS = 1024  # of pixel AUROC and PRO
@@ -48,7 +49,7 @@ class PixelStatistics:
         anomalous: (n, t) the same of its anomalous pixels.
         covered: (n, t) sum over its regions of the share that scores at least the threshold; at last, the number of
             its regions.
-        pro: (n,) PRO of each image by itself; NaN where `pixels.pro_per_image` leaves it out.
+        pro: (n,) PRO of each image by itself; NaN where `overlap.pro_per_image` leaves it out.
         max_fpr: limit of the integral of PRO.
     """
 
@@ -88,7 +89,7 @@ def pixel_statistics(
         raise ValueError(f"max_fpr={max_fpr} must lie in (0, 1]")
     regions, maps = pixels.regions_and_maps(masks, maps)
     counts = counts_at(_levels(regions.masks, maps, thresholds), regions, maps)
-    return PixelStatistics(*counts, pixels.pro_of_images(regions, maps, max_fpr), max_fpr)
+    return PixelStatistics(*counts, pro_of_images(regions, maps, max_fpr), max_fpr)
 
 
 def counts_at(

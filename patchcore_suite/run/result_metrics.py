@@ -18,6 +18,7 @@ from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.images import mask_array, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
+from patchcore_suite.metrics import decisions
 from patchcore_suite.run.metric_registry import Metric, wanted
 from patchcore_suite.run.random_pixels import pixel_auroc_deviation
 from patchcore_suite.run.raw_results import RawResult
@@ -95,9 +96,9 @@ class Judged:
         return self.result.stamp.get("covering_radius")
 
     @cached_property
-    def optimum(self) -> metrics.F1Optimum | None:
+    def optimum(self) -> decisions.F1Optimum | None:
         """Where F1 is largest."""
-        return None if self.kinds is None else metrics.f1_optimum(self.labels, self.scores)
+        return None if self.kinds is None else decisions.f1_optimum(self.labels, self.scores)
 
     @cached_property
     def curve(self) -> Curve | None:

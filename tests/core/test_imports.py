@@ -60,11 +60,8 @@ masks = np.zeros((4, 8, 8), dtype=bool)
 masks[2:, 2:5, 2:5] = True
 values = [
     metrics.image_auroc(labels, scores),
-    metrics.f1_optimum(labels, scores).f1,
-    metrics.bank_utilisation([0, 1, 1], 4),
     metrics.pixel_auroc(masks, maps),
     metrics.pro(masks, maps),
-    metrics.pro_per_image(masks, maps),
     *metrics.pixel_metrics(masks, maps).values(),
 ]
 assert all(0 <= value <= 1 for value in values)

@@ -11,15 +11,15 @@ from sklearn.metrics import f1_score, roc_auc_score
 from patchcore_core.metrics import (
     MEMORY_FACTOR,
     Regions,
-    bank_utilisation,
-    f1_optimum,
     image_auroc,
     pixel_auroc,
     pixel_metrics,
     pixels,
     pro,
-    pro_per_image,
 )
+from patchcore_suite.metrics.decisions import f1_optimum
+from patchcore_suite.metrics.overlap import pro_per_image
+from patchcore_suite.metrics.utilisation import bank_utilisation
 
 
 def rng(seed=0):

@@ -10,6 +10,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_suite.explore.anomalies import Confusion, Scores, Source, pro_curve, reweighting, sources, worst_place
 from patchcore_suite.explore.categories import decoded
+from patchcore_suite.metrics.decisions import f1_optimum
 
 
 def random_maps(seed=0, n=6, side=20):
@@ -75,7 +76,7 @@ def test_confusion_counts_are_those_of_the_f1_optimum():
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 50)
     values = (random.normal(size=50) + labels).round(1)  # with ties
-    best = metrics.f1_optimum(labels, values)
+    best = f1_optimum(labels, values)
     counts = Scores(labels, values).confusion(best.threshold)
     assert (counts.false_alarms, counts.missed) == (best.false_positives, best.false_negatives)
 

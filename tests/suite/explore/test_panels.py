@@ -13,11 +13,11 @@ from work_done import Work, counting
 
 from benchmarks.explorers import BANK, DIMENSION, SIDE, answers, open_panels
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.metrics import f1_optimum
 from patchcore_suite.explore.anomaly_panels import UPLOADED, AnomalyExplorer
 from patchcore_suite.explore.available import is_coreset, keeps_patches
 from patchcore_suite.explore.coreset_panels import BankPanels, ToyPanels
 from patchcore_suite.explore.welcome import state
+from patchcore_suite.metrics.decisions import f1_optimum
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.project import Project
 

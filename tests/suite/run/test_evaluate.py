@@ -21,6 +21,8 @@ from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.figures import score_histograms
+from patchcore_suite.metrics.decisions import f1_optimum
+from patchcore_suite.metrics.overlap import pro_per_image
 from patchcore_suite.report.links import Links
 from patchcore_suite.results.examples import DatasetResults
 from patchcore_suite.results.quantities import known as known_cell
@@ -206,9 +208,9 @@ def test_evaluation_gives_the_metrics_of_what_patchcore_predicts(scored):
             "image_auroc_reweighted": roc_auc_score(labels, prediction.reweighted_scores),
             "pixel_auroc": roc_auc_score(masks.ravel(), prediction.maps.numpy().ravel()),
             "pro": metrics.pro(masks, prediction.maps.numpy()),
-            "pro_per_image": metrics.pro_per_image(masks, prediction.maps.numpy()),
+            "pro_per_image": pro_per_image(masks, prediction.maps.numpy()),
             "bank_utilisation": len(prediction.indices.unique()) / 19,
-            "threshold": metrics.f1_optimum(labels, prediction.scores.numpy()).threshold,
+            "threshold": f1_optimum(labels, prediction.scores.numpy()).threshold,
             "test_images": 4,
             "memory_bank": 19,
         }

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
 from patchcore_core import metrics
+from patchcore_suite.metrics.overlap import pro_per_image
 from patchcore_suite.run import pixel_intervals
 from patchcore_suite.run.image_intervals import (
     bootstrap_auroc,
@@ -65,7 +66,7 @@ def pixel_metrics_by_loops(masks, maps, counts):
     for drawn in counts:
         chosen = np.repeat(np.arange(len(masks)), drawn)
         values = metrics.pixel_metrics(masks[chosen], maps[chosen])
-        rows.append([values["pixel_auroc"], values["pro"], metrics.pro_per_image(masks[chosen], maps[chosen])])
+        rows.append([values["pixel_auroc"], values["pro"], pro_per_image(masks[chosen], maps[chosen])])
     return np.transpose(rows)
 
 
@@ -129,7 +130,7 @@ def test_pixel_metrics_are_exact_where_every_score_is_a_threshold(seed, max_fpr)
     found = resampled_pixel_metrics(statistics, counts)
     assert found[0] == pytest.approx([metrics.pixel_auroc(masks[each], maps[each]) for each in chosen], abs=1e-6)
     assert found[1] == pytest.approx([metrics.pro(masks[each], maps[each], max_fpr) for each in chosen], abs=1e-6)
-    assert found[2] == pytest.approx([metrics.pro_per_image(masks[each], maps[each], max_fpr) for each in chosen])
+    assert found[2] == pytest.approx([pro_per_image(masks[each], maps[each], max_fpr) for each in chosen])
 
 
 @pytest.mark.parametrize(
