@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import sha256_file
+from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run import prepare
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.score import score_dataset

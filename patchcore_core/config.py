@@ -11,22 +11,15 @@ from patchcore_core.common.errors import InputError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PIXELS, UNTRAINED = "pixels", "untrained/"  # no weights: the image itself; before a name, that network as initialised
-SAMPLERS = ("greedy", "random", *plugins.added(plugins.SAMPLERS))
-FIRST_PICKS = ("drawn", "anchors")
-BORDERS = ("zeros", "cut")
 EXACT = ("torch", "faiss", "faiss-gpu")  # searches
-SEARCHES = (*EXACT, *plugins.added(plugins.SEARCHES))
-SCORES = ("max", "reweighted")
-UPSAMPLINGS = ("bilinear", "nearest")
-STORAGES = ("float32", "float16", "bfloat16")
 CHOICES = {  # fields of `PatchCoreConfig`, and what they may say
-    "sampler": SAMPLERS,
-    "first_pick": FIRST_PICKS,
-    "border": BORDERS,
-    "search": SEARCHES,
-    "score": SCORES,
-    "upsampling": UPSAMPLINGS,
-    "storage": STORAGES,
+    "sampler": ("greedy", "random", *plugins.added(plugins.SAMPLERS)),
+    "first_pick": ("drawn", *plugins.added(plugins.FIRST_PICKS)),
+    "border": ("zeros", "cut"),
+    "search": (*EXACT, *plugins.added(plugins.SEARCHES)),
+    "score": ("max", "reweighted"),
+    "upsampling": ("bilinear", "nearest"),
+    "storage": ("float32", "float16", "bfloat16"),
 }
 
 
@@ -88,8 +81,13 @@ class MethodConfig:
         Raises:
             InputError: an unknown key (with the nearest known one) or a value out of range.
         """
-        where = where or cls.__name__
-        check_keys(values, [field.name for field in fields(cls)], where=where)
+        where, known = where or cls.__name__, [field.name for field in fields(cls)]
+        if not isinstance(cast("object", values), Mapping):
+            raise InputError(f"{where}={values!r} must be a mapping of names to values")
+        close = {key: get_close_matches(str(key), known, n=1) for key in values if key not in known}
+        unknown = [f"{where}.{key}" + "".join(f" (did you mean {n}?)" for n in near) for key, near in close.items()]
+        if unknown:
+            raise InputError("unknown keys", offenders=unknown, remedy=f"known here: {', '.join(known)}")
         try:
             return cls(**cast("Mapping[str, Any]", values))
         except InputError as error:
@@ -107,11 +105,11 @@ class MethodConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             if get_origin(field.type) is tuple:
-                fits = isinstance(value, tuple) and all(map(_is_int, cast("tuple[object, ...]", value)))
+                fits = isinstance(value, tuple) and all(type(item) is int for item in cast("tuple[object, ...]", value))
                 wanted = "a list of whole numbers"
             else:
                 kinds: tuple[type, ...] = get_args(field.type) or (cast("type", field.type),)
-                fits = any(_is_a(value, kind) for kind in kinds)
+                fits = type(value) in ((*kinds, int) if float in kinds else kinds)  # a truth value is no number
                 wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
             if not fits:
                 yield f"{field.name}={value!r} must be {wanted}"
@@ -159,7 +157,7 @@ class PatchCoreConfig(MethodConfig):
     storage: str = "float32"  # of patch features and memory bank; half of it for half the memory
     sampler: str = "greedy"  # Algorithm 1; or random rows, or what is added by name
     shards: int = 8  # parts into which some samplers divide the patch features
-    first_pick: str = "drawn"  # of the greedy coreset; or the farthest from ten anchors (authors' code)
+    first_pick: str = "drawn"  # of the greedy coreset; or what is added by name
     coreset_fraction: float = 0.01  # |M_C| / |M|
     projection_dimension: int | None = 128  # d*; distances of the selection only
     search: str = "torch"  # exact: torch products, faiss Flat; or what is added by name
@@ -189,28 +187,3 @@ class PatchCoreConfig(MethodConfig):
             yield f"first_pick={self.first_pick!r} is of the greedy coreset, not of sampler={self.sampler!r}"
         if self.dimension is not None and self.border == "cut":
             yield "border='cut' is defined for dimension=None only: pooling to a dimension needs whole windows"
-
-
-def check_keys(values: object, known: list[str], *, where: str) -> None:
-    """Refuse unknown keys, naming each with its path and the known key that it resembles."""
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where}={values!r} must be a mapping of names to values")
-    unknown: list[str] = []
-    for key in cast("Mapping[object, object]", values):
-        if key not in known:
-            close = get_close_matches(str(key), known, n=1)
-            unknown.append(f"{where}.{key}" + (f" (did you mean {close[0]}?)" if close else ""))
-    if unknown:
-        raise InputError("unknown keys", offenders=unknown, remedy=f"known here: {', '.join(known)}")
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_a(value: object, kind: type) -> bool:
-    if kind is int:
-        return _is_int(value)
-    if kind is float:
-        return _is_int(value) or isinstance(value, float)
-    return isinstance(value, kind)

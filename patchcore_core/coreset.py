@@ -77,7 +77,7 @@ def greedy_coreset(
         size: how many to keep, 1 <= size <= n.
         start: the first pick; drawn with `generator` when None. The rest is deterministic.
         gaps: (n,) distances within which the rows count as covered from the outset, in place of a first pick: the
-            row with the largest is then picked first, of equals the first one (see `anchor_gaps`).
+            row with the largest is then picked first, of equals the first one.
         progress: show a progress bar.
 
     Returns:
@@ -98,32 +98,6 @@ def greedy_coreset(
 
     outset = None if gaps is None else gaps.double().square()  # hold whatever is picked; in double, what decides
     return Rounds(features, outset).pick(start, size, progress=progress)
-
-
-def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | None = None) -> Tensor:
-    """Start the greedy coreset as the authors' approximate sampler does: from afar of a few random rows.
-
-    Every row counts as covered within its mean distance to the anchors, which are not kept themselves:
-    `greedy_coreset(features, size, gaps=anchor_gaps(features))`.
-
-    Source: `ApproximateGreedyCoresetSampler` of amazon-science/patchcore-inspection.
-
-    Args:
-        features: (n, d).
-        anchors: how many rows are drawn; all of them if there are no more.
-
-    Returns:
-        (n,) mean L2 distance of each row to the anchors.
-
-    Raises:
-        InputError: there are no features or no anchors, or the features hold NaN or infinities.
-    """
-    if anchors < 1:
-        raise InputError(f"anchors={anchors} must be at least 1")
-    chosen = random_coreset(features, min(anchors, max(1, len(features))), generator=generator)
-    # Departs from Algorithm 1, in which only rows that are kept limit a distance.
-    # By differences: an anchor is at distance 0 from itself, which products of large norms do not give.
-    return torch.cdist(features, features[chosen], compute_mode="donot_use_mm_for_euclid_dist").mean(dim=1)
 
 
 def covering_radius(features: Tensor, coreset_indices: Tensor) -> float:

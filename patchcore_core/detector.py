@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import length_hint
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -49,7 +49,7 @@ class Detector(ABC):
     `predict_described`. The suite calls these, so that variants share what they can.
 
     Args:
-        config: the variant.
+        config: the variant; by default that of a `PatchCoreConfig` or the like without any values.
         network: any module that maps images to a list of feature maps (n, c, h, w), in place of the backbone that
             `config` names; it gets the images in [0, 1].
         seed: of everything that is drawn.
@@ -61,9 +61,11 @@ class Detector(ABC):
         InputError: a device that is not here, or a network that cannot be called.
     """
 
+    configured_by: ClassVar[type[MethodConfig]] = MethodConfig
+
     def __init__(
         self,
-        config: MethodConfig,
+        config: MethodConfig | None = None,
         *,
         network: Callable[[Tensor], Sequence[Tensor]] | None = None,
         seed: int = 0,
@@ -71,10 +73,11 @@ class Detector(ABC):
         device: str | torch.device = "cpu",
         progress: bool = False,
     ) -> None:
+        config = self.configured_by() if config is None else config  # pyright: ignore[reportCallIssue]
+        if not isinstance(config, self.configured_by):
+            raise InputError(f"config={config!r} must be a {self.configured_by.__name__}")
         if not (network is None or callable(network)):
-            raise InputError(
-                f"network={network!r} must be a module, or a function of images", remedy="or name a backbone"
-            )
+            raise InputError(f"network={network!r} must be a module, or a function of images")
         self.config = config
         self.seed = seed
         self.device = _usable(device)
@@ -136,13 +139,13 @@ class Detector(ABC):
         """What is kept of one batch of n images, each tensor (n, ...)."""
         images = images.to(self.device)
         maps = feature_maps(self.network, images)
-        self._watched = self._watched or Watched(self.network)
+        self._watched = self._watched or Watched(self.network, self.config.description(self.seed))
         self._watched.look(images, maps)
         return self.describe(maps)
 
     def _check_network(self) -> None:
         if self._watched is not None:
-            self._watched.check(self.network)
+            self._watched.check(self.network, self.config.description(self.seed))
 
     def _describe_all(self, images: Images) -> tuple[list[Tensor], tuple[int, int]]:
         """What is kept of all images, and the images' size (H, W)."""
@@ -180,17 +183,13 @@ def put_together(
     """What is kept of all images, from what is kept of each batch: room is made once, and then filled.
 
     Args:
-        descriptions: for each batch of n images, what `Detector.describe` keeps: tensors (n, ...).
+        descriptions: for each batch of n images, what `Detector.describe` keeps: tensors (n, ...) on the device.
         count: how many images there are; None if that is not known.
         batches: how many batches there may then be, as large as the first; what there was no room for is copied.
-        device: where the descriptions lie.
         where: the images are, for the message.
 
-    Returns:
-        Tensors (count, ...), as many as are kept of a batch; none if there are no batches.
-
-    Raises:
-        InputError: they do not fit into memory, or batches are described by tensors of different shapes.
+    Returns tensors (count, ...), as many as are kept of a batch; none if there are no batches. Raises InputError: they
+    do not fit into memory, or batches are described by tensors of different shapes.
     """
 
     def need(number: int, parts: Sequence[Tensor], of: str) -> None:

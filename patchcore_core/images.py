@@ -21,8 +21,7 @@ WANTED = "give RGB images (n, 3, H, W) of floating-point values in [0, 1], not n
 def split(images: Images) -> Iterable[object]:
     """Batches of images, as they were given or of those that come in one tensor or array.
 
-    Raises:
-        InputError: type, shape or channels of what is there already: one tensor or array, or a sequence of batches.
+    Raises InputError: type, shape or channels of what is there already: one tensor or array, or a sequence of batches.
     """
     given: Any = images
     if isinstance(given, Sequence):
@@ -38,8 +37,7 @@ def split(images: Images) -> Iterable[object]:
 def without_labels(batch: Any) -> Any:
     """The images of a batch (images, labels, ...), as a DataLoader gives it; any other batch as it is.
 
-    Raises:
-        InputError: what stands after the images are images, too.
+    Raises InputError: what stands after the images are images, too.
     """
     images, *others = cast("Sequence[Any]", batch if isinstance(batch, list | tuple) and batch else [batch])
     shape = getattr(images, "shape", ())
@@ -55,8 +53,7 @@ def checked(batch: object, *, first: int, device: torch.device) -> Tensor:
         batch: images, alone or before their labels.
         first: the number of its first image, for the message.
 
-    Raises:
-        InputError: the type, shape, channels or values of images; all that is wrong with the batch is listed.
+    Raises InputError: the type, shape, channels or values of images; all that is wrong with the batch is listed.
     """
     images = without_labels(batch)
     _refuse(_problems_of_form(images))
@@ -70,6 +67,8 @@ def checked(batch: object, *, first: int, device: torch.device) -> Tensor:
 
 def _problems_of_form(images: Any) -> list[str]:
     """What is wrong with type, shape and channels."""
+    if isinstance(images, np.ma.MaskedArray):
+        return ["a masked array, whose mask would be passed over: images.filled(...)"]
     if isinstance(images, Tensor):
         floating = images.is_floating_point()
         if images.layout != torch.strided or images.is_meta or images.is_nested:

@@ -7,14 +7,7 @@ from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.free_memory import check_free
 from patchcore_core.config import PatchCoreConfig
-from patchcore_core.coreset import (
-    anchor_gaps,
-    check_features,
-    coreset_size,
-    greedy_coreset,
-    random_coreset,
-    random_projection,
-)
+from patchcore_core.coreset import check_features, coreset_size, greedy_coreset, random_coreset, random_projection
 from patchcore_core.detector import generator
 from patchcore_core.fast.lower_bounds import DEAREST
 from patchcore_core.fast.products import block_rows
@@ -79,8 +72,7 @@ def select_coreset(
 
     Or vectors (l, d) that a sampler makes instead. The radius is None where it would cost something.
 
-    Raises:
-        InputError: features are not finite, all equal, or too many for the selection to fit into memory.
+    Raises InputError: features are not finite, all equal, or too many for the selection to fit into memory.
     """
     size = checked_size(rows, config)
     if size == len(rows):
@@ -92,8 +84,8 @@ def select_coreset(
         sample = plugins.load(plugins.SAMPLERS, config.sampler)
         return sample(rows, size, config, seed=seed, progress=progress), None
     compared, draw = projected(rows, config, seed), generator(seed, "first pick")
-    if config.first_pick == "anchors":
-        gaps = anchor_gaps(compared, generator=draw)
+    if config.first_pick != "drawn":
+        gaps = plugins.load(plugins.FIRST_PICKS, config.first_pick)(compared, generator=draw)
         return greedy_coreset(compared, size, gaps=gaps, progress=progress), None
     # One pick more tells the covering radius of those before it.
     picks = greedy_coreset(compared, size + 1, generator=draw, progress=progress)

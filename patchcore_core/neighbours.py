@@ -14,19 +14,9 @@ LIBRARY_BLOCK = 2**16  # queries that a library's search gets at once
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, *, search: str = "torch") -> tuple[Tensor, Tensor]:
-    """Find the k rows of the memory bank nearest to each query, once: see `Index.nearest`.
+    """Find the k rows of a memory bank (l, d) nearest to each query (n, d), once.
 
-    Args:
-        queries: (n, d) patch features.
-        bank: (l, d) memory bank.
-        k: neighbours a query, 1 <= k <= l.
-        search: see `Index`.
-
-    Returns:
-        L2 distances (n, k) in ascending order, and the rows of the bank (n, k).
-
-    Raises:
-        InputError: k or the shapes do not fit, there is no such search, or the bank is too small for it.
+    Returns L2 distances (n, k), ascending, and rows (n, k). Arguments and errors as of `Index` and its `nearest`.
     """
     return Index(bank, search).nearest(queries, k)
 

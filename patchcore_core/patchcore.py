@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from patchcore_core import scoring
-from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.coreset import coreset_size
@@ -19,7 +18,7 @@ from patchcore_core.memory_bank import extend_memory_bank, fill_memory_bank
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows, patch_features
 from patchcore_core.saved_model import DESCRIPTION_FILE, check_bank, folder_of, read_model, write_model
-from patchcore_core.unchanged import Watched, seal
+from patchcore_core.unchanged import MARK, Watched, seal
 
 
 class PatchCore(Detector):
@@ -38,39 +37,18 @@ class PatchCore(Detector):
             greedy banks with a drawn first pick.
         rows_seen: how many nominal patch features there were.
 
-    Args:
-        config: the variant.
-        network, seed, weights, device, progress: as of `Detector`.
+    Arguments are those of `Detector`.
     """
 
+    configured_by = PatchCoreConfig
     config: PatchCoreConfig
-
-    def __init__(
-        self,
-        config: PatchCoreConfig | None = None,
-        *,
-        network: Callable[[Tensor], Sequence[Tensor]] | None = None,
-        seed: int = 0,
-        weights: str | None = None,
-        device: str | torch.device = "cpu",
-        progress: bool = False,
-    ) -> None:
-        if not isinstance(cast("object", config), PatchCoreConfig | None):
-            raise InputError(f"config={config!r} must be a PatchCoreConfig")
-        super().__init__(
-            config or PatchCoreConfig(),
-            network=network,
-            seed=seed,
-            weights=weights,
-            device=device,
-            progress=progress,
-        )
-        self._bank, self._seal = None, None
-        self.coreset_indices: Tensor | None = None
-        self.covering_radius: float | None = None
-        self.rows_seen: int | None = None
-        self._grid: list[int] | None = None  # [h, w] of the patches of an image, if images were fitted
-        self._index: Index | None = None
+    coreset_indices: Tensor | None = None
+    covering_radius: float | None = None
+    rows_seen: int | None = None
+    _bank: Tensor | None = None
+    _seal: object = None
+    _grid: list[int] | None = None  # [h, w] of the patches of an image, if images were fitted
+    _index: Index | None = None
 
     @property
     def memory_bank(self) -> Tensor | None:
@@ -189,21 +167,23 @@ class PatchCore(Detector):
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: safetensors and JSON, nothing pickled.
 
+        A network of the caller's is not written; when it is given again, it is known by its feature maps.
+
         Raises:
-            InputError: nothing was fitted yet, the bank holds NaN, or the network was changed since or could not be
-                told from another when the model is loaded: no named backbone and no `nn.Module`.
+            InputError: nothing was fitted yet, the bank holds NaN, or the network was changed since, or saw no images.
         """
-        folder, weights, own = folder_of(path), self.weights, self._own_network
+        folder, weights = folder_of(path), self.weights
         tensors = {"memory_bank": self._fitted_bank()}
         if self.coreset_indices is not None:
             tensors["coreset_indices"] = self.coreset_indices
         check_bank(tensors, self.config.storage, where="the model")
         self._check_network()
+        tensors |= (self._watched or Watched(self.network, None)).marks()
         description = {
             "config": self.config.to_dict(),
             "seed": self.seed,
             "weights_sha256": weights.sha256 if weights else None,
-            "network_sha256": None if own is None else network_sha256(own),
+            "network": None if self._own_network is None else "own",
             "covering_radius": self.covering_radius,
             "rows_seen": self.rows_seen,
             "grid": self._grid,
@@ -231,16 +211,10 @@ class PatchCore(Detector):
         """
         path = folder_of(path)
         description, tensors = read_model(path)
-        fitted_with = description["network_sha256"]
-        if (fitted_with is None) != (network is None):
-            own = "a named backbone" if fitted_with is None else "a network of its own: pass it as network="
+        marks = {name: tensor for name, tensor in tensors.items() if name.startswith(MARK)}
+        if (not marks) != (network is None):
+            own = "a network of its own: pass it as network=" if marks else "a named backbone"
             raise InputError(f"{path} was fitted with {own}", remedy="load it with what it was fitted with")
-        if network is not None and network_sha256(network) != fitted_with:
-            raise InputError(
-                f"{path} was fitted with another network than the one given",
-                remedy="load it with the network that it was fitted with, in the same version of Python",
-            )
-
         config = PatchCoreConfig.from_mapping(description["config"], where=str(path / DESCRIPTION_FILE))
         check_bank(tensors, config.storage, where=str(path))
         model = cls(config, network=network, seed=description["seed"], weights=weights, device=device)
@@ -251,7 +225,12 @@ class PatchCore(Detector):
                 remedy="name the weights that it was fitted with",
             )
         model.memory_bank = tensors["memory_bank"].to(model.device)
-        model._watched = Watched(model.network)
+        model._watched = Watched(model.network, config.description(model.seed))
+        if marks and not model._watched.recognise(marks, model.device):
+            raise InputError(
+                f"{path} was fitted with another network than the one given",
+                remedy="load it with the network that it was fitted with",
+            )
         kept = tensors.get("coreset_indices")
         model.coreset_indices = None if kept is None else kept.to(model.device)
         # Of an earlier version these are not known, and the model cannot be extended.

@@ -104,14 +104,8 @@ def neighbourhood_filter(fmap: Tensor, neighbourhood_size: int, dimension: int, 
     hierarchies 2 and 3, p = 3 and d = 1024: of hierarchy 2 every channel becomes a mean that counts the centre
     twice, of hierarchy 3 every pair of channels its plain mean.
 
-    Args:
-        fmap: (n, c, h, w) with c a multiple of dimension / hierarchies.
-        neighbourhood_size: p.
-        dimension: d, a multiple of `hierarchies`.
-        hierarchies: how many there are.
-
-    Returns:
-        (n, d / hierarchies, h, w): the values of the descriptor that come from this hierarchy.
+    Of a map (n, c, h, w), with d a multiple of the number of hierarchies, and c of d / hierarchies, these are the
+    values (n, d / hierarchies, h, w) of the descriptor that come from this hierarchy.
     """
     c, p, values = fmap.shape[1], neighbourhood_size, dimension // hierarchies
     r = c // values

@@ -13,17 +13,16 @@ from torch import Tensor
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, sha256_file, sha256_json, write_json, writing
 
-MODEL_FORMAT = 2  # 1 had no hash of its description and of networks that callers gave
+MODEL_FORMAT = 3  # 2 told a caller's network by its code, 1 had no hash of its description
 MEMORY_BANK_FILE, DESCRIPTION_FILE = "memory_bank.safetensors", "model.json"
 NEXT_BANK_FILE = "memory_bank.next.safetensors"  # until the description is that of this bank
-DESCRIBED = {"config", "seed", "weights_sha256", "network_sha256", "tensors_bytes", "tensors_sha256"}
+DESCRIBED = {"config", "seed", "weights_sha256", "tensors_bytes", "tensors_sha256"}
 
 
 def folder_of(path: object) -> Path:
     """The folder of a model.
 
-    Raises:
-        InputError: it is no path.
+    Raises InputError: it is no path.
     """
     text = str(cast("object", path)) if isinstance(path, str | PathLike) else ""
     if not text or "\0" in text:
@@ -36,8 +35,7 @@ def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str
 
     A process that is killed at any moment leaves the model of before or this one.
 
-    Raises:
-        InputError: the folder cannot be written, or holds files of these names that are no model's.
+    Raises InputError: the folder cannot be written, or holds files of these names that are no model's.
     """
     bank, there = path / NEXT_BANK_FILE, path / DESCRIPTION_FILE
     if there.is_file() and b'"tensors_sha256"' not in there.read_bytes():
@@ -60,8 +58,7 @@ def write_model(path: Path, tensors: dict[str, Tensor], description: Mapping[str
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `write_model` wrote: description and tensors.
 
-    Raises:
-        InputError: there is no model, one of another format, or one that was changed, cut or damaged since.
+    Raises InputError: there is no model, one of another format, or one that was changed, cut or damaged since.
     """
     try:
         description: Any = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
@@ -72,8 +69,9 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         size, found = bank.stat().st_size, sha256_file(bank)
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} holds no PatchCore model: {error}", remedy="name a folder written by save") from None
-    if version != MODEL_FORMAT:
-        why = ", whose configuration no hash covers" if version == 1 else ""
+    of_before = version == MODEL_FORMAT - 1 and description.get("network_sha256") is None
+    if version != MODEL_FORMAT and not of_before:
+        why = {1: ", whose configuration no hash covers", 2: ", which told networks by their code"}.get(version, "")
         raise _unusable(path, f"is of another format ({version!r}, not {MODEL_FORMAT}){why}")
     if description.pop("sha256", None) != sha256_json(description):
         raise _unusable(path / DESCRIPTION_FILE, "is damaged: it was changed after it was saved")
@@ -96,8 +94,7 @@ def check_bank(tensors: dict[str, Tensor], storage: str, *, where: str) -> None:
         tensors: `memory_bank` (l, d) and, where rows were chosen, `coreset_indices` (l,).
         storage: the type of the bank.
 
-    Raises:
-        InputError: another type or shape, or values that are NaN or infinite.
+    Raises InputError: another type or shape, or values that are NaN or infinite.
     """
     bank, kept = tensors.get("memory_bank"), tensors.get("coreset_indices")
     if bank is None or bank.ndim != 2 or not bank.numel() or bank.dtype != getattr(torch, storage):

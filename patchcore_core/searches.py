@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core.common import plugins
-from patchcore_core.config import SEARCHES
+from patchcore_core.config import CHOICES
 from patchcore_core.fast.products import Product, block_rows, half_distance_factors, in_blocks, shifted, smallest
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ Ranking = Callable[[Tensor, int], Tensor]  # queries (n, d) and k to rows of the
 
 def unusable(search: str) -> str | None:
     """Why a search cannot be used here, with the remedy; None if it can."""
-    if search not in SEARCHES:
-        return f"search={search!r} must be one of {', '.join(SEARCHES)}"
+    if search not in CHOICES["search"]:
+        return f"search={search!r} must be one of {', '.join(CHOICES['search'])}"
     if search == "faiss-gpu":
         import faiss  # slow to import
 

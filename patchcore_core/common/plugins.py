@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-SAMPLERS, SEARCHES, NETWORKS = "samplers", "searches", "networks"  # kinds
+SAMPLERS, FIRST_PICKS, SEARCHES, NETWORKS = "samplers", "first_picks", "searches", "networks"  # kinds
 
 
 def added(kind: str) -> tuple[str, ...]:

@@ -34,11 +34,8 @@ class Screen:
         features: (n, d), in any floating-point type; not kept.
         centre: (d,) what is subtracted from them first.
         kind: of number that the bounds are computed in; None takes bfloat16 where it is faster, else float32.
-        dearest: what a screening may cost, in times the cost of the distances.
+        dearest: what a screening may cost, in times the cost of the distances; above that it does not pay (`pays`).
         most_to_pass: share of the rows, above which nothing is chosen.
-
-    Attributes:
-        pays: whether a screening is cheaper than the distances: a matter of how few components hold most variance.
     """
 
     def __init__(
@@ -84,11 +81,9 @@ class Screen:
         return torch.cat([-leading, -2.1 * self._unit * norm, -rest, ones, digits], dim=1).to(self._type).T
 
     def passing(self, picks: Tensor, squared: Tensor, rounding: float) -> Tensor | None:
-        """Rows (m,) that a pick (b, d) may come nearer to than their gaps; None if most may.
+        """Rows (m,) that a pick (b, d) may come nearer to than their squared gaps (n,); None if most may.
 
-        Args:
-            squared: (n,) squared gaps.
-            rounding: what a squared distance may lose when it is computed in full.
+        A squared distance may lose `rounding` when it is computed in full.
         """
         n, factors, product = len(squared), self._factors(picks), Product()
         size = block_rows(len(picks), squared.device)

@@ -1,7 +1,7 @@
 """Matrix products in blocks, and what is read off them while they are in the processor's cache."""
 
 import threading
-import time
+import timeit
 from collections.abc import Callable
 from functools import cache
 
@@ -27,10 +27,9 @@ def block_rows(values: int, device: torch.device) -> int:
 def in_blocks(
     n: int, rows: int, work: Callable[[slice], object], source: Rows | None = None, *, cut: bool = True
 ) -> None:
-    """Do `work` on the rows 0..n, block by block; on a GPU that is out of memory, on blocks half as long.
+    """Do `work` on the rows 0..n in blocks of so many rows; on a GPU that is out of memory, on blocks half as long.
 
     Args:
-        n, rows: how many there are, and of a block.
         work: may be called again for the same rows when it fails.
         source: what it reads rows of. Of a tensor on a CPU, several threads work on a block each.
         cut: whether blocks that are left, too few for all threads, may be cut; else all threads share their steps.
@@ -73,14 +72,10 @@ class Product(threading.local):
 
 
 def half_distance_factors(rows: Tensor, centre: Tensor) -> Tensor:
-    """Rows as factors (n, d + 1) of half squared distances, from which |x|^2/2 is left out.
+    """Rows c (m, d) as factors (n, d + 1) of half squared distances about a centre (d,), without |x|^2/2.
 
     |x - c|^2/2 - |x|^2/2 = |c|^2/2 - x c is the product of (x, 1), which `shifted` makes, and (-c, |c|^2/2). From two
     groups of columns on, the last row is repeated until `smallest` can look at whole groups.
-
-    Args:
-        rows: (m, d) the c.
-        centre: (d,) what is subtracted from them first.
     """
     m, d = rows.shape
     factors = centre.new_empty(m + (-m % GROUP if m >= 2 * GROUP else 0), d + 1)
@@ -100,16 +95,10 @@ def shifted(rows: Tensor, centre: Tensor) -> Tensor:
 
 
 def smallest(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest value of each row, and the first column that has it: `values.min(dim=1)`.
+    """The smallest value of each row (n, m), and the first column that has it, both (n,): `values.min(dim=1)`.
 
     On a CPU, whole groups of columns are looked through one by one, which is several times as fast: only the group
     that has the smallest value is searched for its place.
-
-    Args:
-        values: (n, m).
-
-    Returns:
-        (n,) values and (n,) columns.
     """
     n, m = values.shape
     if values.is_cuda or m < 2 * GROUP or m % GROUP or not values.is_contiguous():
@@ -131,10 +120,5 @@ def bfloat16_pays(device: torch.device) -> bool:
     seconds: dict[torch.dtype, float] = {}
     for kind in (torch.float32, torch.bfloat16):
         a, b = left.to(kind), right.to(kind).T
-        times: list[float] = []
-        for _ in range(PROBES):
-            started = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - started)
-        seconds[kind] = min(times)
+        seconds[kind] = min(timeit.repeat(lambda a=a, b=b: torch.mm(a, b), number=1, repeat=PROBES))
     return WORTH_WHILE * seconds[torch.bfloat16] < seconds[torch.float32]

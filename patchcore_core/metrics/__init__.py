@@ -4,22 +4,10 @@ Every metric is a fraction in [0, 1]. None of them bins, samples or rescales sco
 transformation of the scores leaves them unchanged.
 """
 
-from patchcore_core.metrics.images import image_auroc
-from patchcore_core.metrics.pixels import (
-    EIGHT_CONNECTED,
-    MEMORY_FACTOR,
-    Regions,
-    pixel_auroc,
-    pixel_metrics,
-    pro,
-)
-
-__all__ = [
-    "EIGHT_CONNECTED",
-    "MEMORY_FACTOR",
-    "Regions",
-    "image_auroc",
-    "pixel_auroc",
-    "pixel_metrics",
-    "pro",
-]
+from patchcore_core.metrics.images import image_auroc as image_auroc
+from patchcore_core.metrics.pixels import EIGHT_CONNECTED as EIGHT_CONNECTED
+from patchcore_core.metrics.pixels import MEMORY_FACTOR as MEMORY_FACTOR
+from patchcore_core.metrics.pixels import Regions as Regions
+from patchcore_core.metrics.pixels import pixel_auroc as pixel_auroc
+from patchcore_core.metrics.pixels import pixel_metrics as pixel_metrics
+from patchcore_core.metrics.pixels import pro as pro

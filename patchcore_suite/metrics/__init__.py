@@ -1,1 +1,1 @@
-"""Metrics that a dataset has to ask for: they tell methods apart whose AUROC is nearly 1. Exact, without torch."""
+"""Metrics beside AUROC and PRO, of decisions, images and banks; some a dataset has to ask for. Exact, without torch."""

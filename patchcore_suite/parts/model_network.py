@@ -28,7 +28,7 @@ def without_own(backbone: str) -> InputError:
 def own_network(folder: Path, networks: str | Path | None) -> nn.Module | None:
     """The network of the user's own that a model was fitted with; None if it was a named backbone."""
     said = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-    if said.get("network_sha256") is None:
+    if said.get("network") is None:
         return None
     name = said["config"]["backbone"]
     own = NONE if networks is None else read_networks(networks)

@@ -6,9 +6,10 @@ from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.datasets.names import csv_text
+from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.links import Links, address, describe_dataset

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from patchcore_core.config import SAMPLERS, UNTRAINED, PatchCoreConfig
+from patchcore_core.config import CHOICES, UNTRAINED, PatchCoreConfig
 from patchcore_suite.results import quantities, summaries
 from patchcore_suite.results.formats import HEADINGS
 from patchcore_suite.run.metric_registry import METRICS
@@ -118,7 +118,7 @@ def subsampling_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[st
     Args:
         values: columns variant, seed, value.
     """
-    by = {sampler: {} for sampler in SAMPLERS}
+    by = {sampler: {} for sampler in CHOICES["sampler"]}
     for variant, of_seeds in values.groupby("variant", sort=False)["value"]:
         config = dataset.config(variant)
         if isinstance(config, PatchCoreConfig) and not config.backbone.startswith(UNTRAINED):

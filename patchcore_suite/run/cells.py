@@ -148,7 +148,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
 
 def _modules(config: MethodConfig) -> set[str]:
     """Where the code of a method is: its configuration's, that of the class which it names, and what it adds."""
-    kinds = {plugins.SAMPLERS: "sampler", plugins.SEARCHES: "search"}
+    kinds = {plugins.SAMPLERS: "sampler", plugins.FIRST_PICKS: "first_pick", plugins.SEARCHES: "search"}
     named = {(kind, getattr(member, field, "")) for member in config.members for kind, field in kinds.items()}
     added = {plugins.module(kind, name) for kind, name in named if name in plugins.added(kind)}
     return {type(config).__module__, implementation(config).__module__, *added}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from patchcore_core.backbones import Weights, feature_maps, load_backbone
-from patchcore_core.backbones.fingerprints import network_sha256
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, sha256_json
 from patchcore_suite.datasets.images import Batches, image_tensor, read_image
@@ -23,6 +22,7 @@ from patchcore_suite.run.feature_files import MapsWriter, damage, open_maps, tak
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.leftovers import remove_leftovers
+from patchcore_suite.run.network_identity import network_sha256
 from patchcore_suite.settings.execution import Execution
 
 

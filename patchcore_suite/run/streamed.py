@@ -28,7 +28,7 @@ from patchcore_suite.shards.room import writing_rows
 from patchcore_suite.shards.search import BankInParts
 from patchcore_suite.shards.shard import Shard
 
-ANCHORS = 10  # as `coreset.anchor_gaps` takes
+ANCHORS = 10  # as `first_picks.anchor_gaps` takes
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def greedy_over_shards(
     Args:
         size: how many to keep, 1 <= size <= n.
         start, gaps, generator, progress: as of `coreset.greedy_coreset`.
-        anchors: of so many rows, drawn with `generator`, the gaps are taken, as `coreset.anchor_gaps` does.
+        anchors: of so many rows, drawn with `generator`, the gaps are taken, as `first_picks.anchor_gaps` does.
 
     Raises:
         InputError: `size`, `start` or `gaps` is out of range, or the rows hold NaN or infinities.

@@ -86,7 +86,7 @@ class Shard:
         return float(gaps[best]), best + self._first
 
     def cover_by_anchors(self, anchors: Tensor) -> tuple[float, int]:
-        """The same, within their mean distance to anchors (k, d): see `coreset.anchor_gaps`."""
+        """The same, within their mean distance to anchors (k, d): see `first_picks.anchor_gaps`."""
         gaps, size = [], block_rows(self._rows.shape[1], self._rows.device)
         for start in range(0, len(self._rows), size):
             rows = self._rows[start : start + size]

@@ -6,11 +6,12 @@ import torch
 from absent_gpu import GPU, absent_gpu
 from small_networks import SmallPyramid, pictures
 
-from patchcore_core import InputError, PatchCore, PatchCoreConfig, patchcore
-from patchcore_core.coreset import anchor_gaps, covering_radius, greedy_coreset, random_coreset, random_projection
+from patchcore_core import InputError, PatchCore, PatchCoreConfig
+from patchcore_core.coreset import covering_radius, greedy_coreset, random_coreset, random_projection
 from patchcore_core.fast import products
 from patchcore_core.fast.nearest_picks import Gaps
 from patchcore_core.neighbours import nearest
+from patchcore_suite.plugins.first_picks import anchor_gaps
 
 
 @pytest.fixture(autouse=True)
@@ -140,9 +141,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_a_model_is_fitted_scores_and_is_kept_on_a_gpu(variant, tmp_path, monkeypatch):
-    # It tells parameters apart by their class, too, which a GPU leaves as it is.
-    monkeypatch.setattr(patchcore, "network_sha256", lambda network: "the same")
+def test_a_model_is_fitted_scores_and_is_kept_on_a_gpu(variant, tmp_path):
     config = PatchCoreConfig(**{"coreset_fraction": 0.3, **variant})
 
     def fitted(device):

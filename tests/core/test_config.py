@@ -5,7 +5,6 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from patchcore_core import InputError, PatchCoreConfig
-from patchcore_core.config import check_keys
 from patchcore_suite.baselines.config import (
     METHODS,
     EnsembleConfig,
@@ -241,4 +240,4 @@ def test_an_ensemble_is_made_of_at_least_two_models_with_one_smoothing():
 
 @pytest.mark.parametrize("values", [None, 3, "stride", ["stride"]])
 def test_anything_but_a_mapping_is_refused(values):
-    assert "here=" in message(check_keys, values, ["stride"], where="here")
+    assert "here=" in message(PatchCoreConfig.from_mapping, values, where="here")

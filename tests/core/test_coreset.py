@@ -5,13 +5,13 @@ import torch
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.coreset import (
-    anchor_gaps,
     coreset_size,
     covering_radius,
     greedy_coreset,
     random_coreset,
     random_projection,
 )
+from patchcore_suite.plugins.first_picks import anchor_gaps
 
 
 def seeded(seed=0):

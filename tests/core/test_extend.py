@@ -11,7 +11,7 @@ from torch import nn
 from patchcore_core import PatchCore, PatchCoreConfig
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.config import SAMPLERS
+from patchcore_core.config import CHOICES
 from patchcore_core.coreset import covering_radius, greedy_coreset, random_projection
 from patchcore_core.detector import generator
 from patchcore_core.memory_bank import APART_AT_ONCE, extend_memory_bank
@@ -245,7 +245,7 @@ def test_a_model_that_is_not_fitted_is_not_extended():
         model().extend(pictures(1))
 
 
-@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "greedy"])
+@pytest.mark.parametrize("sampler", [sampler for sampler in CHOICES["sampler"] if sampler != "greedy"])
 def test_banks_without_a_covering_radius_are_not_extended(sampler, monkeypatch):
     monkeypatch.setattr("patchcore_suite.plugins.learned_banks.PROXY_STEPS", 2)
     fitted = model(sampler=sampler).fit(pictures(3))

@@ -69,6 +69,7 @@ REFUSED = {
     "nested": (torch.nested.nested_tensor([*IMAGES], layout=torch.jagged), ["holds no array of values"]),
     "nothing": (None, ["NoneType in place of a tensor or array"]),
     "a number": (np.float32(1), ["float32 in place of a tensor or array"]),
+    "a masked array": (np.ma.masked_array(np.zeros((1, 3, 2, 2))), ["a masked array, whose mask would be passed over"]),
     "a path": ("images/good", ["str in place of a tensor or array"]),
     "a dictionary": ([{"image": IMAGES}], ["dict in place of a tensor or array"]),
     "a list of images": (list(IMAGES), [r"shape \(3, 32, 48\), an image alone"]),

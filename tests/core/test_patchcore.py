@@ -469,11 +469,21 @@ def test_a_model_of_a_named_backbone_is_loaded_without_naming_it(tmp_path):
     assert equal(loaded.predict(test), original.predict(test))
 
 
-def test_a_model_of_the_format_before_is_refused_with_the_reason(saved):
-    # Nothing in it vouches for its configuration, nor for the network that it was fitted with.
+def test_a_model_of_an_earlier_format_is_refused_with_the_reason_where_it_does_not_tell_enough(saved):
     edit(format=1)(saved)
-    with pytest.raises(InputError, match=r"another format \(1, not 2\), whose configuration no hash covers"):
+    with pytest.raises(InputError, match=r"another format \(1, not 3\), whose configuration no hash covers"):
         PatchCore.load(saved, network=Pyramid())
+    vouched(format=2, network_sha256="0" * 64)(saved)
+    with pytest.raises(InputError, match=r"another format \(2, not 3\), which told networks by their code"):
+        PatchCore.load(saved, network=Pyramid())
+
+
+def test_a_model_of_a_named_backbone_of_the_format_before_is_loaded(tmp_path):
+    model = PatchCore(PatchCoreConfig(backbone="pixels")).fit(pictures(2, (64, 64)))
+    model.save(tmp_path)
+    vouched(format=2, network_sha256=None)(tmp_path)
+    test = pictures(1, (64, 64), seed=1)
+    assert equal(PatchCore.load(tmp_path).predict(test), model.predict(test))
 
 
 def test_saving_again_replaces_the_model_and_equal_models_have_equal_bytes(saved):
@@ -656,12 +666,12 @@ CHANGED = r"model\.json is damaged: it was changed after it was saved"
         (vouched_without("seed"), "lacks seed"),
         (vouched_without("tensors_bytes"), "lacks tensors_bytes"),
         (foreign_bank, r"memory_bank\.safetensors is damaged: "),
-        (edit(format=3), r"another format \(3, not 2\)"),
+        (edit(format=4), r"another format \(4, not 3\)"),
         (edit_config(neighbourhood_size=5), CHANGED),
         (edit_config(stride=2), CHANGED),
         (edit_config(smoothing_sigma=1.0), CHANGED),
         (edit(seed=6), CHANGED),
-        (edit(network_sha256="0" * 64), CHANGED),
+        (edit(network=None), CHANGED),
         (edit(weights_sha256="0" * 64), CHANGED),
         (drop("config"), CHANGED),
         (drop("sha256"), CHANGED),
@@ -699,12 +709,37 @@ def test_another_network_than_the_one_it_was_fitted_with_is_refused(saved):
         PatchCore.load(saved, network=other)
 
 
-def test_a_network_that_is_no_module_cannot_be_told_from_another_later(saved, tmp_path):
-    fitted = PatchCore(config(), network=Pyramid().forward).fit(pictures(3))
-    with pytest.raises(InputError, match=r"is no nn\.Module"):
-        fitted.save(tmp_path)
-    with pytest.raises(InputError, match=r"is no nn\.Module"):
-        PatchCore.load(saved, network=Pyramid().forward)
+def test_a_network_is_known_by_what_it_gives_whatever_it_is_made_of(saved):
+    model = PatchCore.load(saved, network=Pyramid().forward)
+    assert equal(model.predict(pictures(2)), PatchCore.load(saved, network=Pyramid()).predict(pictures(2)))
+
+
+OTHERS = {
+    "scaled": lambda maps: [fmap * 1.001 for fmap in maps],
+    "turned": lambda maps: [fmap.flip(3) for fmap in maps],
+    "channels": lambda maps: [fmap.flip(1) for fmap in maps],
+    "one scaled": lambda maps: [maps[0], maps[1] * 1.001],
+    "one more": lambda maps: [*maps, maps[1]],
+    "one less": lambda maps: maps[:1],
+    "pooled": lambda maps: [F.avg_pool2d(fmap, 2) for fmap in maps],
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_network_that_gives_other_maps_is_another(saved, other):
+    with pytest.raises(InputError, match="was fitted with another network than the one given"):
+        PatchCore.load(saved, network=lambda images: OTHERS[other](Pyramid()(images)))
+
+
+def test_a_network_that_rounds_otherwise_is_the_same(saved):
+    PatchCore.load(saved, network=lambda images: [fmap * (1 + 1e-5) for fmap in Pyramid()(images)])
+
+
+def test_a_model_whose_network_saw_no_image_is_not_saved(tmp_path):
+    model = PatchCore(config(), network=Pyramid()).fit_rows(torch.rand(30, 15))
+    with pytest.raises(InputError, match="the network saw no images: nothing would tell it from another"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_model_whose_network_was_changed_since_is_not_saved(saved, tmp_path):

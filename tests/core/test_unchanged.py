@@ -1,5 +1,7 @@
 """What was changed since a model was fitted, and would give a number all the same, is told."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -93,6 +95,38 @@ def test_a_network_that_was_put_in_place_of_the_fitted_one_scores_nothing():
         model.network = SmallPyramid((1,), seed=9)
         with pytest.raises(InputError, match=CHANGED):
             model.predict(pictures(1, (32, 32)))
+
+
+def scaled(backbone):
+    with torch.no_grad():
+        next(backbone.parameters()).mul_(1.01)
+
+
+def loaded_anew(backbone):
+    backbone.load_state_dict({name: 0 * tensor for name, tensor in backbone.state_dict().items()})
+
+
+@pytest.mark.parametrize("edit", [scaled, loaded_anew])
+def test_a_named_backbone_whose_weights_were_edited_scores_nothing(edit, tmp_path):
+    model = PatchCore(PatchCoreConfig(coreset_fraction=0.1)).fit(pictures(1, (32, 32)))
+    model.save(tmp_path)
+    for one in (model, PatchCore.load(tmp_path)):
+        one.predict(pictures(1, (32, 32)))
+        edit(one.network)
+        with pytest.raises(InputError, match=CHANGED):
+            one.predict(pictures(1, (32, 32)))
+
+
+def test_a_configuration_that_describes_images_otherwise_scores_nothing(tmp_path):
+    model, test = fitted(), pictures(1, (16, 16), seed=1)
+    scores = model.predict(test).reweighted_scores
+    model.config = replace(model.config, score="reweighted")
+    assert torch.equal(model.predict(test).scores, scores)
+    model.save(tmp_path)
+    for one in (model, PatchCore.load(tmp_path, network=Scaled())):
+        one.config = replace(one.config, neighbourhood_size=3)
+        with pytest.raises(InputError, match="the configuration was changed since the model was fitted"):
+            one.predict(test)
 
 
 def test_a_function_whose_surroundings_changed_scores_nothing():

@@ -11,7 +11,7 @@ import yaml
 from clone import ROOT, tracked
 
 MODULES = sorted(path for package in ("patchcore_core", "patchcore_suite") for path in ROOT.glob(f"{package}/**/*.py"))
-MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_THE_CORE = 300, 50, 4330
+MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_THE_CORE = 300, 50, 3600
 # Still to be made shorter; nothing is added to these two.
 LONG_FUNCTIONS = {
     "patchcore_suite/paper/beside.py:beside_paper",

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.coreset import anchor_gaps, covering_radius, greedy_coreset
+from patchcore_core.coreset import covering_radius, greedy_coreset
 from patchcore_core.fast.lower_bounds import Screen
+from patchcore_suite.plugins.first_picks import anchor_gaps
 from patchcore_suite.shards import greedy
 from patchcore_suite.shards.carrier import Here
 from patchcore_suite.shards.files import FileRows, RowFile

@@ -1,4 +1,4 @@
-"""What tells a caller's network from another, now and when it is made again."""
+"""What tells a caller's network from another when it is made again: its code and values, without an image."""
 
 import functools
 import hashlib
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from patchcore_core.common.errors import InputError
 
 BOOKKEEPING = vars(nn.Module()).keys() - {"_forward_hooks", "_forward_pre_hooks"}  # parts and tensors are told apart
-LIBRARIES = (*(sysconfig.get_path(of) for of in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))
+OWN = [str(Path(__file__).parents[2] / name) for name in ("patchcore_core", "patchcore_suite")]
+LIBRARIES = (*(sysconfig.get_path(of) for of in ("stdlib", "purelib", "platlib")), *OWN)
 PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum, np.generic, torch.dtype, torch.device)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from patchcore_core import InputError
 from patchcore_core.backbones import load_backbone
-from patchcore_core.backbones.fingerprints import network_sha256
+from patchcore_suite.run.network_identity import network_sha256
 
 FACTOR = 2
 
@@ -134,7 +134,7 @@ def test_a_named_backbone_and_a_traced_network_are_told_by_their_tensors():
 def test_another_process_finds_the_same():
     code = """
 from torch import nn
-from patchcore_core.backbones.fingerprints import network_sha256
+from patchcore_suite.run.network_identity import network_sha256
 class Net(nn.Module):
     sizes = {"small", "large", "medium"}
     def forward(self, images):
