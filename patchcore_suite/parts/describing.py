@@ -118,13 +118,21 @@ def describe(entries: Sequence[Entry], options: FitOptions, *, follow: Follow | 
     region, masks = _regions(entries, options)
     images = Batches([entry.record for entry in entries], preprocessing, BATCH, workers=WORKERS)
     (features,) = put_together(
-        ([features_of(detector, batch, options.tiles)] for batch in _followed(images, len(entries), follow)),
+        _described(detector, _followed(images, len(entries), follow), options.tiles),
         count=len(entries),
         device=detector.device,
     )
     grid = (features.shape[1], features.shape[2])
     inside = torch.stack([patches_inside(mask, grid) for mask in masks]) if masks else None
     return Described(tuple(entries), features, size, region, inside)
+
+
+def _described(detector: PatchCore, batches: Iterator[Tensor], tiles: Tiles | None) -> Iterator[list[Tensor]]:
+    """Patch features (n, h, w, d) of each batch; a network that follows chance is refused with the first one."""
+    for number, batch in enumerate(batches):
+        if tiles is not None and number == 0:
+            detector.describe_images(batch[..., : tiles.size, : tiles.size])  # looks at the network, for once
+        yield [features_of(detector, batch, tiles)]
 
 
 def features_of(detector: PatchCore, images: Tensor, tiles: Tiles | None) -> Tensor:

@@ -2,18 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from patchcore_core.backbones import Weights, feature_maps, load_backbone
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, sha256_json
+from patchcore_core.unchanged import Watched
 from patchcore_suite.datasets.images import Batches, image_tensor, read_image
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
@@ -24,6 +25,8 @@ from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.leftovers import remove_leftovers
 from patchcore_suite.run.network_identity import network_sha256
 from patchcore_suite.settings.execution import Execution
+
+SHOWN = 12  # digits of a hash in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ class FeatureCache:
         self.folder, self.execution, self.networks = folder, execution, networks
         self._made_by = {"versions": versions(), "code": code_fingerprint(__name__)}
         self._intact: dict[Path, tuple[int, int]] = {}  # files that were checked or written, as they were then
+        self._planned: set[tuple[str, str]] = set()  # own networks that were seen to be those that were planned with
         remove_leftovers(folder, ".*")
 
     def maps(
@@ -76,6 +80,10 @@ class FeatureCache:
             records: the images.
             wanted_later: other hierarchies of a named backbone, which are made in the same run through it.
             description: names the progress bar, where images have to be run through the network; None for no bar.
+
+        Raises:
+            InputError: the network is another than was planned with, is none that a method takes, or gives other maps
+                when an image comes again; or images cannot be read, or there is no room.
         """
         paths = {}
         own = of.backbone in self.networks  # such a network returns all of its maps or none
@@ -116,16 +124,8 @@ class FeatureCache:
         return True
 
     def _extract(self, of: MapsOf, records: Sequence[Record], paths: dict[int, Path], description: str | None) -> None:
-        network = self.networks.get(of.backbone)
-        if network is None:
-            execution = self.execution
-            network = load_backbone(
-                of.backbone, tuple(paths), weights=execution.own_weights, precision=execution.precision
-            )
-            if self.execution.compile:
-                network = torch.compile(network)
-        if isinstance(network, nn.Module):
-            network = network.to(self.execution.device)
+        network = self._network(of, tuple(paths))
+        watched = Watched(network) if of.backbone in self.networks else None
         height, width = image_tensor(read_image(records[0]), of.preprocessing).shape[1:]
         images = Batches(
             records,
@@ -138,7 +138,11 @@ class FeatureCache:
             temporary = [stack.enter_context(atomic_path(path)) for path in paths.values()]
             writers: list[MapsWriter] = []
             for batch in images:
-                maps = feature_maps(network, batch.to(self.execution.device))
+                given = batch.to(self.execution.device)
+                maps = feature_maps(network, given)
+                if watched is not None:
+                    with _told(f"network {of.backbone!r} gives other feature maps when an image comes again, or alone"):
+                        watched.look(given, maps)
                 if len(maps) != len(paths):
                     raise InputError(
                         f"network {of.backbone!r} returned {len(maps)} feature maps for hierarchies={list(paths)}",
@@ -152,8 +156,29 @@ class FeatureCache:
                     take_room(writers, self.folder, of=f"{len(records)} images")
                 for writer, fmap in zip(writers, maps, strict=True):
                     writer.add(fmap.cpu().numpy())
+            if watched is not None:
+                with _told(f"network {of.backbone!r} gives other feature maps of the first image after the last one"):
+                    watched.check(network)
             for writer in writers:
                 writer.close()
+
+    def _network(self, of: MapsOf, hierarchies: tuple[int, ...]) -> Callable[[Tensor], Sequence[Tensor]]:
+        """What turns images into maps, on its device.
+
+        Raises:
+            InputError: it is another one than maps are kept under the name of.
+        """
+        execution, network = self.execution, self.networks.get(of.backbone)
+        if network is None:
+            network = load_backbone(
+                of.backbone, hierarchies, weights=execution.own_weights, precision=execution.precision
+            )
+            _check_planned(of, network.weights, "leave weights as they are while a run is on, and run it again")
+            return (torch.compile(network) if execution.compile else network).to(execution.device)
+        if (of.backbone, of.weights_sha256) not in self._planned:
+            _check_planned(of, network_weights(network), "draw by torch's generator alone, which is seeded")
+            self._planned.add((of.backbone, of.weights_sha256))  # it may write down things in itself from now on
+        return network.to(execution.device)
 
     def _evict(self, keep: set[Path]) -> None:
         """Delete the files that were not used for longest, until the folder has its size."""
@@ -165,6 +190,23 @@ class FeatureCache:
                 total -= path.stat().st_size
                 with suppress(OSError):  # as above
                     path.unlink()
+
+
+def _check_planned(of: MapsOf, found: Weights, remedy: str) -> None:
+    """Refuse a network that is not the one by which maps are named."""
+    if found.sha256 != of.weights_sha256:
+        hashes = f"SHA-256 {found.sha256[:SHOWN]} and not {of.weights_sha256[:SHOWN]}"
+        raise InputError(f"network {of.backbone!r} is another one than was planned with: {hashes}", remedy=remedy)
+
+
+@contextmanager
+def _told(problem: str) -> Iterator[None]:
+    """Say what is wrong with a network of the caller's, and which one it is."""
+    try:
+        yield
+    except InputError:
+        remedy = "let maps depend on their image only, not on chance, on earlier images or on those beside it"
+        raise InputError(problem, remedy=remedy) from None
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -4,6 +4,8 @@ from small_networks import SmallPyramid, pictures
 
 from patchcore_core import InputError
 from patchcore_core.backbones import feature_maps
+from patchcore_suite.parts.describing import FitOptions, describe
+from patchcore_suite.parts.photographs import look_at
 from patchcore_suite.parts.tiles import Tiles, ramp, tiled_maps
 
 
@@ -77,3 +79,24 @@ def test_tiles_that_do_not_suit_images_are_refused_with_what_would():
         tiled_maps(network, pictures(1, size=(96, 128)), Tiles(64, 20))
     with pytest.raises(InputError, match="tiles of 72 pixels end between the places"):
         tiled_maps(network, pictures(1, size=(96, 128)), Tiles(72, 8))
+
+
+NOISY = """
+import torch
+
+class Noisy(torch.nn.Module):
+    def forward(self, images):
+        maps = torch.nn.functional.avg_pool2d(images, 8)
+        return [maps + 0.01 * torch.rand_like(maps)]
+
+networks = {"noisy": Noisy()}
+"""
+
+
+@pytest.mark.parametrize("tiles", [None, Tiles(32, 0)])
+def test_a_network_that_follows_chance_is_not_described_by(folder, tmp_path, tiles):
+    (tmp_path / "networks.py").write_text(NOISY, encoding="utf-8")
+    good = look_at(folder, layout="mvtec").good
+    options = FitOptions(resize=(64, 64), tiles=tiles, backbone="noisy", networks=tmp_path / "networks.py")
+    with pytest.raises(InputError, match="other feature maps when an image comes again"):
+        describe(good, options)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from small_networks import SmallPyramid
 from torch import nn
+from torch.nn.functional import dropout
 
 from patchcore_core import InputError, backbones
-from patchcore_core.backbones import feature_maps, load_backbone
+from patchcore_core.backbones import backbone_weights, feature_maps, load_backbone
 from patchcore_core.common.files import atomic_path
 from patchcore_core.config import PIXELS
 from patchcore_suite.datasets.images import Batches
@@ -54,9 +55,12 @@ def cache(folder, *, networks=None, **execution):
 
 
 def maps(of, records, hierarchies=(2, 3), **changes):
-    given = {"images_sha256": "images", "preprocessing": PREPROCESSING, "backbone": LITE0, "weights_sha256": "weights"}
-    options = {"wanted_later": changes.pop("wanted_later", ()), "description": None}
-    return of.maps(MapsOf(**given | changes), records, hierarchies, **options)
+    given = {"images_sha256": "images", "preprocessing": PREPROCESSING, "backbone": LITE0} | changes
+    name, options = given["backbone"], {"wanted_later": given.pop("wanted_later", ()), "description": None}
+    if "weights_sha256" not in given:
+        weights = network_weights(of.networks[name]) if name in of.networks else backbone_weights(name)
+        given["weights_sha256"] = weights.sha256
+    return of.maps(MapsOf(**given), records, hierarchies, **options)
 
 
 def files(folder):
@@ -126,7 +130,6 @@ def test_what_is_wanted_later_costs_no_run_of_its_own(records, tmp_path, runs):
         {"images_sha256": "other images"},
         {"preprocessing": Preprocessing(resize=(32, 64))},
         {"preprocessing": Preprocessing(resize=(32, 48), crop=32)},
-        {"weights_sha256": "other weights"},
         {"backbone": "untrained/tf_efficientnet_lite0"},
         {"hierarchies": (4,)},
     ],
@@ -137,6 +140,23 @@ def test_maps_are_named_by_all_that_determines_them(records, tmp_path, runs, cha
     maps(cache(tmp_path), records, **{"hierarchies": (3,)} | changes)
     assert sum(runs) == 14
     assert len(files(tmp_path)) == 2
+
+
+def test_maps_are_named_by_the_weights_of_their_network(records, tmp_path, runs):
+    for seed in (0, 1):
+        maps(cache(tmp_path, networks={"mine": SmallPyramid((3,), seed=seed)}), records, (3,), backbone="mine")
+    assert sum(runs) == 14
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", [PIXELS, "mine"])
+def test_maps_of_another_network_than_was_planned_with_are_not_made(records, tmp_path, runs, name):
+    own = cache(tmp_path, networks={"mine": SmallPyramid((3,))})
+    told = rf"network '{name}' is another one than was planned with: SHA-256 \w{{12}} and not 0123456789ab\nRemedy"
+    with pytest.raises(InputError, match=told):
+        maps(own, records, (3,), backbone=name, weights_sha256="0123456789abcdef")
+    assert runs == []
+    assert not (tmp_path / "features").exists()
 
 
 def test_the_rule_for_masks_has_no_say_in_feature_maps(records, tmp_path, runs):
@@ -323,14 +343,66 @@ def test_maps_of_other_hierarchies_of_a_network_are_other_maps(records, tmp_path
     assert len(files(tmp_path)) == 2
 
 
-def test_maps_that_change_their_shape_are_refused(records, tmp_path):
-    class Growing(nn.Module):
-        def forward(self, images):
-            self.side = getattr(self, "side", 1) + 1
-            return [images[:, :, : 8 * self.side]]
+class Growing(nn.Module):
+    """Its maps grow from the fourth run on: three images, the first of them twice again, and then the next ones."""
 
+    runs = 0
+
+    def forward(self, images):
+        self.runs += 1
+        return [images[:, :, : 16 if self.runs < 4 else 24]]
+
+
+class Drifting(nn.Module):
+    """From its fourth run on it gives other maps."""
+
+    runs = 0
+
+    def forward(self, images):
+        self.runs += 1
+        return [images if self.runs < 4 else images * 2]
+
+
+class Dropping(nn.Module):
+    def forward(self, images):
+        return [dropout(images, 0.1, training=True)]
+
+
+class Counting(nn.Module):
+    """It writes down what has no say in its maps."""
+
+    runs = 0
+
+    def forward(self, images):
+        self.runs += 1
+        return [images * 2]
+
+
+def test_maps_that_change_their_shape_are_refused(records, tmp_path):
     with pytest.raises(InputError, match=r"maps of \(3, 24, 48\) after maps of \(3, 16, 48\)"):
         maps(cache(tmp_path, networks={"mine": Growing()}), records, (1,), backbone="mine")
+
+
+@pytest.mark.parametrize(
+    ("network", "problem"),
+    [
+        (Dropping(), "gives other feature maps when an image comes again, or alone"),
+        (Drifting(), "gives other feature maps of the first image after the last one"),
+    ],
+)
+def test_maps_that_follow_chance_or_earlier_images_are_not_kept(records, tmp_path, network, problem):
+    with pytest.raises(InputError, match=f"network 'mine' {problem}\nRemedy: let maps depend on their image only"):
+        maps(cache(tmp_path, networks={"mine": network}), records, (1,), backbone="mine")
+    assert files(tmp_path) == set()
+
+
+def test_what_a_network_writes_down_in_itself_makes_it_no_other(records, tmp_path):
+    network = Counting()
+    own, sha256 = cache(tmp_path, networks={"mine": network}), network_weights(network).sha256
+    for images in ("images", "others"):
+        given = {"backbone": "mine", "weights_sha256": sha256, "images_sha256": images}
+        assert len(maps(own, records, (1,), **given)) == 1
+    assert network.runs > 6
 
 
 # What tells networks apart
