@@ -11,6 +11,8 @@ from patchcore_core.common.errors import InputError
 BITS, PHOTOMETRIC, PLANES = 258, 262, 284
 WHITE_IS_ZERO = 0
 JPEG2000_SIZES = b"\xff\x4f\xff\x51"  # begins the segment of an image's size, with the bits of a sample less one
+ORIENTATION, UPRIGHT = 274, 1  # EXIF's tag of how an image lies in its file
+TURNED = "turned"  # whether EXIF turns or mirrors an image, in its `info`
 DEEP = "deep"  # whether a file is of 16 bits, in the `info` of a decoded image: Pillow keeps them of grey ones only
 
 
@@ -26,6 +28,7 @@ def decode(path: Path) -> Image.Image:
             tags = dict(image.tag_v2) if image.format == "TIFF" else {}
             deep = _is_deep(image, path)
             image.load()
+            turned = image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT
             upright = ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"no such image: {path}", remedy="restore the file") from None
@@ -36,7 +39,7 @@ def decode(path: Path) -> Image.Image:
     if frames > 1:
         raise InputError(f"unsuitable image: {path}: {frames} images in one file", remedy="save each as a file")
     found = _as_it_looks(upright, image.format, tags, path)
-    found.info[DEEP] = deep
+    found.info |= {DEEP: deep, TURNED: turned}
     return found
 
 

@@ -46,7 +46,12 @@ def as_rgb(image: Image.Image, record: Record) -> Image.Image:
     """
     if image.mode.startswith("I;16"):
         upper = np.asarray(image) >> (record.bits - 8)
-        return Image.fromarray(upper.clip(max=255).astype(np.uint8)).convert("RGB")
+        if upper.max() > 255:
+            problem = (
+                f"unsuitable image: {record.image}: values above {2**record.bits - 1}, which {record.bits} bits hold"
+            )
+            raise InputError(problem, remedy="give images of the camera that all others are of")
+        return Image.fromarray(upper.astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise InputError(
             f"unsuitable image: {record.image}: 32 bits a pixel or signed, of unknown range",
@@ -128,9 +133,16 @@ def _decoded_mask(path: Path) -> np.ndarray:
             f"unsuitable mask: {path}: transparent in part, so that the defect may lie in colours or in alpha",
             remedy="save it in grey, without an alpha channel",
         )
+    if image.mode in ("LAB", "HSV"):
+        raise InputError(
+            f"unsuitable mask: {path}: colours of kind {image.mode}", remedy="save it in grey, with 8 bits"
+        )
     if image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16"):
         image = image.convert("RGB")
     values = np.asarray(image)
+    if values.dtype.kind == "i" and values.min() < 0:
+        problem = f"unsuitable mask: {path}: values below 0, which is background"
+        raise InputError(problem, remedy="save it with 8 bits, background 0")
     if values.dtype.kind == "f":
         raise InputError(f"unsuitable mask: {path}: floating point", remedy="save it with 8 bits")
     if image.info.get(DEEP) and values.ndim == 3 and values.max() < 128:  # all below 256 was read as 0

@@ -15,7 +15,7 @@ import numpy as np
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets import noise
-from patchcore_suite.datasets.decoding import DEEP, decode
+from patchcore_suite.datasets.decoding import DEEP, TURNED, decode
 from patchcore_suite.datasets.identity import check_identity
 from patchcore_suite.datasets.images import as_rgb, foreground, map_ahead, mask_values, read_image
 from patchcore_suite.datasets.layouts import LAYOUTS, scan
@@ -34,6 +34,7 @@ THREADS = 4
 DEPTHS = (10, 12, 14)  # bits that cameras fill of 16
 SHOWN = 5  # values of a mask in a message
 MOST_DEFECTIVE = 0.5  # of an image, from which its mask is remarked on
+TURNED_MASK = "images that EXIF turns or mirrors, and their masks are to lie on them as they look then (do they?)"
 LEAST_KEPT = 0.5  # of an image, below which its crop is remarked on
 
 
@@ -78,6 +79,7 @@ def build_manifest(name: str, root: Path, spec: DatasetSpec, *, preprocessing: P
     said = [
         *noise.remarks(records),
         *warnings(findings, root),
+        *mixed_depths(findings),
         *crop_warnings(findings, preprocessing),
         *remarks_on(unused),
     ]
@@ -198,6 +200,24 @@ def depths(findings: Sequence[Finding]) -> dict[str, int]:
     return {category: bits for category, bits in filled.items() if bits}
 
 
+def mixed_depths(findings: Sequence[Finding]) -> list[str]:
+    """Say of which categories images of 16 bits are beside others that would be of fewer, were these not there."""
+    by_category: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.entry and finding.highest:
+            by_category[finding.entry.record.category].append(finding)
+    said = []
+    for category, found in sorted(by_category.items()):
+        shallow = [finding for finding in found if finding.highest < 2 ** DEPTHS[1]]
+        if shallow and max(finding.highest for finding in found) >= 2**15:
+            said.append(
+                f"{category}: images of 16 bits that are nearly black, of which {DEPTHS[1]} are filled at most, beside "
+                f"others that fill all (are they of two cameras?): {len(shallow)}, for example "
+                f"{shallow[0].entry.record.image.name}"
+            )
+    return said
+
+
 def shallow_colours(findings: Sequence[Finding]) -> list[str]:
     """Say of which categories the colour images would be read as nearly black: Pillow leaves the upper 8 bits of 16."""
     filled = depths(findings)
@@ -240,9 +260,13 @@ def _inspect(record: Record, sha256: Callable[[Path], str]) -> Finding:
         image = as_rgb(decoded, record)
         size = (image.height, image.width)
         remarks = _mask_remarks(record, size) if record.mask else ()
+        entry = Entry(record, size, sha256(record.image), record.mask and sha256(record.mask))
+        if entry.mask_sha256 == entry.image_sha256:
+            raise InputError(f"mask that is its image: {record.mask}")
     except InputError as error:
         return Finding(None, error.problem, ())
-    entry = Entry(record, size, sha256(record.image), record.mask and sha256(record.mask))
+    if record.mask and record.label and decoded.info.get(TURNED):
+        remarks = (*remarks, TURNED_MASK)
     if decoded.mode.startswith("I;16"):
         return Finding(entry, None, remarks, int(np.max(decoded)))
     if decoded.info.get(DEEP):  # in colours or with alpha, of which the upper 8 bits are left, cut off or rounded

@@ -1,6 +1,7 @@
 """What layouts have in common whose images are listed in a file: every row is looked at, and all that is wrong told."""
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
@@ -45,9 +46,9 @@ def read_table(path: Path, columns: Collection[str], optional: Collection[str] =
     remedy = f"give it a header with {', '.join(columns)}" + (f" (and {', '.join(optional)})" if optional else "")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        header = text.partition("\n")[0]
+        header = next(io.StringIO(text, newline=""), "")
         separator = next((one for one in SEPARATORS if one in header), ",")
-        reader = csv.DictReader(text.splitlines(), delimiter=separator, restval="", strict=True)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
         names = [(name or "").strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
         rows = [(reader.line_num, row) for row in reader]
@@ -59,7 +60,8 @@ def read_table(path: Path, columns: Collection[str], optional: Collection[str] =
     wrong += [f"line {line} has more cells than the header" for line, row in rows if None in row]
     if wrong:
         raise InputError(f"the list {path} cannot be used", offenders=wrong, remedy=remedy)
-    return [(line, {name: cell.strip() for name, cell in row.items()}) for line, row in rows]
+    stripped = [(line, {name: cell.strip() for name, cell in row.items()}) for line, row in rows]
+    return [(line, row) for line, row in stripped if any(row.values())]
 
 
 def records_of(folder: Path, rows: Iterable[Row], chosen: Collection[str]) -> Scan:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, sha256_json
+from patchcore_suite.datasets.alike import composed
 from patchcore_suite.datasets.records import Record
 
 IMAGE_SUFFIXES = (
@@ -47,7 +48,7 @@ def walk(root: Path) -> Iterator[Path]:
         for entry in _entries(folder):
             child = folder / entry.name
             real = ""
-            if entry.is_dir() and not is_hidden(child):
+            if child.is_dir() and not is_hidden(child):  # of a link that leads to itself the entry raises an error
                 real = os.path.realpath(child) if entry.is_symlink() else os.path.join(around[-1], entry.name)
             if real and real not in around:
                 below.append((child, (*around, real)))
@@ -99,10 +100,11 @@ def match_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Pat
     Returns:
         the masks of the images that have one, and a line for each mask that belongs to no image or to several.
     """
-    by_stem = {mask.stem: mask for mask in masks}
+    by_stem = {composed(mask.stem): mask for mask in masks}
     matched, of_mask = {}, defaultdict(list)
     for image in images:
-        mask = by_stem.get(f"{image.stem}_mask") or by_stem.get(image.stem)
+        stem = composed(image.stem)
+        mask = by_stem.get(f"{stem}_mask") or by_stem.get(stem)
         if mask:
             matched[image] = mask
             of_mask[mask].append(image.name)

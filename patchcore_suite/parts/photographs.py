@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
-from patchcore_suite.datasets.inspection import Finding, depths, inspect, shallow_colours
+from patchcore_suite.datasets.inspection import Finding, depths, inspect, mixed_depths, shallow_colours
 from patchcore_suite.datasets.layouts import LAYOUTS, spec_type
 from patchcore_suite.datasets.layouts.mvtec import MASK_OF
 from patchcore_suite.datasets.leftovers import unused_files
@@ -219,7 +219,7 @@ def _remarks(fitted: Sequence[Entry], tested: Sequence[Entry], findings: Sequenc
     said = [f"{twice} good images are there twice"] if twice else []
     said += [f"{both} test images are among the good ones that a model is fitted to"] if both else []
     said += [f"images have {len(sizes)} sizes, from {min(sizes)} to {max(sizes)}"] if len(sizes) > 1 else []
-    return said + sorted({remark for finding in findings for remark in finding.remarks})
+    return said + mixed_depths(findings) + sorted({remark for finding in findings for remark in finding.remarks})
 
 
 def _first(unused: dict[str, str], most: int = 5) -> list[str]:

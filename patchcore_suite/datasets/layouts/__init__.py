@@ -3,15 +3,18 @@
 A layout is a module of this folder with a `Layout` under the name LAYOUT; there is no list of them.
 """
 
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import spec as specs
+from patchcore_suite.datasets.alike import twins
 from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import Scan, unusable
 from patchcore_suite.datasets.noise import with_noise
+from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.spec import DatasetSpec
 
 LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in specs.LAYOUTS}
@@ -69,7 +72,17 @@ def scan(root: Path, spec: DatasetSpec) -> Scan:
     records, spoilt = with_noise(records, spec)
     trained = {record.category for record in records if record.split == "train"}
     untrained = [f"category without training images: {category}" for category in chosen if category not in trained]
-    return Scan(records, [*untrained, *spoilt, *unusable(root), *problems])
+    return Scan(records, [*untrained, *spoilt, *unusable(root), *_look_alike(records), *problems])
+
+
+def _look_alike(records: Sequence[Record]) -> Iterator[str]:
+    """Categories, and defects of a category, that would pass for one in a table, or on another disk."""
+    alone = "differ in upper and lower case or in spelling alone"
+    for same in twins(record.category for record in records):
+        yield f"categories that {alone}: {', '.join(same)}"
+    for category in sorted({record.category for record in records}):
+        for same in twins(record.defect for record in records if record.category == category):
+            yield f"defects of {category} that {alone}: {', '.join(same)}"
 
 
 def _check_folder(root: Path) -> None:

@@ -4,12 +4,13 @@ A label is 0 or good (ok, normal, nominal) of a nominal image, and of an anomalo
 Paths are from the source. Without the column split, nominal images are divided by `held_out`.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.alike import plain, sounds_nominal, twins
 from patchcore_suite.datasets.by_folder import DEFECT
 from patchcore_suite.datasets.held_out import HeldOutSpec, division, draw_training
 from patchcore_suite.datasets.layout import Layout
@@ -21,7 +22,8 @@ from patchcore_suite.datasets.spec import is_path
 COLUMNS, OPTIONAL = ("path", "label"), ("split", "mask", "category")
 GOOD = ("0", NOMINAL, "ok", "normal", "nominal")
 BAD = ("1", DEFECT, "bad", "ng", "defective", "anomaly", "anomalous")
-UNCLEAR = re.compile(r"|[-+.,\d]+|na?n|n/?a|none|null|unknown|\?+|-+|true|false|yes|no", re.IGNORECASE)
+# As `plain` writes them, labels that leave open which is meant; those of digits or signs alone are such, too.
+UNCLEAR = ("nan", "na", "nn", "none", "null", "unknown", "true", "false", "yes", "no", "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,14 @@ class Spec(HeldOutSpec):
 
 
 def categories(root: Path, spec: Spec) -> list[str]:
-    """The categories that the list names; without such a column the source itself."""
-    return sorted({_category(root, cells) for _, cells in _table(root, spec)})
+    """The categories that the list names; without such a column the source itself.
+
+    Raises:
+        InputError: it cannot be read, or names no image.
+    """
+    if not (table := _table(root, spec)):
+        raise InputError(f"the list {root / spec.table} names no image", remedy="give it a row for each image")
+    return sorted({_category(root, cells) for _, cells in table})
 
 
 def scan(root: Path, chosen: Collection[str], spec: Spec) -> Scan:
@@ -64,7 +72,7 @@ def _rows(root: Path, spec: Spec) -> Iterator[Row]:
     for line, cells in table:
         defect, category = _defect(cells["label"]), _category(root, cells)
         odd = "" if defect else f"label {cells['label']!r} is neither 0 or {NOMINAL}, nor 1 or the name of a defect"
-        if not category or "/" in category or category.startswith("."):
+        if not category.isprintable() or not category or "/" in category or category.startswith("."):
             odd = odd or f"category {category!r} cannot be the name of a folder of results"
         split = cells.get("split", "train" if cells["path"] in training else "test").lower()
         yield Row(f"{spec.table}, line {line}", category, split, defect, cells["path"], cells.get("mask", ""), odd)
@@ -83,18 +91,16 @@ def _drawn(root: Path, table: list[Cells], spec: Spec) -> set[str]:
 def _defect(label: str) -> str:
     """What a label says is wrong: `NOMINAL` if nothing is; "" where it says nothing that is understood."""
     known = dict.fromkeys(GOOD, NOMINAL) | dict.fromkeys(BAD, DEFECT)
-    return known.get(label.lower()) or ("" if UNCLEAR.fullmatch(label) else label)
+    letters = plain(label)
+    unclear = not letters or letters.isdecimal() or letters in UNCLEAR or sounds_nominal(label)
+    return known.get(label.lower()) or ("" if unclear or not label.isprintable() else label)
 
 
 def _spelt_differently(root: Path, spec: Spec) -> Iterator[str]:
-    """Labels that differ in upper and lower case alone."""
-    spellings = defaultdict(set)
-    for _, cells in _table(root, spec):
-        if _defect(cells["label"]) == cells["label"]:
-            spellings[cells["label"].casefold()].add(cells["label"])
-    for same in spellings.values():
-        if len(same) > 1:
-            yield f"{spec.table}: labels that differ in upper and lower case alone: {', '.join(sorted(same))}"
+    """Labels that would pass for one."""
+    labels = {cells["label"] for _, cells in _table(root, spec) if _defect(cells["label"]) == cells["label"]}
+    for same in twins(labels):
+        yield f"{spec.table}: labels that differ in upper and lower case or in spelling alone: {', '.join(same)}"
 
 
 def unused(inside: PurePosixPath, spec: Spec) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from patchcore_core.common.errors import InputError
+from patchcore_suite.datasets.alike import plain, sounds_nominal
 from patchcore_suite.datasets.by_folder import for_test, nominal
 from patchcore_suite.datasets.layout import Layout
 from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, Scan, files, folders, visible, walk
@@ -19,13 +20,11 @@ from patchcore_suite.datasets.spec import DatasetSpec
 
 TRUTH = "ground_truth"
 SPLITS = ("train", "test", TRUTH)
-# What others call the folder of masks, in small letters and without spaces, - and _.
+# What others call the folder of masks, as `plain` writes it.
 TRUTH_ELSEWHERE = ("groundtruth", "gt", "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation")
 DEFECTS_LIKE_IT = ("label", "labels")  # of these, which may as well be what is defective
 # What others call a mask that lies beside its image.
 MASK_OF = re.compile(rf"(?P<image>.+?)[\s_.-]*({'|'.join(TRUTH_ELSEWHERE)}|ground[\s_-]truth)", re.IGNORECASE)
-# What others call the folder of nominal images, written likewise.
-NOMINAL_ELSEWHERE = (NOMINAL, "ok", "normal", "nominal", "nodefect", "defectfree", "nondefective")
 
 
 def categories(root: Path, spec: DatasetSpec) -> list[str]:
@@ -62,11 +61,11 @@ def _misplaced(category: Path) -> Iterator[str]:
     yield from _masks_among(files(category / "train" / NOMINAL))
     for split in SPLITS:
         for child in folders(category / split):
-            if child.name != NOMINAL and _plain(child.name) in NOMINAL_ELSEWHERE:
+            if child.name != NOMINAL and sounds_nominal(child.name):
                 yield f"not the folder of nominal images, which is called {NOMINAL}: {child}"
     defects = {child.name for child in kinds} - {NOMINAL}
     for child in folders(category):
-        like = _plain(child.name) in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
+        like = plain(child.name) in TRUTH_ELSEWHERE or defects & {grandchild.name for grandchild in folders(child)}
         if child.name not in SPLITS and like and _has_images(child):
             yield f"masks lie in {TRUTH}/DEFECT, not in {child}"
     for mask in files(truth):
@@ -75,7 +74,7 @@ def _misplaced(category: Path) -> Iterator[str]:
         if nested := [child for child in folders(defect) if _has_images(child)]:
             yield f"several masks an image (join them into one, STEM_mask.png): {len(nested)}, such as {nested[0]}"
     for defect in kinds:
-        if _called_truth(defect) and not (files(defect) and _plain(defect.name) in DEFECTS_LIKE_IT):
+        if _called_truth(defect) and not (files(defect) and plain(defect.name) in DEFECTS_LIKE_IT):
             yield f"masks lie in {TRUTH}/DEFECT, not in {defect}"
         yield from _masks_in_disguise(defect, truth / defect.name)
 
@@ -91,7 +90,7 @@ def _masks_beside(root: Path, found: dict[str, Path]) -> list[str]:
 
 
 def _called_truth(folder: Path) -> bool:
-    return _plain(folder.name) in TRUTH_ELSEWHERE and _has_images(folder)
+    return plain(folder.name) in TRUTH_ELSEWHERE and _has_images(folder)
 
 
 def _masks_in_disguise(defect: Path, truth: Path) -> Iterator[str]:
@@ -112,10 +111,6 @@ def _masks_among(images: list[Path]) -> Iterator[str]:
         named = MASK_OF.fullmatch(image.stem)
         if named and named["image"] in stems:
             yield f"mask among images: {image}"
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def _has_images(folder: Path) -> bool:

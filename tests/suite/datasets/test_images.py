@@ -372,6 +372,17 @@ def test_sixteen_bits_of_a_portable_graymap_keep_their_range(tmp_path):
     assert read(tmp_path / "i.pgm")[0, :, 0].tolist() == [255, 128]
 
 
+def test_an_image_of_more_bits_than_its_category_is_refused(tmp_path):
+    for highest, fits in ((4095, True), (4096, False)):
+        Image.fromarray(np.full(SIZE, highest, np.uint16)).save(tmp_path / "i.png")
+        record = Record(tmp_path / "i.png", "part", "test", 0, "good", bits=12)
+        if fits:
+            assert set(np.asarray(read_image(record)).flat) == {255}
+        else:
+            with pytest.raises(InputError, match=r"i\.png: values above 4095, which 12 bits hold"):
+                read_image(record)
+
+
 def test_several_images_in_a_file_are_refused(tmp_path):
     pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
     for name in ("i.tif", "i.gif", "i.webp", "i.png"):

@@ -97,8 +97,9 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_refused(tmp_path):
     assert build(root).counts("part")["train"] == {"good": 3}
     assert build(root).unused == {"part/round": "a link to a folder that it lies in"}
     (tmp_path / "elsewhere/900.png").symlink_to("/not/mounted/1.png")
+    (tmp_path / "elsewhere/901.png").symlink_to("901.png")
     (root / "part/test/dent").symlink_to("/not/mounted")
-    assert refusal(root).count("link that leads nowhere") == 2
+    assert refusal(root).count("link that leads nowhere") == 3
     with pytest.raises(InputError, match=r"dent -> /not/mounted"):
         load(root, "part")
 
@@ -128,6 +129,12 @@ MASK = "part/ground_truth/scratch"
 MISLEADING = {
     "another nominal folder": ("part/test/good", "part/test/Good", "not the folder of nominal images"),
     "another word for nominal": ("part/test/scratch", "part/test/OK", "not the folder of nominal images"),
+    "a word for nominal in the plural": (
+        "part/test/scratch",
+        "part/test/no_defects",
+        "not the folder of nominal images",
+    ),
+    "a defect in another case": ("part/test/good/000.png", "part/test/Scratch/9.png", "defects of part that differ in"),
     "a space in a name": ("part/train/good", "part/train/good ", "not the folder of nominal images"),
     "GroundTruth": ("part/ground_truth", "part/GroundTruth", "masks lie in ground_truth/DEFECT, not in"),
     "ground-truth": ("part/ground_truth", "part/ground-truth", "masks lie in ground_truth/DEFECT, not in"),
@@ -219,6 +226,59 @@ def test_equal_files_of_contradicting_labels_are_remarked_on(tmp_path):
     assert line.startswith(
         "part: test images that are nominal and anomalous, in equal files: 2, for example part/test/"
     )
+
+
+def test_a_mask_that_is_its_image_is_refused(tmp_path):
+    root = mvtec_folder(tmp_path)
+    shutil.copy(root / "part/test/scratch/000.png", root / MASK / "000_mask.png")
+    assert f"mask that is its image: {root}/{MASK}/000_mask.png" in refusal(root)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"), [(Image.new("LAB", SIZE[::-1]), "colours of kind LAB"), (-1, "values below 0")]
+)
+def test_a_mask_of_which_nobody_can_say_what_is_defective_is_refused(tmp_path, values, told):
+    root = mvtec_folder(tmp_path)
+    (root / MASK / "000_mask.png").unlink()
+    image = values if isinstance(values, Image.Image) else Image.fromarray(np.full(SIZE, values, np.int32))
+    image.save(root / MASK / "000_mask.tif")
+    assert f"unsuitable mask: {root}/{MASK}/000_mask.tif: {told}" in refusal(root)
+
+
+def test_a_mask_belongs_to_the_image_of_its_name_however_letters_are_composed(tmp_path):
+    root = mvtec_folder(tmp_path)
+    (root / "part/test/scratch/000.png").rename(root / "part/test/scratch" / "\u00e4.png")
+    (root / MASK / "000_mask.png").rename(root / MASK / "a\u0308_mask.png")
+    masks = [record.mask for record in build(root).records("part", "test") if record.label]
+    assert [mask.name for mask in masks] == ["001_mask.png", "a\u0308_mask.png"]
+
+
+@pytest.mark.parametrize("names", [("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"), ("Part", "part"), ("nut", "nut\u200b")])
+def test_categories_that_would_pass_for_one_are_refused(tmp_path, names):
+    for name in names:
+        mvtec_folder(tmp_path, name)
+    assert "categories that differ in upper and lower case or in spelling alone: " in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_masks_of_images_that_exif_turns_are_remarked_on(tmp_path, orientation):
+    root = mvtec_folder(tmp_path)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.open(save_image(root / "part/test/scratch/000.png", size=(32, 32))).save(
+        root / "part/test/scratch/000.png", exif=exif
+    )
+    save_mask(root / MASK / "000_mask.png", size=(32, 32))
+    said = [line for line in build(root).warnings if line.startswith("part: images that EXIF turns or mirrors")]
+    assert len(said) == (orientation != 1)
+
+
+def test_images_of_16_bits_of_two_cameras_are_remarked_on(tmp_path):
+    root = mvtec_folder(tmp_path)
+    for name, highest in (("good/000", 4095), ("good/001", 65535)):
+        Image.fromarray(np.full(SIZE, highest, np.uint16)).save(root / f"part/train/{name}.png")
+    (line,) = [line for line in build(root).warnings if "two cameras" in line]
+    assert line.endswith("beside others that fill all (are they of two cameras?): 1, for example 000.png")
 
 
 @pytest.mark.parametrize("name", ["train", "test"])

@@ -193,7 +193,7 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path):
         "line 10: no image of a kind that is read: notes.txt",
         "line 11: no path",
         "line 12: category '../nut' cannot be the name of a folder",
-        "labels that differ in upper and lower case alone: Bent, bent",
+        "labels that differ in upper and lower case or in spelling alone: Bent, bent",
     ):
         assert part in text, (part, text)
 
@@ -235,6 +235,30 @@ def test_cells_may_hold_separators_and_rows_may_be_short(tmp_path):
         (2, {"path": "a,b.png", "label": "0", "mask": ""}),
         (3, {"path": "c.png", "label": "1", "mask": "m.png"}),
     ]
+
+
+def test_rows_end_as_any_system_ends_them_and_blank_ones_count_for_nothing(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"path;label\ra.png;0\r  ; \r\rb.png;1\r")
+    found = read_table(tmp_path / "t.csv", ("path", "label"))
+    assert [row for _, row in found] == [{"path": "a.png", "label": "0"}, {"path": "b.png", "label": "1"}]
+
+
+def test_a_table_without_rows_is_refused_by_its_name(tmp_path):
+    with pytest.raises(InputError, match=r"the list .*labels\.csv names no image"):
+        scan(table(tmp_path), tabled(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("pass", "no defect", "defect-free", "i.O.", "negative", "positive", "GOOD!", "'good'", "=1", "0;1", "N/A"),
+        *("???", "good\u200b", "\ufeffok", "good\0", '"a\nb"'),
+    ],
+)
+def test_a_label_that_may_mean_a_good_image_is_no_defect(tmp_path, label):
+    images(tmp_path, "a.png", "b.png", "c.png")
+    table(tmp_path, "a.png,good,train,,nut", f"b.png,{label},test,,nut", "c.png,bent,test,,nut")
+    assert f"label {label.strip(chr(34))!r} is neither 0 or good, nor 1" in refusal(tmp_path, tabled(tmp_path))
 
 
 def test_a_model_is_fitted_to_what_a_table_lists(tmp_path):
