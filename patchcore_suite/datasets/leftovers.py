@@ -1,5 +1,6 @@
 """Every file of a folder that no record uses, with the reason."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -38,9 +39,9 @@ def remarks(unused: dict[str, str]) -> Iterator[str]:
 def _reason(path: Path, inside: PurePosixPath, spec: DatasetSpec, not_chosen: set[str]) -> str | None:
     if is_hidden(path):
         return "hidden"
-    if path.is_dir():
+    if os.path.isdir(path):
         return "a link to a folder that it lies in"
-    if not path.is_file():
+    if not os.path.isfile(path):
         return "neither a file nor a folder"
     if inside.parts[0] in not_chosen and len(inside.parts) > 1:
         return "of a category that is not chosen"

@@ -48,7 +48,7 @@ def walk(root: Path) -> Iterator[Path]:
         for entry in _entries(folder):
             child = folder / entry.name
             real = ""
-            if child.is_dir() and not is_hidden(child):  # of a link that leads to itself the entry raises an error
+            if os.path.isdir(child) and not is_hidden(child):  # a link may lead to itself, or where one may not look
                 real = os.path.realpath(child) if entry.is_symlink() else os.path.join(around[-1], entry.name)
             if real and real not in around:
                 below.append((child, (*around, real)))
@@ -71,10 +71,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def unusable(root: Path) -> list[str]:
-    """A line for each link in a folder that leads nowhere, and for each name that is not UTF-8."""
+    """A line for each link in a folder that leads nowhere, or where one may not look, and each name not in UTF-8."""
     problems = []
     for path in walk(root):
-        if path.is_symlink() and not path.exists():
+        if path.is_symlink() and not os.path.exists(path):
             problems.append(f"link that leads nowhere: {path} -> {path.readlink()}")
         try:
             str(path).encode()
@@ -86,12 +86,12 @@ def unusable(root: Path) -> list[str]:
 
 def folders(folder: Path) -> list[Path]:
     """The visible folders in a folder, by name."""
-    return [child for child in visible(folder) if child.is_dir()]
+    return [child for child in visible(folder) if os.path.isdir(child)]
 
 
 def files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
     """The visible files in a folder that end in one of `suffixes`, in upper or lower case, by name."""
-    return [child for child in visible(folder) if child.suffix.lower() in suffixes and child.is_file()]
+    return [child for child in visible(folder) if child.suffix.lower() in suffixes and os.path.isfile(child)]
 
 
 def match_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[str]]:

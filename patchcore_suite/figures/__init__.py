@@ -27,7 +27,7 @@ for _name in _NOT_NEEDED:
 from patchcore_suite.figures.bars import category_bars, grouped_bars, time_bars, waterfall
 from patchcore_suite.figures.curves import coreset_against_random, low_shot_curves, radius_curves, sweep
 from patchcore_suite.figures.images import anomaly_sheet, judged_image, score_histograms
-from patchcore_suite.figures.style import save
+from patchcore_suite.figures.style import save, save_pixels
 
 __all__ = [
     "anomaly_sheet",
@@ -38,6 +38,7 @@ __all__ = [
     "low_shot_curves",
     "radius_curves",
     "save",
+    "save_pixels",
     "score_histograms",
     "sweep",
     "time_bars",

@@ -36,15 +36,23 @@ RISE_COLOUR, FALL_COLOUR = "#029e73", "#d55e00"  # a green and a red that the co
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, and as SVG beside it where it shows no images; the bytes depend on the drawing alone."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", bbox_inches="tight", metadata={"Software": None})
+    """Write a figure as PNG, and as SVG beside it where it shows no images; the bytes depend on the drawing alone.
+
+    An SVG of that name goes where there is none to write: so in folders of the suite alone.
+    """
+    save_pixels(figure, path)
     vectors = path.with_suffix(".svg")
     if any(axis.images for axis in figure.axes):  # a sheet of pixels gains nothing from vectors but megabytes
         vectors.unlink(missing_ok=True)
         return
     with atomic_path(vectors) as temporary:
         figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+
+
+def save_pixels(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, and touch nothing else."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", bbox_inches="tight", metadata={"Software": None})
 
 
 def three_digits(value: float) -> str:

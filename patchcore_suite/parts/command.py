@@ -11,7 +11,7 @@ from patchcore_core.common.files import write_text
 from patchcore_core.config import DEFAULT_BACKBONE
 from patchcore_suite.parts import command_options as options
 from patchcore_suite.parts.bench_command import bench
-from patchcore_suite.parts.command_output import COLUMNS, as_row, show_json, show_tested, tell
+from patchcore_suite.parts.command_output import COLUMNS, as_row, check_file, show_json, show_tested, tell, tell_found
 
 ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
 
@@ -80,7 +80,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
-    from patchcore_suite.parts.model_files import EXPORT_FOLDER
+    from patchcore_suite.parts.model_files import EXPORT_FOLDER, check_replaceable
     from patchcore_suite.parts.model_network import without_own
     from patchcore_suite.parts.photographs import look_at
     from patchcore_suite.run.own_networks import is_built_in
@@ -89,13 +89,12 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     if with_weights and chosen["networks"] is not None and not is_built_in(chosen["backbone"]):
         raise without_own(chosen["backbone"])
     resize, fraction = chosen.pop("resize"), chosen.pop("coreset")
-    found = look_at(folder, good=good, layout=chosen.pop("layout"), category=chosen.pop("category"))
-    tell(
-        f"{len(found.good)} good images to fit to, {len(found.tested)} to test with"
-        + "".join(f"\nnot used: {path}: {why}" for path, why in found.unused.items())
-        + "".join(f"\nnote: {remark}" for remark in found.remarks)
-    )
-    fitted = fit_model(found, FitOptions(resize=size or resize, coreset_fraction=fraction, tiles=laid_tiles, **chosen))
+    check_replaceable(model)
+    arranged = {name: chosen.pop(name) for name in ("layout", "category")}
+    options_of_fit = FitOptions(resize=size or resize, coreset_fraction=fraction, tiles=laid_tiles, **chosen)
+    found = look_at(folder, good=good, **arranged)
+    tell_found(found)
+    fitted = fit_model(found, options_of_fit)
     exported = (model / EXPORT_FOLDER).exists()
     fitted.save(model, with_weights=with_weights)
     if exported and not (model / EXPORT_FOLDER).exists():
@@ -150,6 +149,7 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
     from patchcore_suite.parts.photographs import named
     from patchcore_suite.parts.thresholds import Threshold
 
+    check_file(chosen["table"], ".csv")
     files = named(images)
     where = {name: chosen[name] for name in ("weights", "networks", "device")}
     loaded = PartsModel.load(model, **where).with_region(chosen["region"])
@@ -242,11 +242,14 @@ def explain(model: Path, image: Path, picture: Path | None, region: Path | None,
     if image.is_dir():
         raise InputError(f"{image} is a folder, and one image is explained at a time", remedy="name an image in it")
     (file,) = named([image])
+    target = picture or Path(f"{file.stem}-why.png")
+    check_file(target, ".png")
+    if target.exists() and target.samefile(file):
+        raise InputError(f"{target} is the image itself", remedy="name another file for the picture")
     loaded = PartsModel.load(model, **where).with_region(region)
     (judged,) = loaded.judge([file], show_progress=False)
     figure, said = pictures.explanation(loaded, judged)
-    target = picture or Path(f"{file.stem}-why.png")
-    figures.save(figure, target)
+    figures.save_pixels(figure, target)
     click.echo("\n".join([*said, f"picture: {target}"]))
 
 

@@ -1,5 +1,6 @@
 """Photographs as patch features: the step that takes the time, done once for all that is asked of the same images."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,9 @@ class FitOptions:
         weights: a file or folder of the backbone's weights.
         networks: a Python file that gives networks of your own by name, see `run.own_networks`; it is run.
         device: where to compute.
+
+    Raises:
+        InputError: values out of range; all are listed.
     """
 
     resize: int | tuple[int, int] = 256
@@ -56,6 +60,17 @@ class FitOptions:
     weights: str | None = None
     networks: str | Path | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        fraction, cost = self.coreset_fraction, self.miss_cost
+        rules = {
+            f"a seed of {self.seed} must be a whole number from 0 on": isinstance(self.seed, int) and self.seed >= 0,
+            f"a rate of false alarms of {self.false_alarms} must lie between 0 and 1": 0 < self.false_alarms < 1,
+            f"a miss that costs {cost} false alarms must cost 0 or more": math.isfinite(cost) and cost >= 0,
+            f"a coreset of {fraction} must be a share above 0, up to 1": fraction is None or 0 < fraction <= 1,
+        }
+        if problems := [problem for problem, fits in rules.items() if not fits]:
+            raise InputError("a model cannot be fitted so", offenders=problems, remedy="correct these values")
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from patchcore_core import PatchCore
 from patchcore_core.common.errors import InputError
@@ -15,7 +16,9 @@ from patchcore_core.common.progress import progress_bar
 from patchcore_core.detector import Prediction
 from patchcore_core.images import checked
 from patchcore_core.scoring import anomaly_maps
-from patchcore_suite.datasets.images import image_tensor, map_ahead, read_image
+from patchcore_suite.datasets.decoding import decode
+from patchcore_suite.datasets.images import as_rgb, image_tensor, map_ahead
+from patchcore_suite.datasets.manifest import FULL
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.parts.describing import features_of
@@ -27,6 +30,7 @@ from patchcore_suite.parts.thresholds import Threshold, share_below
 from patchcore_suite.parts.tiles import Tiles
 
 AHEAD = 2  # threads that decode images
+FAINTEST = 2**12  # of 16 bits, the largest value that an image must have: some cameras fill 12
 FAINT = 1e-3  # share of a pixel's map that must come from the region
 
 
@@ -112,9 +116,26 @@ class PartsModel:
         """An image file as a record, read as those that the model was fitted to."""
         return Record(path.expanduser(), PARTS, "test", 0, NOMINAL, bits=self.bits)
 
+    def _decoded(self, path: Path) -> Image.Image:
+        """An image as those that the model was fitted to are read.
+
+        Raises:
+            InputError: it cannot be, or its 16 bits are filled as those of another camera are, and it would come out
+                nearly black.
+        """
+        record, found = self.record(path), decode(path.expanduser())
+        highest = int(np.max(found)) if found.mode.startswith("I;16") and self.bits == FULL else FAINTEST
+        if highest < FAINTEST:
+            raise InputError(
+                f"unsuitable image: {path}: of 16 bits, and none of its values is above {highest}: it would be read as "
+                "nearly black",
+                remedy="stretch it to 16 bits or save it with 8, as the images that the model was fitted to",
+            )
+        return as_rgb(found, record)
+
     def _read(self, path: Path) -> "_Seen | InputError":
         try:
-            read = read_image(self.record(path))
+            read = self._decoded(path)
             image, size = image_tensor(read, self.preprocessing), (read.height, read.width)
             if tuple(image.shape[1:]) != self.size:
                 raise InputError(

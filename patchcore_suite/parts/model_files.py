@@ -45,8 +45,7 @@ def save_model(model: "PartsModel", folder: Path, *, with_weights: bool) -> None
     """
     if with_weights and model.detector.weights is None:
         raise without_own(model.detector.config.backbone)
-    if (folder.exists() and not folder.is_dir()) or _is_foreign(folder):
-        raise InputError(f"{folder} is there already, and is no model", remedy="name another folder")
+    check_replaceable(folder)
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -56,6 +55,17 @@ def save_model(model: "PartsModel", folder: Path, *, with_weights: bool) -> None
                 _keep_others(folder, made)
                 folder.replace(old)
             made.replace(folder)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder in which no model can be written, for what is there or for its name.
+
+    Raises:
+        InputError: as it says.
+    """
+    with writing(folder):
+        if (folder.exists() and not folder.is_dir()) or _is_foreign(folder):
+            raise InputError(f"{folder} is there already, and is no model", remedy="name another folder")
 
 
 def _keep_others(folder: Path, made: Path) -> None:

@@ -1,5 +1,6 @@
 """Which photographs of a folder are good, which are defective, and which are not used."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -192,7 +193,7 @@ def _by_folder(root: Path, good: str) -> tuple[list[Record], dict[str, str], lis
 
 
 def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+    return os.path.isfile(path) and path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
 
 
 def _others(root: Path, used: Sequence[Path]) -> dict[str, str]:

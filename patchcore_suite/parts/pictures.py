@@ -29,7 +29,7 @@ def overlay(model: PartsModel, judged: Judgement, folder: Path) -> Path:
     )
     figure = figures.judged_image(judged.image, judged.map, high=top, caption=caption)
     path = folder / f"{judged.path.stem}-{hashlib.sha256(str(judged.path).encode()).hexdigest()[:6]}.png"
-    figures.save(figure, path)
+    figures.save_pixels(figure, path)
     return path
 
 

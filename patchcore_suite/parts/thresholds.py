@@ -22,6 +22,9 @@ class Threshold:
         rule: what chose it, in words.
         rate: the share of good images, at most, that it takes for anomalous on average; None where nothing is promised.
         low, high: 95 % bootstrap interval of the value over the images that it was chosen by; None likewise.
+
+    Raises:
+        InputError: a value that is NaN or infinite.
     """
 
     value: float
@@ -29,6 +32,10 @@ class Threshold:
     rate: float | None = None
     low: float | None = None
     high: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):  # no score reaches it, or every one does
+            raise InputError(f"a threshold of {self.value} is no score", remedy="give a number")
 
 
 def false_alarm_threshold(nominal_scores: ArrayLike, rate: float, *, seed: int = 0) -> Threshold:

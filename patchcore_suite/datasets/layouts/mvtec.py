@@ -6,6 +6,7 @@ Masks are optional, and a defect has all of its masks or none. A folder that wou
 such as test/Good for a defect or masks/ for nothing, is a problem.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
@@ -98,7 +99,7 @@ def _masks_in_disguise(defect: Path, truth: Path) -> Iterator[str]:
     images = files(defect)
     stems = {image.stem for image in images}
     for path in visible(truth):
-        other = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
+        other = os.path.isfile(path) and path.suffix.lower() not in IMAGE_SUFFIXES
         if other and path.stem.removesuffix("_mask") in stems:
             yield f"mask of a kind that is not read: {path}"
     if not files(truth):

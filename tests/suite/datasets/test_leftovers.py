@@ -118,6 +118,20 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         build(root)
 
 
+def test_a_link_to_where_one_may_not_look_is_named(tmp_path, monkeypatch):
+    root = mvtec_folder(tmp_path)
+    (root / "part/train/good/9.png").symlink_to("/locked/9.png")
+    status = os.stat
+
+    def guarded(path, *arguments, **options):
+        if str(path).endswith("good/9.png") and options.get("follow_symlinks", True):
+            raise PermissionError(13, "Permission denied", str(path))
+        return status(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", guarded)
+    assert f"link that leads nowhere: {root}/part/train/good/9.png -> /locked/9.png" in refusal(root)
+
+
 def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path):
     root = mvtec_folder(tmp_path)
     os.rename(root / "part/train/good/000.png", os.fsencode(root / "part/train/good") + b"/d\xe9faut.png")

@@ -1,8 +1,11 @@
 import json
+import os
 import re
 import shlex
+import shutil
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from clone import ROOT
@@ -72,6 +75,54 @@ def test_an_image_is_explained_by_its_nearest_good_patch(model, folder, tmp_path
     assert "not there any more" not in said
     with Image.open(tmp_path / "why.png") as picture:
         assert picture.width > 300
+
+
+def test_nothing_takes_the_place_of_what_is_no_result(model, folder, tmp_path):
+    image = shutil.copy(next((folder / "test/scratch").iterdir()), tmp_path / "part.png")
+    vectors = tmp_path / "part.svg"
+    vectors.write_text("a drawing")
+    os.mkfifo(tmp_path / "pipe.csv")
+    before = image.read_bytes()
+    for arguments, message in (
+        (["predict", model, image, "--csv", image], "no name of a file that ends in .csv"),
+        (["predict", model, image, "--csv", tmp_path / "pipe.csv"], "is there already, and is no file"),
+        (["explain", model, image, "--to", image], "is the image itself"),
+        (["explain", model, image, "--to", vectors], "no name of a file that ends in .png"),
+        (["fit", folder, "--to", tmp_path], "is there already, and is no model"),
+        (["fit", folder, "--to", tmp_path / ("x" * 300)], "cannot be written: File name too long"),
+    ):
+        said = run(*arguments, code=1)
+        assert message in said.stderr
+        assert said.stdout == ""
+    run("predict", model, image, "--overlays", tmp_path)
+    run("explain", model, image, "--to", tmp_path / "part.svg.png")
+    (tmp_path / "why.svg").write_text("a drawing")
+    run("explain", model, image, "--to", tmp_path / "why.png")
+    assert image.read_bytes() == before
+    assert vectors.read_text() == (tmp_path / "why.svg").read_text() == "a drawing"
+    assert (tmp_path / "pipe.csv").is_fifo()
+
+
+def test_values_that_nothing_can_be_made_of_are_told_before_any_image_is_read(tmp_path):
+    values = ["--seed", -1, "--false-alarms", "nan", "--miss-cost", "inf", "--coreset", 0]
+    said = run("fit", tmp_path / "nothing", *values, code=1).stderr
+    assert said.count("  - ") == 4
+    assert "no such folder" not in said
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_threshold_that_is_no_score_is_refused(model, folder, value):
+    assert (
+        f"a threshold of {value} is no score"
+        in run("predict", model, folder / "test", "--threshold", value, code=1).stderr
+    )
+
+
+def test_an_image_of_16_bits_that_another_camera_would_fill_is_refused(model, tmp_path):
+    for highest, code in ((2**12 - 1, 1), (2**12, 0)):
+        Image.fromarray(np.full((24, 32), highest, np.uint16)).save(tmp_path / "i.png")
+        said = run("predict", model, tmp_path / "i.png", code=code)
+        assert ("it would be read as nearly black" in said.stderr) == (code == 1)
 
 
 @pytest.mark.parametrize(
