@@ -1,6 +1,7 @@
 """Options that several commands of `patchcore` have, and how all of them tell an error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import FULL
 from patchcore_suite.ending import exit_on_input_error
 
 if TYPE_CHECKING:
@@ -53,10 +55,24 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(*given: object, **named: object) -> None:
-        with exit_on_input_error():
+        with exit_on_input_error(), _full_output_told():
             command(*given, **named)
 
     return wrapped
+
+
+@contextmanager
+def _full_output_told() -> Iterator[None]:
+    """Raise InputError where standard output has no room; such an error names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        raise InputError(
+            f"the output cannot be written: {error.strerror}",
+            remedy="make room, or send it elsewhere; files that were written are kept",
+        ) from None
 
 
 def laid(size: int | None, overlap: int | None) -> "Tiles | None":

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from clone import ROOT
 from PIL import Image
 
 from patchcore_suite.parts.command import ALARM, main
+from patchcore_suite.parts.command_options import told
 
 
 def run(*arguments, code=0):
@@ -108,6 +110,16 @@ def test_values_that_nothing_can_be_made_of_are_told_before_any_image_is_read(tm
     said = run("fit", tmp_path / "nothing", *values, code=1).stderr
     assert said.count("  - ") == 4
     assert "no such folder" not in said
+
+
+def test_an_output_without_room_is_told_in_a_line(capsys):
+    @told
+    def command():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SystemExit, match="1"):
+        command()
+    assert "the output cannot be written: No space left on device\nRemedy: make room" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
