@@ -70,10 +70,11 @@ def test_a_selection_is_timed_and_compared(small, monkeypatch):
 
 
 def test_the_memory_of_a_selection_is_what_it_holds_beside_its_features():
-    features = torch.randn(60_000, 64, generator=torch.Generator().manual_seed(0))  # 15 MB
+    # So many that what the process takes for other things, some 40 MiB that come and go, counts for little.
+    features = torch.randn(240_000, 64, generator=torch.Generator().manual_seed(0))
     (finding,) = selection._memory(features, None).findings
-    share = float(re.search(r"([\d.]+) times the features' 15 MiB", finding)[1])
-    assert 0.05 < share < 4  # a few numbers a row at least; screening and blocks of products at most
+    share = float(re.search(r"([\d.]+) times the features' 59 MiB", finding)[1])
+    assert 0.05 < share < 2.5  # a few numbers a row at least; screening and blocks of products at most
 
 
 def test_the_load_ends_however_the_measurement_does():

@@ -104,7 +104,15 @@ each_drawing = pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
 
 
 def test_every_public_drawing_is_tested():
-    assert set(figures.__all__) == {*DRAWINGS, "save"}
+    assert set(figures.__all__) == {*DRAWINGS, "save", "save_pixels"}
+
+
+def test_a_picture_alone_touches_nothing_beside_it(tmp_path):
+    (tmp_path / "figure.svg").write_text("a drawing")
+    for name in ("anomaly_sheet", "category_bars"):
+        figures.save_pixels(DRAWINGS[name](), tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "figure.svg").read_text() == "a drawing"
 
 
 # Of every drawing
