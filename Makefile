@@ -24,7 +24,7 @@ BENCH := $(BIN)/python -m patchcore_suite.parts.command bench
 .DEFAULT_GOAL := help
 PEERS := .venv-peers
 
-.PHONY: help setup repro preflight paper results compare publish scale bench soak bench-peers test test-all test-fast torture prove lab lint format schema picture verify clean engines docs
+.PHONY: help setup repro preflight paper results compare publish scale bench soak bench-peers test test-all test-fast torture prove record lab lint format schema picture verify clean engines docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault
 
 prove: setup ## show that threads, batch sizes and processes change no byte of a raw result (two minutes); exit code 1 if one does
 	@$(BENCH) prove
+
+record: setup ## compute a small fixed set of cells beside the records of other machines (a minute): [DEVICE=cuda] [WRITE=1]
+	@$(BENCH) record $(call option,DEVICE,--device) $(if $(WRITE),--write)
 
 engines: setup ## compare the bytes that each engine gives, with kills ([WHOLE=1]: of the grid of params.yaml; 10 minutes, or hours)
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.engines $(if $(WHOLE),--whole)

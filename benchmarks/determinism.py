@@ -23,13 +23,14 @@ from scipy.ndimage import gaussian_filter
 
 from patchcore_core.common.files import sha256_file
 from patchcore_suite.ending import exit_on_input_error
+from patchcore_suite.record.records import SCORES_WITHIN as LIMIT
+from patchcore_suite.record.records import relative_change
 from patchcore_suite.run import prepare
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.score import score_dataset
 from patchcore_suite.settings.params import load_params
 from patchcore_suite.settings.project import Project, ProjectDataset
 
-LIMIT = 1.1e-5  # by which an image's score may move, relative to its size; docs/guarantees.md states it
 NAME, SIDE = "drawn", 256
 TRAIN, TEST = 16, 8  # images; of the test images half have a defect
 VARIANTS: dict[str, dict[str, object]] = {
@@ -118,8 +119,7 @@ def _change(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> flo
     """Largest change of a value, relative to the larger of the two."""
     if a is None or b is None:
         return 0.0 if a is b else float("inf")
-    size = np.maximum(np.abs(a), np.abs(b)).astype(np.float64)
-    return float((np.abs(a.astype(np.float64) - b) / np.where(size, size, 1)).max())
+    return relative_change(a, b)
 
 
 def _same(a: NDArray[np.int32] | None, b: NDArray[np.int32] | None) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from patchcore_suite.ending import exit_on_input_error
+from patchcore_suite.parts.command_options import as_json
 from patchcore_suite.run import targets
 
 # Option of a dataset, and what it sets in params.yaml.
@@ -32,11 +33,12 @@ def folders(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 @click.group(short_help="Run the pipeline, as make does.")
 def bench() -> None:
-    """Run the pipeline and its measurements, as `make` does, in a clone of the project.
+    """Run the pipeline and its measurements, as `make` does, in a clone of the project; `record` runs in any folder.
 
     \b
     patchcore bench repro                            # make repro
     patchcore bench paper --mvtec images/mvtec --go  # make paper GO=1 MVTEC=images/mvtec
+    patchcore bench record                           # make record
     """
 
 
@@ -132,6 +134,20 @@ def prove() -> None:
 def verify() -> None:
     """Check every file that carries a checksum; exit code 1 if one is not as it was written."""
     run(lambda _: [targets.module("patchcore_suite.report.verify")])
+
+
+@bench.command()
+@device
+@as_json
+@click.option("--write", is_flag=True, help="Keep what this machine gives as its record, in a clone.")
+def record(device: str | None, as_json: bool, write: bool) -> None:
+    """Check that this machine computes what others did, from images to metrics (a minute; offline, in any folder).
+
+    Prints picks, scores and metrics of a small fixed set of cells beside the records that come with the suite; exit
+    code 1 where something lies outside of what docs/guarantees.md promises.
+    """
+    with exit_on_input_error():
+        targets.run(targets.record(device=device, as_json=as_json, write=write), Path.cwd())
 
 
 def run(steps: Callable[[Path], list[targets.Step]], *, under_git: bool = False, begun: str = "") -> None:

@@ -80,6 +80,12 @@ def times(root: Path, *, mtd: str | None, device: str | None, quick: bool) -> li
     return [module("benchmarks", *given, *(["--peer", str(peer)] if peer.is_file() else []))]
 
 
+def record(*, device: str | None, as_json: bool, write: bool) -> list[Step]:
+    """What this machine makes of a small fixed set of cells, beside what others did; it needs no clone."""
+    words = [*options({"--device": device}), *(["--json"] if as_json else []), *(["--write"] if write else [])]
+    return [module("patchcore_suite.record.command", *words)]
+
+
 def options(given: Mapping[str, str | None]) -> list[str]:
     """Words of a command line for the options that have a value."""
     return [word for name, value in given.items() if value is not None for word in (name, value)]

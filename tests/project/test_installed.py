@@ -112,6 +112,13 @@ def test_a_model_is_fitted_and_judges_in_any_folder(installed, tmp_path):
     assert len(judged) == len(list((parts / "test/good").iterdir()))
 
 
+def test_an_installation_checks_itself_in_an_empty_folder(installed, tmp_path):
+    said = run(installed / "patchcore", "bench", "record", cwd=tmp_path)
+    assert said.rstrip().endswith("kept"), said
+    assert "board/patchcore-1 " in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_paper_s_numbers_and_the_report_s_templates_are_found(installed, tmp_path):
     code = (
         "from patchcore_suite.paper.published import FILE; assert FILE.is_file(), FILE\n"

@@ -53,8 +53,9 @@ def test_options_are_handed_on_under_the_names_that_the_command_knows():
         "HAZELNUT=d",
         "DEVICE=cuda",
         "QUICK=1",
+        "WRITE=1",
     ]
-    for target in ("paper", "results", "compare", "publish", "scale", "bench"):
+    for target in ("paper", "results", "compare", "publish", "scale", "bench", "record"):
         (line,) = [line for line in commands(target, *given) if " bench " in line]
         name, *options = shlex.split(line)[4:]
         known = {option for parameter in bench.commands[name].params for option in parameter.opts}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from patchcore_suite.parts.command import ALARM, main
 from patchcore_suite.parts.command_options import told
+from patchcore_suite.run import targets
 
 
 def run(*arguments, code=0):
@@ -173,6 +174,18 @@ def test_options_of_a_target_reach_its_steps(monkeypatch):
     assert "This was the dry run" in said.stdout
     run("bench", "results", "--hazelnut", "nuts")
     assert "datasets.hazelnut_reduced.source=nuts" in asked[1].command
+
+
+def test_a_machine_is_checked_in_any_folder(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("patchcore_suite.run.targets.run", lambda steps, root: asked.append((steps, root)))
+    monkeypatch.chdir(tmp_path)
+    run("bench", "record", "--device", "cuda", "--json", "--write")
+    run("bench", "record")
+    assert asked == [
+        (targets.record(device="cuda", as_json=True, write=True), tmp_path),
+        (targets.record(device=None, as_json=False, write=False), tmp_path),
+    ]
 
 
 def test_help_and_version_are_there():

@@ -72,12 +72,20 @@ def test_options_without_a_value_are_left_out():
     assert page.command == ("-m", "patchcore_suite.report.page")
 
 
+def test_a_machine_s_record_is_asked_for_by_options_alone():
+    (step,) = targets.record(device="cuda", as_json=True, write=True)
+    assert step.command[2:] == ("--device", "cuda", "--json", "--write")
+    (step,) = targets.record(device=None, as_json=False, write=False)
+    assert step.command[2:] == ()
+
+
 def test_every_module_that_a_target_runs_exists():
     steps = [
         *targets.paper(ROOT, {}, go=True),
         *targets.results(ROOT, {}),
         *targets.scale("x"),
         *targets.compare("x.csv", {}),
+        *targets.record(device=None, as_json=False, write=False),
         *targets.times(ROOT, mtd=None, device=None, quick=True),
     ]
     for name in [step.command[1] for step in steps if step.command[0] == "-m"]:
