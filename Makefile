@@ -131,7 +131,7 @@ verify: setup ## check every file that carries a checksum: reports, both stores,
 clean: ## delete the environment, caches, reports, and of data/ drawn and downloaded images and manifests, nothing else
 	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache patchcore_bench.egg-info
 	rm -rf .cache/cells .cache/features .cache/failed .cache/results
-	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/site reports/index.html
+	rm -rf reports/scores reports/figures reports/sections reports/executed reports/timings reports/screenshots reports/site reports/index.html reports/leaderboard.html
 	@rmdir .cache 2>/dev/null || true
 	@for home in data/*; do \
 		if [ -L "$$home" ] || [ ! -d "$$home" ]; then continue; fi; \

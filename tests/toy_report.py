@@ -109,7 +109,7 @@ def make_everything(project):
     for section in sections():
         section.write(reports)
         write(reports / f"executed/{section.notebook}.html", "<!doctype html><title>notebook</title>")
-    for path in ("executed/score@toy.html", "metrics/toy.csv"):
+    for path in ("executed/score@toy.html", "metrics/toy.csv", "leaderboard.html"):
         write(reports / path, "")
     return project
 

@@ -19,6 +19,7 @@ KEYS = {name: paper for paper, name in PAPER_NAMES.items()}  # in params.yaml, o
 FROM_ELSEWHERE = "quoted by the paper"  # in a note
 FILE = Path(__file__).with_suffix(".csv")
 FIELD = FILE.with_name("field.csv")
+LEADING = ("T1", "T2", "T3", "T4", "T6")  # tables that compare methods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +147,20 @@ def mean_over(number: Published, categories: Iterable[str]) -> Published | None:
     )
 
 
-@cache
+def leading_numbers(dataset: str) -> tuple[Published, ...]:
+    """Means over a whole dataset, as the paper's main tables and methods that followed print them."""
+    rows = (*(row for row in _rows(FILE) if row.table in LEADING), *_rows(FIELD))
+    return tuple(row for row in rows if row.dataset == dataset and row.category == "mean")
+
+
 def _read() -> tuple[Published, ...]:
-    rows = []
-    for path in (FILE, FIELD):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows += [_parse(row) for row in csv.DictReader(file)]
-    return tuple(rows)
+    return _rows(FILE) + _rows(FIELD)
+
+
+@cache
+def _rows(path: Path) -> tuple[Published, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(_parse(row) for row in csv.DictReader(file))
 
 
 def _parse(row: dict[str, str]) -> Published:

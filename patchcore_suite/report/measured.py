@@ -100,6 +100,13 @@ def read_all(folder: Path) -> list[Measured]:
     return sorted((Measured.read(path) for path in folder.glob("*.json")), key=lambda one: (one.order, one.name))
 
 
+def read_values(folder: Path, name: str) -> pd.DataFrame:
+    """Each metric of each raw result of a dataset, and the means over seeds with their intervals."""
+    texts = dict.fromkeys(("dataset", "category", "variant", "method", "metric", "key", "config_sha256"), str)
+    empty = {column: [""] for column in ("shots", "seed", "value", "low", "high")}
+    return pd.read_csv(folder / f"{name}.csv", dtype=texts, keep_default_na=False, na_values=empty)
+
+
 def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
     """What the numbers of a dataset were made with; of each only what occurs."""
     versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
+from patchcore_suite.report.leaderboard import PAGE, build_leaderboard
 from patchcore_suite.report.links import Links, address, describe_dataset
 from patchcore_suite.report.measured import FOLDER, Block, Measured, read_all
 from patchcore_suite.report.pictures import Figure, read_figure
+from patchcore_suite.report.rendering import render
 from patchcore_suite.report.shown_tables import VERDICT_KINDS, Shown, count_verdicts
 from patchcore_suite.results.section import Section, made_again
 from patchcore_suite.results.table import Heading, Table
@@ -64,15 +64,8 @@ def build_report(project: Project) -> str:
         )
     counts, synthetic = count_verdicts([shown.table.frame for section in sections for shown in section.tables])
     charted = any(figure.chart for section in sections for figure in section.figures)
-    environment = Environment(
-        loader=PackageLoader("patchcore_suite.report"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["address"] = address
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
         sections=sections + measured,
         contents=list(_contents(sections + measured)),
         measured=[verdict for section in measured for verdict in _verdicts(section)],
@@ -83,6 +76,7 @@ def build_report(project: Project) -> str:
         real=[section.heading.name for section in sections + measured if not section.synthetic],
         datasets=[describe_dataset(dataset) for dataset in project.datasets.values()],
         raw_results=links.results,
+        leaderboard=PAGE,
         library=packed_library() if charted else "",
         stamp={"commit": commit(project.root), "versions": versions(), "machine": machine()},
     )
@@ -197,10 +191,11 @@ def _contents(sections: Sequence[ShownSection]) -> Iterator[Mapping[str, object]
 
 
 def main() -> None:
-    """Write reports/index.html, and reports/plots for DVC."""
+    """Write reports/index.html, the leaderboard beside it, and reports/plots for DVC."""
     project = load_project()
     clear_reports(project)
     write_text(project.page, build_report(project))
+    write_text(project.reports / PAGE, build_leaderboard(project))
     write_plots(project)
     # What DVC knows the page by: the page itself names the machine, and so is another on each.
     contents = [

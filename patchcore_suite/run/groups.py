@@ -23,6 +23,7 @@ from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.fixed_order import images_at_once
+from patchcore_suite.run.model_size import model_bytes
 from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.sealed import write_sealed
@@ -178,7 +179,7 @@ def _run_cell(
     device = work.dataset.execution.device
     model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
     with _fitted(model, nominal, test, work, budget) as model:
-        fitted = time.perf_counter()
+        fitted, kept_bytes = time.perf_counter(), model_bytes(model)
         prediction = _predict(model, test, size)
         predicted = time.perf_counter()
         images = nominal.grid[0] if isinstance(nominal, PatchRows) else len(nominal[0])
@@ -203,6 +204,7 @@ def _run_cell(
         "coreset_s": round(fitted - started, 3),
         "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
+        "model_bytes": kept_bytes,  # what the fitted method keeps, beside its network
         "weights_origin": cell.weights_origin,
     }
     path = work.path(cell)

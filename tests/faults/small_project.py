@@ -16,7 +16,7 @@ STAGES = ("data", "score", "evaluate", "dataset_results", "report")
 COPIED = ("patchcore_core", "patchcore_suite", "notebooks")
 VARIANTS = ("patchcore-10", "random-1", "padim")
 # What tells of one run and one machine, and differs between two undisturbed runs: times, and the page that shows them.
-OF_A_RUN = ("reports/timings/", "reports/index.html", ".cache/cells/*.json", ".cache/dvc/*", ".dvc/*")
+OF_A_RUN = ("reports/timings/", "reports/*.html", ".cache/cells/*.json", ".cache/dvc/*", ".dvc/*")
 TEMPORARY = "temporary"  # folder, of which what the suite leaves behind counts
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
 

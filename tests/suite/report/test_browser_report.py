@@ -1,13 +1,16 @@
 """The report in a real browser: what a reader can do with it, on a screen, on a phone, in the dark and on paper."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ToyProject
 from toy_report import make_everything
 
+from patchcore_suite.report.leaderboard import build_leaderboard
 from patchcore_suite.report.page import build_report
+from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.settings.project import Project
 
 ROOT = Path(__file__).parents[3]
@@ -163,6 +166,25 @@ def test_the_page_fits_and_can_be_read(open_page, report, viewport, scheme):
         page.evaluate(f"document.getElementById('{anchor}').scrollIntoView()")
         page.wait_for_timeout(150)
         picture(page, report, f"{viewport['width']}_{scheme}_{anchor}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "dark"), (SCREEN, "light")], ids=["phone", "screen"])
+def test_the_leaderboard_fits_and_can_be_read(open_page, tmp_path, viewport, scheme):
+    project = ToyProject(tmp_path).draw()
+    project.score()
+    write_metrics(project.toy)
+    shutil.copytree(ROOT / "measured", tmp_path / "measured")
+    board = tmp_path / "reports/leaderboard.html"
+    board.write_text(build_leaderboard(Project(project.params)), encoding="utf-8")
+    page = open_page(board, viewport=viewport, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate(BROKEN) == []
+    assert page.evaluate(FAINT) == []
+    page.locator("#rows-measured-mvtec-ranked thead th").nth(3).get_by_role("button").click()
+    assert column(page, "rows-measured-mvtec-ranked", 1)[:2] == ["mahalanobis", "dn2"]  # by seconds
+    page.locator("#measured-mvtec").scroll_into_view_if_needed()
+    picture(page, board, f"leaderboard_{viewport['width']}_{scheme}")
 
 
 def test_landmarks_names_and_descriptions_are_there(open_page, report):

@@ -1,13 +1,13 @@
 import json
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pytest
 import toy_report
 from conftest import ToyProject
+from html_page import Page
 from sealed_files import rewrite as rewrite_json
 from toy_report import BY_VARIANT, drawing, make_everything, percent, sections
 
@@ -24,32 +24,6 @@ from patchcore_suite.settings.project import Project
 
 SECTIONS = list(sections())
 CHARTS = {name: p.chart for section in SECTIONS for name, p in section.pictures.items() if p.chart}
-
-
-class Page(HTMLParser):
-    """The links, pictures, ids and outside resources of a page."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.links, self.images, self.ids, self.loaded, self.text = [], [], set(), [], ""
-        self.classes, self.open = {}, []  # text by class
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        self.ids.add(values.get("id"))
-        self.open.append(values.get("class"))
-        if tag == "a":
-            self.links.append(values["href"])
-        if tag == "img":
-            self.images.append(values)
-        if tag in ("img", "script", "link", "iframe"):
-            self.loaded.append(values.get("src") or values.get("href") or "")
-
-    def handle_data(self, data):
-        self.text += data
-        if self.open and data.strip():
-            self.classes.setdefault(self.open[-1], []).append(data.strip())
 
 
 @pytest.fixture(scope="module")

@@ -154,6 +154,8 @@ def test_times_are_kept_beside_the_results(finished):
         assert of_cell["scoring_s"] >= 0
         assert of_cell["peak_memory_bytes"] > 2**20
         assert of_cell["machine"]["cores"] >= 1
+    # The bank and its picks, which are rows of 64 bits.
+    assert times["bolt/tenth/seed-0.safetensors"]["model_bytes"] == 19 * 152 * 4 + 19 * 8
 
 
 def test_two_runs_from_scratch_give_the_same_bytes(finished, project):
