@@ -13,11 +13,12 @@ SURROUNDINGS := patchcore_suite/run/surroundings.py
 $(foreach one,$(if $(wildcard $(SURROUNDINGS)),$(shell $(PYTHON) -I $(SURROUNDINGS))),$(eval export $(one)))
 # Each stage is a process or more, and half a second of each would go into compiling this project's modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# What `make paper` and `make results` are told: where the images lie, and on which device to compute.
+# What `make paper` and `make results` are told: where the images lie, which of MTD's are trained with, and on which
+# device to compute.
 # Each reaches the shell as it was typed, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(1)),$(2) $(quoted))
-SOURCES = $(call option,MVTEC,--mvtec) $(call option,MTD,--mtd) $(call option,MSTC,--mstc) $(call option,DEVICE,--device)
+SOURCES = $(call option,MVTEC,--mvtec) $(call option,MTD,--mtd) $(call option,TRAIN_LIST,--train-list) $(call option,MSTC,--mstc) $(call option,DEVICE,--device)
 # The pipeline's targets are those of this command (patchcore_suite/run/targets.py), for those without make.
 BENCH := $(BIN)/python -m patchcore_suite.parts.command bench
 
@@ -47,7 +48,7 @@ preflight: setup ## what the run of params.yaml takes, and all that would fail
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
 	@$(BENCH) paper $(SOURCES) $(if $(GO),--go)
 
-results: setup ## measure real images for measured/ and docs/results.md: MTD=path MVTEC=path HAZELNUT=path (some hours on 2 cores)
+results: setup ## measure real images for measured/ and docs/results.md: MTD=path [TRAIN_LIST=file] MVTEC=path HAZELNUT=path (some hours on 2 cores)
 	@$(BENCH) results $(SOURCES) $(call option,HAZELNUT,--hazelnut)
 
 compare: setup ## set other code's results beside ours in the report: WITH=file.csv [DATASET=name] [VARIANT=ours] [THEIRS=name]

@@ -15,8 +15,10 @@ SOURCES = {
     "mtd": "datasets.mtd.source",
     "mstc": "datasets.mstc.source",
     "hazelnut": "datasets.hazelnut_reduced.source",
+    "train_list": "datasets.mtd.train_list",
     "device": "execution.device",
 }
+train_list = click.option("--train-list", metavar="FILE", help="Names of mtd's training images: a file in lists/.")
 device = click.option("--device", help="Where to compute: cpu, cuda or cuda:N.")
 
 
@@ -58,6 +60,7 @@ def preflight() -> None:
 
 @bench.command()
 @folders("mvtec", "mtd", "mstc")
+@train_list
 @device
 @click.option("--go", is_flag=True, help="Run it; without this, only say what it takes.")
 def paper(go: bool, **given: str | None) -> None:
@@ -79,6 +82,7 @@ def paper(go: bool, **given: str | None) -> None:
 
 @bench.command()
 @folders("mvtec", "mtd", "mstc", "hazelnut")
+@train_list
 @device
 def results(**given: str | None) -> None:
     """Measure real images, and write measured/ and docs/results.md (some hours on two cores)."""

@@ -12,6 +12,7 @@ in every caption, so that no table lacks it; `drop` leaves it out.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -22,14 +23,14 @@ import torch
 import yaml
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import write_text
+from patchcore_core.common.files import atomic_path, write_text
 from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.requirements import check
 from patchcore_suite.settings.execution import Execution
-from patchcore_suite.settings.params import PARAMS_FILE, find_params, read_params
+from patchcore_suite.settings.params import LISTS, PARAMS_FILE, find_params, read_params
 from patchcore_suite.settings.project import Project
 from patchcore_suite.settings.yaml_file import Document, read_value, read_yaml
 
@@ -180,19 +181,33 @@ def write(merged: Merged, grid: Path, root: Path, target: Path, original: str) -
     """Write the merged params.yaml to `target`; what is in its place is kept in `ORIGINAL`.
 
     Paths of sources that are relative stay so: to the folder of params.yaml, wherever `target` lies they are resolved.
+    A list of training images of the project is copied along.
     """
     values = merged.to_write()
     elsewhere = target.resolve().parent != root.resolve()
-    for block in values["datasets"].values():
-        if elsewhere and block["source"] not in ("synthetic", "download"):
-            block["source"] = str((root / block["source"]).resolve())
-    if elsewhere:  # the same cells, wherever they are asked for
+    if elsewhere:
+        for block in values["datasets"].values():
+            if block["source"] not in ("synthetic", "download"):
+                block["source"] = str((root / block["source"]).resolve())
+            if names := block.get("train_list"):
+                block["train_list"] = _brought(root / names, root, target.parent)
+        # the same cells, wherever they are asked for
         execution = values.setdefault("execution", {})
         execution["cache_dir"] = str((root / execution.get("cache_dir", Execution().cache_dir)).resolve())
     else:
         write_text(root / ORIGINAL, original)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
     write_text(target, f"{HEADER}{grid.name}; comments are lost. What it was laid over: {ORIGINAL}\n{text}")
+
+
+def _brought(names: Path, root: Path, target: Path) -> str:
+    """What a project in `target` calls a list of training images: its copy of one in `lists`, or where else it lies."""
+    inside = Path(LISTS, names.name)
+    if names.resolve().parent != (root / LISTS).resolve():
+        return str(names.resolve())
+    with atomic_path(target / inside) as temporary:
+        shutil.copyfile(names, temporary)
+    return inside.as_posix()
 
 
 def main() -> None:

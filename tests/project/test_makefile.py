@@ -51,6 +51,7 @@ def test_options_are_handed_on_under_the_names_that_the_command_knows():
         "MTD=b",
         "MSTC=c",
         "HAZELNUT=d",
+        "TRAIN_LIST=i",
         "DEVICE=cuda",
         "QUICK=1",
         "WRITE=1",

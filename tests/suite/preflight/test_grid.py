@@ -217,6 +217,20 @@ def test_a_grid_written_elsewhere_finds_images_and_cache_of_the_project(project)
     assert (project / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.parametrize("named", ["lists/list.txt", "../mtd/list.txt"])
+def test_a_grid_written_elsewhere_finds_the_list_of_training_images(project, named):
+    file = project / named
+    file.parent.mkdir(exist_ok=True)
+    nominal = sorted(path.name for path in (project.parent / "mtd/MT_Free/Imgs").glob("*.jpg"))
+    file.write_bytes(b"".join(name.encode() + b"\r\n" for name in nominal[:-1]))
+    settings = ("--set", "datasets.mtd.source=../mtd", "--set", f"datasets.mtd.train_list={named}")
+    run_grid(project, "grid.yaml", *settings, "--write", ".cache/r/params.yaml")
+    params = load_params(project / ".cache/r/params.yaml")
+    found = params.path(params.dataset("mtd").spec.train_list)
+    assert found.read_bytes() == file.read_bytes()
+    assert found.resolve().parent in ((project / ".cache/r/lists").resolve(), (project.parent / "mtd").resolve())
+
+
 def test_nothing_is_written_where_something_would_fail(project, capsys):
     before = (project / "params.yaml").read_bytes()
     with pytest.raises(SystemExit):
