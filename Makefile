@@ -48,8 +48,8 @@ preflight: setup ## what the run of params.yaml takes, and all that would fail
 paper: setup ## what the paper's grid takes; GO=1 MVTEC=path MTD=path MSTC=path [DEVICE=cuda] runs it
 	@$(BENCH) paper $(SOURCES) $(if $(GO),--go)
 
-results: setup ## measure real images for measured/ and docs/results.md: MTD=path [TRAIN_LIST=file] MVTEC=path HAZELNUT=path (some hours on 2 cores)
-	@$(BENCH) results $(SOURCES) $(call option,HAZELNUT,--hazelnut)
+results: setup ## measure real images for measured/ and docs/results.md: MTD=path [TRAIN_LIST=file] MVTEC=path HAZELNUT=path [FINISHED=1] (some hours on 2 cores)
+	@$(BENCH) results $(SOURCES) $(call option,HAZELNUT,--hazelnut) $(if $(FINISHED),--finished)
 
 compare: setup ## set other code's results beside ours in the report: WITH=file.csv [DATASET=name] [VARIANT=ours] [THEIRS=name]
 	@$(BENCH) compare $(call quoted,WITH) $(call option,DATASET,--dataset) $(call option,VARIANT,--variant) $(call option,THEIRS,--theirs)

@@ -84,9 +84,13 @@ def paper(go: bool, **given: str | None) -> None:
 @folders("mvtec", "mtd", "mstc", "hazelnut")
 @train_list
 @device
-def results(**given: str | None) -> None:
-    """Measure real images, and write measured/ and docs/results.md (some hours on two cores)."""
-    run(lambda root: targets.results(root, settings_of(given)))
+@click.option("--finished", is_flag=True, help="Compute nothing: write what a run that was ended has left.")
+def results(finished: bool, **given: str | None) -> None:
+    """Measure real images, and write measured/ and docs/results.md (some hours on two cores).
+
+    A run that was ended goes on where it was when it is started again.
+    """
+    run(lambda root: targets.results(root, settings_of(given), finished=finished))
 
 
 @bench.command()

@@ -21,7 +21,7 @@ from patchcore_suite.run.sealed import read_sealed, write_sealed
 from patchcore_suite.settings.project import ProjectDataset
 
 FOLDER = "measured"  # of the project
-SCHEMA = 1
+SCHEMA = 2  # 2: what the grid has and was not measured; no times
 NOTE = "note: "  # how a line begins that says what of the images was not used, and the like
 SHOWN = 12  # digits of a hash
 REMEDY = "restore it from Git, or measure again: make results"
@@ -47,6 +47,7 @@ class Measured:
         title: what tables call it.
         counts: its images, a line a category, and what was noted of them.
         missing: variants that were left out for want of weights.
+        pending: what the grid has besides and was not measured yet, a variant each.
         blocks: its tables.
         stamp: what made them: commits, versions, machines, hashes of images and weights.
     """
@@ -56,6 +57,7 @@ class Measured:
     title: str
     counts: tuple[str, ...]
     missing: tuple[str, ...]
+    pending: tuple[str, ...]
     blocks: tuple[Block, ...]
     stamp: Mapping[str, object]
 
@@ -65,7 +67,8 @@ class Measured:
         weights = ", ".join(f"{name} {sha256[:SHOWN]}" for name, (sha256, _) in self.stamp["weights"].items())
         images = ", ".join(f"{category} {sha256[:SHOWN]}" for category, sha256 in self.stamp["images"].items())
         counts = "; ".join(line.replace("`", "") for line in self.counts if not line.startswith(NOTE))
-        return f"{self.title}: {counts}. SHA-256 of images: {images}; of weights: {weights}."
+        pending = f" Not measured yet, of the grid: {'; '.join(self.pending)}." if self.pending else ""
+        return f"{self.title}: {counts}. SHA-256 of images: {images}; of weights: {weights}.{pending}"
 
     def write(self, folder: Path, rows: pd.DataFrame) -> None:
         """Write both files; `rows` has a row a metric of a raw result."""
@@ -89,7 +92,7 @@ class Measured:
             if described.pop("values_sha256") != sha256_file(path.with_suffix(".csv")):
                 raise ValueError(f"{path.with_suffix('.csv')} is not what was written with it")
             blocks = tuple(_read_block(block) for block in described.pop("blocks"))
-            lists = {name: tuple(described.pop(name)) for name in ("counts", "missing")}
+            lists = {name: tuple(described.pop(name)) for name in ("counts", "missing", "pending")}
             return cls(blocks=blocks, **lists, **described)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} holds no measured results: {error}", remedy=REMEDY) from None
@@ -108,9 +111,9 @@ def read_values(folder: Path, name: str) -> pd.DataFrame:
 
 
 def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
-    """What the numbers of a dataset were made with; of each only what occurs."""
+    """What the numbers of a dataset were made with; of each only what occurs. No times: a busy machine has others."""
     versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
-    seconds, peak, index = 0.0, 0, index_of(dataset)
+    index = index_of(dataset)
     timings = read_timings(dataset.timings, index)
     for cell, result in index.results(dataset.scores):
         versions[json.dumps(result.stamp["versions"], sort_keys=True)] = result.stamp["versions"]
@@ -121,8 +124,6 @@ def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
             machine = {name: value for name, value in timing["machine"].items() if name != "threads"}
             machines[json.dumps(machine, sort_keys=True)] = machine
             commits[timing["commit"]] = None
-            seconds += timing["coreset_s"] + timing["scoring_s"]
-            peak = max(peak, timing["peak_memory_bytes"])
             if len(result.stamp["weights"]) == 1:
                 origins[result.stamp["weights"][0]["backbone"]] = timing["weights_origin"]
     return {
@@ -131,8 +132,6 @@ def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
         "weights": {backbone: [sha256, origins.get(backbone, "")] for backbone, sha256 in sorted(weights.items())},
         "images": images,
         "machines": list(machines.values()),
-        "seconds": round(seconds),
-        "peak_bytes": peak,
     }
 
 

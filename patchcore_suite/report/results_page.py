@@ -1,16 +1,19 @@
 """What the suite measured on real images, beside the paper's numbers: measured/ as data, docs/results.md for readers.
 
-    python -m patchcore_suite.report.results_page [--run] [--to FILE] [--data FOLDER]
+    python -m patchcore_suite.report.results_page [--run | --finished] [--to FILE] [--data FOLDER]
 
 The data of a dataset are made from reports/metrics, reports/scores and reports/timings of the nearest params.yaml;
 `--run` computes these first: each dataset is prepared, scored and evaluated by what the stages of the pipeline call,
-and its data written before the next one is begun. The page shows all that lies there, of earlier runs too. Synthetic
-images are refused.
+and its data written before the next one is begun. A run that was ended goes on where it was; `--finished` computes no
+result, takes those that are there, and names the others. The page shows all that lies there, of earlier runs too.
+Synthetic images are refused.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,9 +33,10 @@ from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
 from patchcore_suite.results.sources import dataset_title, images_of, index_of, is_papers
 from patchcore_suite.results.summaries import percent, plain
+from patchcore_suite.run.cells import Plan, plan, wanted_cells
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
-from patchcore_suite.run.raw_results import read_timings
+from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import collect, score_dataset
 from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
@@ -64,8 +68,11 @@ STUDIES = {
 }
 
 
-def run(project: Project, data: Path) -> None:
+def run(project: Project, data: Path, *, finished: bool = False) -> None:
     """Prepare, score and evaluate every dataset, and write its data; what was computed before is used again.
+
+    Args:
+        finished: score nothing; of a dataset without any result the data stay as they are.
 
     Raises:
         InputError: an image or a study cannot be used, or the metrics were refused.
@@ -75,10 +82,15 @@ def run(project: Project, data: Path) -> None:
         for name, dataset in project.datasets.items():
             _require_real(name, dataset.spec.source == "synthetic")
         for name, dataset in project.datasets.items():
-            prepare(name, dataset.spec, "data")
-            collect(score_dataset(dataset))
+            prepare(name, dataset.spec, "data", preprocessing=dataset.preprocessing())
+            work = _finished(dataset) if finished else score_dataset(dataset)
+            if not work.cells:
+                print(f"note: nothing of {name} has been computed yet; its data stay as they are", file=sys.stderr)
+                continue
+            collect(work)
             write_metrics(dataset)
             write(dataset, data)
+            print(f"measured: {name}, in {data}")
 
 
 def write(dataset: ProjectDataset, data: Path) -> None:
@@ -100,7 +112,8 @@ def measure(dataset: ProjectDataset) -> Measured:
         title=dataset_title(dataset),
         counts=tuple(_counts(dataset.manifest())),
         missing=tuple(entry["variant"] for entry in index.weights_missing),
-        blocks=(*_main_blocks(dataset), *_study_blocks(dataset), _times(dataset)),
+        pending=tuple(_pending(dataset, index)),
+        blocks=(*_main_blocks(dataset), *_study_blocks(dataset)),
         stamp=stamp_of(dataset),
     )
 
@@ -130,6 +143,31 @@ def _require_real(name: str, synthetic: bool) -> None:
         )
 
 
+def _finished(dataset: ProjectDataset) -> Plan:
+    """What there is to compute, without what nobody has computed yet."""
+    work = plan(dataset)
+    pending = {cell.key for cell in work.pending()}
+    return replace(work, cells=tuple(cell for cell in work.cells if cell.key not in pending))
+
+
+def _pending(dataset: ProjectDataset, index: ScoreIndex) -> Iterator[str]:
+    """The variants of the studies without a result, by what they lack: "seeds 1, 2: padim, spade"."""
+    without_weights = {entry["variant"] for entry in index.weights_missing}
+    planned = {variant for study in dataset.studies.values() for variant in study.variants} - without_weights
+    found = {tuple(cell[name] for name in ("category", "variant", "shots", "seed")) for cell in index.cells}
+    lacking: dict[tuple[str, int | None], dict[int, None]] = {}
+    for cell in wanted_cells(dataset, dataset.manifest(), available=dict.fromkeys(planned)):
+        if cell not in found:
+            _, variant, shots, seed = cell
+            lacking.setdefault((variant, shots), {})[seed] = None
+    variants: dict[str, list[str]] = {}
+    for (variant, shots), seeds in lacking.items():
+        images = "" if shots is None else f"{shots} nominal image{'s' if shots > 1 else ''}, "
+        of = f"{images}seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        variants.setdefault(of, []).append(variant)
+    yield from (f"{of}: {', '.join(names)}" for of, names in variants.items())
+
+
 def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
     """The main study: each table of the paper, then all metrics."""
     rows = study_metrics.read_metrics(dataset)
@@ -143,7 +181,7 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
             note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
             of = "" if category == "mean" else f", {category}"
             yield Block(f"{_number(whole, by_category, category)}: {HEADINGS[metric]}{of}", note, frame)
-    yield Block("All metrics of these variants", study_metrics.describe_seeds(rows), _metrics_frame(rows))
+    yield Block("All metrics of these variants", _describe_seeds(dataset, rows), _metrics_frame(rows))
 
 
 def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
@@ -154,7 +192,7 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
         rows = rows[rows["variant"].isin(chosen.variants)]
         if rows.empty:
             continue
-        heading, note = _study_heading(study, dataset), study_metrics.describe_seeds(rows)
+        heading, note = _study_heading(study, dataset), _describe_seeds(dataset, rows)
         if chosen.shots != (None,):
             few = rows[rows["shots"].notna()]
             for metric in ("image_auroc", "pixel_auroc"):
@@ -167,6 +205,16 @@ def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
         if study in ("subsampling", "centroids"):
             claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), dataset))
         yield Block(heading, note, _metrics_frame(rows, radius=chosen.covering_radius), claims)
+
+
+def _describe_seeds(dataset: ProjectDataset, rows: pd.DataFrame) -> str:
+    """How many seeds stand behind a table, and which of its variants have fewer though a seed has a say in them."""
+    counts = rows.groupby(["variant", "shots"], sort=False, dropna=False)["seed"].nunique()
+    fewest = counts.groupby("variant", sort=False).min()
+    drawn = rows["shots"].notna().any()
+    fewer = [name for name in fewest.index[fewest < counts.max()] if drawn or dataset.config(name).seeded]
+    said = study_metrics.describe_seeds(rows)
+    return f"{said}; fewer: {', '.join(f'{name} ({fewest[name]})' for name in fewer)}" if fewer else said
 
 
 def _study_heading(study: str, dataset: ProjectDataset) -> str:
@@ -209,40 +257,15 @@ def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return frame[sorted(frame.columns)].rename_axis(columns=None).reset_index()
 
 
-def _times(dataset: ProjectDataset) -> Block:
-    """How long each variant of the main study took, and the largest memory of the process until then."""
-    of_variant: dict[str, list[Mapping[str, float]]] = {}
-    timings = read_timings(dataset.timings, index_of(dataset))
-    for cell in index_of(dataset).cells:
-        if cell["shots"] is None and cell["file"] in timings:
-            of_variant.setdefault(cell["variant"], []).append(timings[cell["file"]])
-    rows = [
-        {
-            "variant": variant,
-            "fit (s)": Quantity(_mean(found, "coreset_s")),
-            "score all test images (s)": Quantity(_mean(found, "scoring_s")),
-            "cells": Quantity(len(found), form="d"),
-        }
-        for variant in dataset.variants
-        if (found := of_variant.get(variant))
-    ]
-    note = "Means over seeds and categories, from feature maps that are there; the machine is named below."
-    return Block(
-        "Times", note, pd.DataFrame(rows, columns=["variant", "fit (s)", "score all test images (s)", "cells"])
-    )
-
-
 def _counts(manifest: Manifest) -> list[str]:
     said = []
     for category in manifest.categories:
         counts = manifest.counts(category)
         tests = ", ".join(f"{count} {defect}" for defect, count in sorted(counts["test"].items()))
         said.append(f"`{category}`: {sum(counts['train'].values())} training images; test {tests}")
+    if manifest.division:
+        said.append("division: " + ", ".join(f"{name} {value}" for name, value in manifest.division.items()))
     return said + [f"{NOTE}{warning}" for warning in manifest.warnings]
-
-
-def _mean(timings: Sequence[Mapping[str, float]], key: str) -> float:
-    return sum(timing[key] for timing in timings) / len(timings)
 
 
 def _number(whole: str, by_category: str | None, category: str) -> str:
@@ -254,14 +277,16 @@ def _number(whole: str, by_category: str | None, category: str) -> str:
 def main() -> None:
     """Write the data, and docs/results.md."""
     parser = argparse.ArgumentParser(prog="python -m patchcore_suite.report.results_page", description=__doc__)
-    parser.add_argument("--run", action="store_true", help="prepare, score and evaluate first")
+    first = parser.add_mutually_exclusive_group()
+    first.add_argument("--run", action="store_true", help="prepare, score and evaluate first")
+    first.add_argument("--finished", action="store_true", help="of results that a run has left, evaluate those")
     parser.add_argument("--to", type=Path, help="where the page goes; by default docs/results.md of the project")
     parser.add_argument("--data", type=Path, help=f"where the data go; by default {FOLDER}/ of the project")
     arguments = parser.parse_args()
     project = load_project()
     data = arguments.data or project.path(FOLDER)
-    if arguments.run:
-        run(project, data)
+    if arguments.run or arguments.finished:
+        run(project, data, finished=arguments.finished)
     else:
         for dataset in project.datasets.values():
             write(dataset, data)

@@ -157,8 +157,9 @@ def low_shot_claims(values: pd.DataFrame, dataset: ProjectDataset) -> list[str]:
                 of = {v: rows[rows["variant"] == v]["value"] for v in (mine, other)}
                 if all(len(v) for v in of.values()):
                     found[shots] = compare(of[mine], of[other])
-            said = "; ".join(f"{shots}: {verdict}" for shots, verdict in found.items())
-            claims.append(f"{mine} is better than {other}, by number of nominal images: {said}.")
+            if found:
+                said = "; ".join(f"{shots}: {verdict}" for shots, verdict in found.items())
+                claims.append(f"{mine} is better than {other}, by number of nominal images: {said}.")
     return claims
 
 

@@ -48,13 +48,13 @@ def paper(root: Path, settings: Mapping[str, str], *, go: bool) -> list[Step]:
     return [grid, *pipeline(root)] if go else [grid]
 
 
-def results(root: Path, settings: Mapping[str, str]) -> list[Step]:
-    """Real images, measured in a project of their own for measured/ and docs/results.md."""
+def results(root: Path, settings: Mapping[str, str], *, finished: bool = False) -> list[Step]:
+    """Real images, measured in a project of their own for measured/ and docs/results.md; or what of it is finished."""
     params = (RESULTS / "params.yaml").as_posix()
     where = ("--to", str(root / "docs/results.md"), "--data", str(root / "measured"))
     return [
         module("patchcore_suite.preflight.grid", "grids/results.yaml", *_set(settings), "--write", params),
-        module("patchcore_suite.report.results_page", "--run", *where, folder=RESULTS),
+        module("patchcore_suite.report.results_page", "--finished" if finished else "--run", *where, folder=RESULTS),
     ]
 
 

@@ -55,6 +55,7 @@ def test_options_are_handed_on_under_the_names_that_the_command_knows():
         "DEVICE=cuda",
         "QUICK=1",
         "WRITE=1",
+        "FINISHED=1",
     ]
     for target in ("paper", "results", "compare", "publish", "scale", "bench", "record"):
         (line,) = [line for line in commands(target, *given) if " bench " in line]

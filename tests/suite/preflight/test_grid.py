@@ -146,6 +146,19 @@ def test_the_paper_grid_has_the_settings_of_the_paper(tmp_path):
     assert all(study.categories is None and len(study.seeds) >= 3 for study in studies.values())
 
 
+def test_every_study_of_params_is_measured_with_networks_that_are_packaged(tmp_path):
+    base = read_yaml(ROOT / "params.yaml", remedy="")
+    studies = read_params(base, ROOT).dataset("mvtec").studies
+    params = read_params(read_grid(ROOT / "grids/results.yaml", base).document, tmp_path)
+    packaged = {f"tf_efficientnet_lite{size}" for size in range(3)}
+    for dataset in ("mvtec", "mtd"):
+        found = params.dataset(dataset).studies
+        assert found.keys() >= studies.keys(), dataset
+        configs = [params.config(dataset, variant) for study in found.values() for variant in study.variants]
+        used = {member.backbone for config in configs for member in config.members}
+        assert {name for name in used if not name.startswith(("untrained/", "pixels"))} == packaged, dataset
+
+
 def test_what_is_wrong_with_a_grid_is_said_at_once_with_the_file_and_line_of_each(project):
     (project / "grid.yaml").write_text(
         "datasets:\n  mtd:\n    seeds: [0, 010]\n    crop: x\nvariants: {small: {strid: 1}}\n"

@@ -133,6 +133,11 @@ def test_a_variant_without_weights_is_named(page):
     assert "Left out for want of weights: absent." in page
 
 
+def test_the_division_of_the_images_is_told(project):
+    said = results_page._counts(replace(project.toy.manifest(), division={"held_out": 0.2, "seed": 0}))
+    assert "division: held_out 0.2, seed 0" in said
+
+
 def test_the_stamp_names_images_weights_versions_and_machine(scored, page):
     stamp = page.partition("## What made these numbers")[2]
     manifest = json.loads((scored.root / "data/toy/manifest.json").read_text(encoding="utf-8"))
@@ -171,6 +176,45 @@ def test_a_run_computes_and_writes_the_page(project, tmp_path):
         run_main(results_page, "--run", "--to", str(tmp_path / "page.md"))
     assert "| patchcore-10 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert [found.name for found in read_all(project.root / "measured")] == ["toy"]
+
+
+def leave(project, *kept):
+    """Delete what was computed of a project, but for variants and seeds."""
+    store = project.root / ".cache/cells"
+    index = json.loads((project.root / "reports/scores/toy/index.json").read_text(encoding="utf-8"))
+    for cell in index["cells"]:
+        if (cell["variant"], cell["seed"]) not in kept or cell["shots"] is not None:
+            (store / f"{cell['key']}.safetensors").unlink()
+    shutil.rmtree(project.root / "reports")
+
+
+def test_of_a_run_that_was_ended_the_finished_results_are_written_and_the_others_named(scored):
+    leave(scored, ("patchcore-10", 0), ("patchcore-10", 1), ("patchcore-1", 0))
+    before = sorted((scored.root / ".cache/cells").glob("*.safetensors"))
+    with chdir(scored.root):
+        run_main(results_page, "--finished", "--to", "page.md")
+    text = (scored.root / "page.md").read_text(encoding="utf-8")
+    assert sorted((scored.root / ".cache/cells").glob("*.safetensors")) == before
+    pending = section(text, "Not measured yet, of the grid:\n")
+    assert pending.split("\n\n")[0].splitlines() == [
+        "- seed 1: patchcore-1",
+        "- seeds 0, 1: random-1, padim",
+        "- 1 nominal image, seeds 0, 1: patchcore-10, padim",
+        "- 2 nominal images, seeds 0, 1: patchcore-10, padim",
+    ]
+    subsampling = section(text, "### toy. Subsampling")
+    assert "over 2 seeds; fewer: patchcore-1 (1)" in subsampling
+    assert "| random-1 |" not in subsampling
+    assert "Few nominal images" not in text
+    (found,) = read_all(scored.root / "measured")
+    assert "Not measured yet, of the grid: seed 1: patchcore-1; " in found.described
+
+
+def test_data_of_which_nothing_is_finished_stay_as_they_are(kept, scored, page, capsys):
+    leave(scored)
+    results_page.run(Project(scored.params), kept, finished=True)
+    assert rendered(read_all(kept)) == page
+    assert "nothing of toy has been computed yet" in capsys.readouterr().err
 
 
 # As data

@@ -53,7 +53,8 @@ def test_real_images_are_measured_in_a_project_of_their_own(clone):
     grid, page = targets.results(clone, SETTINGS)
     assert grid.command[-2:] == ("--write", ".cache/results/params.yaml")
     assert page.folder == Path(".cache/results")
-    assert page.command[-4:] == ("--to", str(clone / "docs/results.md"), "--data", str(clone / "measured"))
+    assert page.command[-5:] == ("--run", "--to", str(clone / "docs/results.md"), "--data", str(clone / "measured"))
+    assert targets.results(clone, SETTINGS, finished=True)[1].command[-5] == "--finished"
 
 
 def test_a_peer_is_timed_where_its_environment_is(clone):
