@@ -56,6 +56,7 @@ PAPER_TABLES = {
 # Headings, and where the paper has such a study of its images.
 STUDIES = {
     "subsampling": ("Subsampling", "Figure 5"),
+    "scale": ("Cheaper selections", ""),
     "covering": ("Covering radius (Eq. 5)", ""),
     "locality": ("Locality, hierarchies and switches of the method", "Figure 4"),
     "backbones": ("Backbones", "Table S6"),
