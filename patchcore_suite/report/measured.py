@@ -67,7 +67,7 @@ class Measured:
         weights = ", ".join(f"{name} {sha256[:SHOWN]}" for name, (sha256, _) in self.stamp["weights"].items())
         images = ", ".join(f"{category} {sha256[:SHOWN]}" for category, sha256 in self.stamp["images"].items())
         counts = "; ".join(line.replace("`", "") for line in self.counts if not line.startswith(NOTE))
-        pending = f" Not measured yet, of the grid: {'; '.join(self.pending)}." if self.pending else ""
+        pending = " What of the grid is not measured yet is named in docs/results.md." if self.pending else ""
         return f"{self.title}: {counts}. SHA-256 of images: {images}; of weights: {weights}.{pending}"
 
     def write(self, folder: Path, rows: pd.DataFrame) -> None:

@@ -207,7 +207,8 @@ def test_of_a_run_that_was_ended_the_finished_results_are_written_and_the_others
     assert "| random-1 |" not in subsampling
     assert "Few nominal images" not in text
     (found,) = read_all(scored.root / "measured")
-    assert "Not measured yet, of the grid: seed 1: patchcore-1; " in found.described
+    assert found.pending[0] == "seed 1: patchcore-1"
+    assert found.described.endswith("not measured yet is named in docs/results.md.")
 
 
 def test_data_of_which_nothing_is_finished_stay_as_they_are(kept, scored, page, capsys):
