@@ -40,6 +40,7 @@ class PatchFeatures(nn.Module):
         size = aggregated[0].shape[-2:]
         on_one_grid = [rescale(fmap, size)[:, :, ::stride, ::stride] for fmap in aggregated]
         features = torch.cat(on_one_grid, dim=1).permute(0, 2, 3, 1)
+        features = features.clone(memory_format=torch.contiguous_format)  # contiguous() is left out by the exporter
         if d is not None and len(maps) > 1:  # the second pooling, of d values a hierarchy
             features = torch.unflatten(features, 3, (d, len(maps))).mean(dim=4)
         return features.to(getattr(torch, config.storage)).float()  # rounded as the memory bank is

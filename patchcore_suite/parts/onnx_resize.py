@@ -30,27 +30,28 @@ class Resized(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The images, and whether they come out in the size, (): a graph cannot refuse others."""
-        shape = pixels.shape[1:3]
+        n, shape = pixels.shape[0], pixels.shape[1:3]
         whole = self._whole(shape)
         spare = torch.stack([torch.scalar_tensor(side - kept) for side, kept in zip(whole, self.size, strict=True)])
         fits = (spare == 0).all() if self.preprocessing.crop is None else spare.min() >= 0
         shrink, narrow = shape[0] - whole[0], shape[1] - whole[1]
         turned = VERTICALLY_FIRST & (torch.scalar_tensor(torch.sym_min(shrink, shrink - 2 * narrow)) > 0)
-        if torch.compiler.is_exporting():
-            resized = torch.cond(turned, self._vertically_first, self._horizontally_first, (pixels,))
-        else:
-            resized = self._vertically_first(pixels) if turned else self._horizontally_first(pixels)
-        return resized / 255, fits
+        # All images go one way and none the other: OpenVINO overwrites what a choice between two ways has given.
+        first = (turned.long() * n).item()
+        torch._check(first >= 0)
+        torch._check(first <= n)
+        ways = self._vertically_first(pixels[:first]), self._horizontally_first(pixels[first:])
+        return torch.cat(ways) / 255, fits
 
     def _horizontally_first(self, pixels: Tensor) -> Tensor:
         (height, width), size = self._whole(pixels.shape[1:3]), self.size
         by_columns = resampled(pixels.permute(0, 3, 2, 1), width, size[1])
-        return resampled(by_columns.transpose(2, 3), height, size[0]).contiguous()
+        return resampled(by_columns.transpose(2, 3), height, size[0])
 
     def _vertically_first(self, pixels: Tensor) -> Tensor:
         (height, width), size = self._whole(pixels.shape[1:3]), self.size
         by_rows = resampled(pixels.permute(0, 3, 1, 2), height, size[0])
-        return resampled(by_rows.transpose(2, 3), width, size[1]).transpose(2, 3).contiguous()
+        return resampled(by_rows.transpose(2, 3), width, size[1]).transpose(2, 3)
 
     def _whole(self, shape: Sequence[Length]) -> Sequence[Length]:
         """(height, width) of a resized image before the crop."""
