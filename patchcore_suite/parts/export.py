@@ -26,7 +26,7 @@ from patchcore_suite.run.sealed import write_sealed
 if TYPE_CHECKING:
     from patchcore_suite.parts.run_onnx import Model
 
-EXPORT_FORMAT = 2
+EXPORT_FORMAT = 3  # 2 kept what its loader must know beside the graph
 GRAPH_FILE, LOADER_FILE = "model.onnx", "run_onnx.py"
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 PAGE = """\
@@ -39,8 +39,8 @@ images are brought to size as they were when the model was fitted. `run_onnx.py`
     pip install onnxruntime numpy pillow
     python run_onnx.py IMAGE...
 
-`onnx.json` has the threshold, from which score up an image is anomalous, and the hashes of `model.onnx` and of the
-model that it was made of.
+The metadata of `model.onnx` have the threshold, from which score up an image is anomalous, and the hash of the model
+that it was made of; `onnx.json` says the same, and has the hash of `model.onnx`.
 
 When it was written, it was compared with that model.
 
@@ -108,16 +108,16 @@ def export_onnx(
     folder = Path(folder)
     _check_given(model, folder)
     with _folder(folder) as made:
-        write_graph(model, made / GRAPH_FILE)
+        needed = {"threshold": model.threshold.value, "bits": model.bits, "parts_sha256": parts_sha256}
+        write_graph(model, made / GRAPH_FILE, {name: str(value) for name, value in needed.items()})
         shutil.copyfile(Path(__file__).with_name(LOADER_FILE), made / LOADER_FILE)
         facts = {
             "format": EXPORT_FORMAT,
             "written_by": f"patchcore-bench {version('patchcore-bench')}",
             "size": list(model.size),
-            "bits": model.bits,
-            "threshold": asdict(model.threshold),
             "graph_sha256": sha256_file(made / GRAPH_FILE),
-            "parts_sha256": parts_sha256,
+            **needed,
+            "threshold": asdict(model.threshold),
         }
         write_sealed(made / EXPORT_FACTS, facts)
         found = _compared(model, made, images, times=times)

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,8 +34,11 @@ class FromPixels(nn.Module):
 
 
 @torch.no_grad()
-def write_graph(model: PartsModel, path: Path) -> None:
+def write_graph(model: PartsModel, path: Path, facts: Mapping[str, str]) -> None:
     """Write a fitted model as one graph, from decoded images to scores and maps.
+
+    Args:
+        facts: what whoever runs it shall know, as metadata of the file.
 
     Raises:
         InputError: the network takes no such images, cannot be traced, or is too large with its memory bank.
@@ -70,6 +73,7 @@ def write_graph(model: PartsModel, path: Path) -> None:
             remedy="use a network whose steps are the same for 1 image and for 16",
         )
     _forget_source(program.model)
+    program.model.metadata_props.update(facts)
     program.save(path, external_data=False)
 
 
