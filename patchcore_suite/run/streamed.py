@@ -43,7 +43,7 @@ class OnDisk:
         """Score patch features (n * h * w, d) of n images, without anomaly maps; `shape` is (n, h, w)."""
         bank, config, (n, h, w) = self.memory_bank, self.config, shape
         distances, indices = (found.view(shape) for found in bank.nearest(rows))
-        worst = distances.flatten(1).argmax(dim=1) + h * w * torch.arange(n)
+        worst = distances.flatten(1).argmax(dim=1) + h * w * torch.arange(n, device=distances.device)
         named = indices.flatten()[worst]
         # Eq. 7 needs of the bank the rows that are nearest to the worst patches, and their neighbourhoods.
         near = bank.nearest(bank[named], min(config.reweight_neighbours, bank.shape[0]))[1]
@@ -88,8 +88,8 @@ def fitted(
         return
     with writing_rows(folder, len(kept), rows.shape[1], _kind(rows)) as file:
         _write_kept(rows, kept, file)
-        room = budget - CELL_BASE_BYTES - FLOAT * SCORED * test * h * w
-        yield OnDisk(config, BankInParts(file, room), kept)
+        room = _room(budget, rows.device) - FLOAT * SCORED * test * h * w
+        yield OnDisk(config, BankInParts(file, room, rows.device), kept)
 
 
 def _kept(model: PatchCore, rows: PatchRows, *, folder: Path, budget: float) -> Tensor:
@@ -108,7 +108,7 @@ def _selected(
     width = min(d, config.projection_dimension or d)
     with writing_rows(folder, n, width, _kind(rows)) as file:
         _write_projected(rows, width, file, seed)
-        shard = Shard(FileRows(file), 0, memory=max(0.0, budget - CELL_BASE_BYTES))
+        shard = Shard(FileRows(file, rows.device), 0, memory=max(0.0, _room(budget, rows.device)))
         found = greedy_over_shards(
             Here([shard]),
             size,
@@ -116,7 +116,7 @@ def _selected(
             generator=generator(seed, "first pick"),
             progress=progress,
         )
-    return found.picks
+    return found.picks.to(rows.device)
 
 
 def _write_projected(rows: PatchRows, width: int, file: RowFile, seed: int) -> None:
@@ -125,7 +125,7 @@ def _write_projected(rows: PatchRows, width: int, file: RowFile, seed: int) -> N
     with file.path.open("r+b") as target:
         for start in range(0, len(rows), size):
             part = random_projection(rows[start : start + size], width, generator=generator(seed, "projection"))
-            target.write(part.contiguous().view(torch.uint8).numpy().tobytes())
+            target.write(part.cpu().contiguous().view(torch.uint8).numpy().tobytes())
 
 
 def _write_kept(rows: PatchRows, kept: Tensor, file: RowFile) -> None:
@@ -134,8 +134,14 @@ def _write_kept(rows: PatchRows, kept: Tensor, file: RowFile) -> None:
     width, size = rows.shape[1] * rows.dtype.itemsize, block_rows(rows.shape[1], rows.device)
     with file.path.open("r+b", buffering=0) as target:
         for some, at in zip(ordered.split(size), places.split(size), strict=True):
-            for row, place in zip(rows[some].view(torch.uint8).numpy(), at.tolist(), strict=True):
+            for row, place in zip(rows[some].cpu().view(torch.uint8).numpy(), at.tolist(), strict=True):
                 os.pwrite(target.fileno(), row, place * width)
+
+
+def _room(budget: float, device: torch.device) -> float:
+    """Bytes for what is selected or searched: of a GPU no more than are free there."""
+    room = budget - CELL_BASE_BYTES
+    return min(room, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else room
 
 
 def _kind(rows: PatchRows) -> str:

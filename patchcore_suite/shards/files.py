@@ -14,6 +14,7 @@ from patchcore_core.common.errors import InputError
 
 KINDS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<i2", "float64": "<f8"}  # as NumPy keeps their bits
 READ_AT_ONCE = 2**13  # neighbouring rows, of which some are wanted
+CPU = torch.device("cpu")
 APART = 64  # rows from one that is wanted to the next, from which on each is read by itself
 
 
@@ -67,11 +68,15 @@ class FileRows:
     """`Rows` of the core that lie in a file, which must stay as it is: copies of what is asked for.
 
     They are read, not mapped into memory: what was read is the system's to keep or to drop, and is not of this process.
+
+    Args:
+        file: where they lie.
+        device: of the copies.
     """
 
-    def __init__(self, file: RowFile) -> None:
+    def __init__(self, file: RowFile, device: torch.device = CPU) -> None:
         self.dtype: torch.dtype = getattr(torch, file.kind)
-        self.device = torch.device("cpu")
+        self.device = device
         self.shape = torch.Size([file.count, file.dimensions])
         self._kind, self._offset = np.dtype(KINDS[file.kind]), file.offset
         self._width = file.dimensions * self._kind.itemsize
@@ -86,8 +91,9 @@ class FileRows:
             if step == 1:
                 return self._tensor(self._read(start, max(start, stop)))
             rows = torch.arange(start, stop, step)
+        rows = rows.cpu()
         order = rows.argsort(stable=True)
-        found = torch.empty(len(rows), self.shape[1], dtype=self.dtype)
+        found = torch.empty(len(rows), self.shape[1], dtype=self.dtype, device=self.device)
         found[order] = self._tensor(self._scattered(rows[order].numpy()))
         return found
 
@@ -116,4 +122,4 @@ class FileRows:
 
     def _tensor(self, part: NDArray) -> Tensor:
         found = torch.from_numpy(part)
-        return found.view(torch.bfloat16) if self.dtype == torch.bfloat16 else found
+        return (found.view(torch.bfloat16) if self.dtype == torch.bfloat16 else found).to(self.device)

@@ -13,7 +13,7 @@ from patchcore_core.fast.products import block_rows
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.plugins.searches import CELLS, CODE_BITS, MOST_CODES, PROBES, ROWS_A_CELL
-from patchcore_suite.shards.files import FileRows, RowFile
+from patchcore_suite.shards.files import CPU, FileRows, RowFile
 
 COPIES = 3  # of a part of the bank, while it is searched
 QUERIES_AT_ONCE = 2**16
@@ -41,7 +41,7 @@ def nearest_in_parts(queries: Rows, parts: Sequence[RowFile], k: int = 1) -> tup
         raise InputError(f"k={k} must lie in 1..{rows}, the rows of the memory bank")
     best: tuple[Tensor, Tensor] | None = None
     for part in parts:
-        index = Index(FileRows(part)[:])
+        index = Index(FileRows(part, queries.device)[:])
         found, of = index.nearest(queries, min(k, part.count))
         distances, numbers = (
             (found, of + part.first)
@@ -80,13 +80,15 @@ class BankInParts:
     Args:
         file: where its rows lie.
         memory: bytes that a search may take.
+        device: of the rows that are asked for; queries lie there, too.
 
     Raises:
         InputError: not even one block of rows can be held.
     """
 
-    def __init__(self, file: RowFile, memory: float) -> None:
-        self._rows, self._parts, self.shape = FileRows(file), parts_within(file, memory), (file.count, file.dimensions)
+    def __init__(self, file: RowFile, memory: float, device: torch.device = CPU) -> None:
+        self._rows, self._parts = FileRows(file, device), parts_within(file, memory)
+        self.shape = file.count, file.dimensions
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
         return self._rows[rows]

@@ -18,7 +18,8 @@ HELD = 2  # times the bytes of the rows, in which they and what screens them are
 class Shard:
     """The rows of one shard under their numbers among all rows.
 
-    What it is asked are its methods; what they take and give are tensors and numbers, so that any carrier will do.
+    What it is asked are its methods; what they take and give are tensors on the CPU and numbers, so that any carrier
+    will do, whatever device its rows lie on.
 
     Args:
         rows: (n, d); those that lie on disk are held only if there is much room.
@@ -30,7 +31,9 @@ class Shard:
         self._rows, self._first, self._memory = rows, first, memory
         self._outset: Tensor | None = None
         self._state: Gaps | None = None
-        self._picks = torch.empty(0, rows.shape[1], dtype=rows.dtype)  # in the order of their numbers in the gaps
+        self._picks = torch.empty(
+            0, rows.shape[1], dtype=rows.dtype, device=rows.device
+        )  # in the order of their numbers in the gaps
 
     def summary(self) -> tuple[int, int, torch.dtype, int]:
         """How many rows there are, of how many dimensions, of what kind, and how many are not finite."""
@@ -43,12 +46,12 @@ class Shard:
 
     def sample(self, step: int) -> Tensor:
         """Rows whose number is a multiple of `step`."""
-        return self._rows[-self._first % step :: step].clone()
+        return self._rows[-self._first % step :: step].to("cpu", copy=True)
 
     def rows_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Of some numbers (k,): which of them are rows of this shard, as positions, and those rows."""
         mine = self._mine(numbers)
-        return mine, self._rows[numbers[mine] - self._first]
+        return mine, self._rows[(numbers[mine] - self._first).to(self._rows.device)].cpu()
 
     def begin(self, centre: Tensor, precision: torch.dtype) -> float:
         """Start without a pick, about a centre (d,); what a squared gap may lose to rounding.
@@ -57,7 +60,7 @@ class Shard:
         """
         self._state = None  # room is given back before more is asked for
         self._picks = self._picks[:0]
-        screening = partial(Screen, dearest=self._dearest())
+        screening, centre = partial(Screen, dearest=self._dearest()), centre.to(self._rows.device)
         self._state = Gaps(self._rows, outset=self._outset, precision=precision, centre=centre, screening=screening)
         return self._state.rounding
 
@@ -81,6 +84,7 @@ class Shard:
 
     def cover(self, gaps: Tensor) -> tuple[float, int]:
         """Take rows for covered within gaps (n,) from the outset; the largest, and the first row that has it."""
+        gaps = gaps.to(self._rows.device)
         self._outset = gaps.double().square()
         best = int(gaps.argmax())
         return float(gaps[best]), best + self._first
@@ -88,17 +92,20 @@ class Shard:
     def cover_by_anchors(self, anchors: Tensor) -> tuple[float, int]:
         """The same, within their mean distance to anchors (k, d): see `first_picks.anchor_gaps`."""
         gaps, size = [], block_rows(self._rows.shape[1], self._rows.device)
+        precision = torch.promote_types(self._rows.dtype, torch.float32)  # distances of shorter numbers are not taken
+        anchors = anchors.to(self._rows.device, precision)
         for start in range(0, len(self._rows), size):
-            rows = self._rows[start : start + size]
+            rows = self._rows[start : start + size].to(precision)
             gaps.append(torch.cdist(rows, anchors, compute_mode="donot_use_mm_for_euclid_dist").mean(dim=1))
         return self.cover(torch.cat(gaps))
 
     def next_round(self, rows: Tensor, numbers: Tensor, most: int) -> tuple[Candidates, float]:
         """Let the gaps know of new picks (b, d); the rows that are then farthest, and the largest squared gap."""
         state = self._gaps
-        first = len(self._picks)
+        first, device = len(self._picks), self._rows.device
+        rows = rows.to(device)
         self._picks = torch.cat([self._picks, rows])
-        state.add_rows(rows, torch.arange(first, len(self._picks)))
+        state.add_rows(rows, torch.arange(first, len(self._picks), device=device))
         state.squared[numbers[self._mine(numbers)] - self._first] = -1
         found = self.farthest(most)
         return found, float(state.squared.max())
@@ -106,11 +113,11 @@ class Shard:
     def farthest(self, most: int, above: float | None = None) -> Candidates:
         """As of `Rounds`, among the rows of this shard."""
         found = farthest(self._gaps, most, above, self._picks)
-        return found._replace(rows=found.rows + self._first)
+        return found._replace(rows=found.rows.cpu() + self._first, features=found.features.cpu(), gaps=found.gaps.cpu())
 
     def left(self, most: int) -> Tensor:
         """Numbers of the first rows that are not picked."""
-        return (self._gaps.squared >= 0).nonzero()[:most, 0] + self._first
+        return (self._gaps.squared >= 0).nonzero()[:most, 0].cpu() + self._first
 
     def _mine(self, numbers: Tensor) -> Tensor:
         return ((numbers >= self._first) & (numbers < self._first + len(self._rows))).nonzero()[:, 0]

@@ -131,6 +131,9 @@ VARIANTS = {
     "all": {"coreset_fraction": 1},
     "random": {"sampler": "random"},
     "kmeans": {"sampler": "kmeans"},
+    "two_round": {"sampler": "two_round", "shards": 3},
+    "merge_reduce": {"sampler": "merge_reduce", "shards": 3},
+    "distance_sampling": {"sampler": "distance_sampling"},
     "anchors": {"first_pick": "anchors"},
     "authors": {"dimension": 8, "projection_dimension": 4},
     "pooled": {"dimension": 9},
@@ -156,6 +159,22 @@ def test_a_model_is_fitted_scores_and_is_kept_on_a_gpu(variant, tmp_path):
             for name, values in vars(found).items():
                 assert values.device == gpu
                 torch.testing.assert_close(values.cpu(), getattr(expected, name))
+
+
+def test_a_model_grows_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(patchcore, "network_sha256", lambda network: "the same")
+
+    def grown(device):
+        model = PatchCore(PatchCoreConfig(coreset_fraction=0.3), network=SmallPyramid((2, 3)), device=device)
+        model.fit(pictures(4)).extend(pictures(3, seed=1))
+        return model
+
+    expected = grown("cpu")
+    with absent_gpu() as gpu:
+        model = grown(gpu)
+        assert (model.memory_bank.device, model.coreset_indices.device) == (gpu, gpu)
+        assert model.coreset_indices.tolist() == expected.coreset_indices.tolist()
+        assert model.covering_radius == pytest.approx(expected.covering_radius)
 
 
 def test_images_may_lie_on_the_gpu_already():

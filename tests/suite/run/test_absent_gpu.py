@@ -8,8 +8,10 @@ from small_networks import SmallPyramid
 
 from patchcore_core.patches import patch_features
 from patchcore_suite.baselines import work
+from patchcore_suite.run import descriptions, streamed
 from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.shards import search
 
 OF_ALL = {"backbone": "small", "hierarchies": [2, 3]}
 VARIANTS = {
@@ -50,6 +52,39 @@ def test_a_dataset_is_computed_on_a_gpu_as_on_the_cpu(project, monkeypatch, anew
     found = results()
     assert found.keys() == expected.keys()
     for name, result in found.items():
+        np.testing.assert_allclose(result.scores, expected[name].scores, rtol=1e-5)
+        assert result.stamp.get("covering_radius") == pytest.approx(expected[name].stamp.get("covering_radius"))
+
+
+@pytest.mark.parametrize("parts", [0, 3])
+def test_rows_that_lie_on_disk_for_want_of_memory_are_selected_and_searched_on_a_gpu(project, monkeypatch, parts, gpu):
+    fields = OF_ALL | {"projection_dimension": 5, "coreset_fraction": 0.2}
+    project.variants = {"drawn": fields | {"storage": "float16"}, "anchors": fields | {"first_pick": "anchors"}}
+    study = {"variants": ["drawn"], "seeds": [0], "categories": ["bolt"], "covering_radius": True}
+    project.dataset |= {"variants": [*project.variants], "seeds": [0], "studies": {"other": study}}
+
+    def results():
+        project.score(networks={"small": SmallPyramid((2, 3))})
+        files = sorted((project.root / "reports/scores/toy").rglob("*.safetensors"))
+        return {file.stem + file.parent.name: RawResult.read(file) for file in files}
+
+    expected = results()
+    looked = set()
+    in_parts = search.nearest_in_parts
+    monkeypatch.setattr(
+        search, "nearest_in_parts", lambda q, of, k: looked.add((len(of), q.device)) or in_parts(q, of, k)
+    )
+    monkeypatch.setattr(descriptions, "lies_on_disk", lambda *_, **__: True)
+    monkeypatch.setattr(descriptions, "_described", None)  # nothing is held
+    if parts:  # the bank lies on disk, too
+        monkeypatch.setattr(streamed, "bank_lies_on_disk", lambda *_, **__: True)
+        monkeypatch.setattr(search, "parts_within", lambda file, _: file.divided(parts))
+    project.execution["device"] = str(gpu)
+    found = results()
+    assert found.keys() == expected.keys()
+    assert looked == ({(parts, gpu)} if parts else set())
+    for name, result in found.items():
+        np.testing.assert_array_equal(result.coreset_indices, expected[name].coreset_indices)
         np.testing.assert_allclose(result.scores, expected[name].scores, rtol=1e-5)
         assert result.stamp.get("covering_radius") == pytest.approx(expected[name].stamp.get("covering_radius"))
 

@@ -102,6 +102,14 @@ def test_the_first_pick_is_drawn_or_given_as_on_one_machine():
     assert torch.equal(found.picks, anchored)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_anchors_of_half_precision_are_compared_in_single(name):
+    features = MADE[name]
+    expected = greedy_coreset(features, 40, gaps=anchor_gaps(features.float(), generator=seeded(5)))
+    found = greedy.greedy_over_shards(here(features, 3), 40, anchors=10, generator=seeded(5))
+    assert torch.equal(found.picks, expected)
+
+
 def test_bytes_of_each_round_are_counted():
     features = noise()
     found = greedy.greedy_over_shards(here(features, 2), 3, start=0)
