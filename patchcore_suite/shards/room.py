@@ -42,14 +42,19 @@ def writing_rows(folder: Path, count: int, dimensions: int, kind: str) -> Iterat
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        _take_room(handle, size, folder, f"{count} rows of {dimensions} values in {kind}")
+        take_room(handle, size, folder, f"{count} rows of {dimensions} values in {kind}")
         yield RowFile(Path(name), count, dimensions, kind)
     finally:
         os.close(handle)
         Path(name).unlink(missing_ok=True)
 
 
-def _take_room(handle: int, size: int, folder: Path, what: str) -> None:
+def take_room(handle: int, size: int, folder: Path, what: str) -> None:
+    """Give an open file its size on the disk, before anything is written: what maps it cannot be told of a full one.
+
+    Raises:
+        InputError: there is less room.
+    """
     free = shutil.disk_usage(folder).free
     full = size > free
     try:

@@ -14,10 +14,12 @@ from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.plugins.searches import CELLS, CODE_BITS, MOST_CODES, PROBES, ROWS_A_CELL
 from patchcore_suite.shards.files import CPU, FileRows, RowFile
+from patchcore_suite.shards.room import take_room
 
 COPIES = 3  # of a part of the bank, while it is searched
 QUERIES_AT_ONCE = 2**16
 TRAINED_ON = 2**17  # rows, of cells and codes
+NUMBER_BYTES = 8  # of a row, beside its code
 
 
 def nearest_in_parts(queries: Rows, parts: Sequence[RowFile], k: int = 1) -> tuple[Tensor, Tensor]:
@@ -105,11 +107,11 @@ class DiskIndex:
 
     Args:
         bank: where the rows lie; they are read once, a part at a time.
-        lists: file for the inverted lists; it is written anew.
+        lists: file for the inverted lists; it is written anew, and all of its room is taken first.
         probes: cells that a query visits.
 
     Raises:
-        InputError: the bank is too small to be trained on.
+        InputError: the bank is too small to be trained on, or the file cannot be written or has no room.
     """
 
     def __init__(self, bank: RowFile, lists: Path, *, probes: int = PROBES) -> None:
@@ -123,13 +125,55 @@ class DiskIndex:
         self._index = faiss.IndexIVFPQ(self._quantizer, d, cells, codes, CODE_BITS)
         self._index.pq.cp.min_points_per_centroid = 1
         self._index.train(_array(rows[:: max(1, n // TRAINED_ON)]))
-        # Each list's room grows in the file; the index must not free what the file holds.
-        self._lists = faiss.OnDiskInvertedLists(cells, self._index.code_size, str(lists))
-        self._index.replace_invlists(self._lists)
-        for start in range(0, n, QUERIES_AT_ONCE):
-            self._index.add(_array(rows[start : start + QUERIES_AT_ONCE]))
-        self._index.nprobe = min(probes, cells)
         self._rows = rows
+        try:
+            self._lists = self._with_room(lists)
+            self._index.replace_invlists(self._lists)
+            self._write()
+        except InputError:
+            lists.unlink(missing_ok=True)
+            raise
+        self._index.nprobe = min(probes, cells)
+
+    def _with_room(self, path: Path) -> "faiss.OnDiskInvertedLists":
+        """Lists of their final lengths in a file, without entries.
+
+        faiss would let them grow within a file with holes: on a disk without room for these the process dies.
+        """
+        lengths = np.zeros(self._index.nlist, np.uint64)
+        for start in range(0, len(self._rows), QUERIES_AT_ONCE):
+            some = _array(self._rows[start : start + QUERIES_AT_ONCE])
+            lengths += np.bincount(self._cells(some), minlength=len(lengths)).astype(np.uint64)
+        lists = faiss.OnDiskInvertedLists(self._index.nlist, self._index.code_size, str(path))
+        lists.set_all_lists_sizes(faiss.swig_ptr(lengths))
+        lists.totsize = len(self._rows) * (self._index.code_size + NUMBER_BYTES)
+        try:
+            with path.open("wb") as file:
+                take_room(file.fileno(), lists.totsize, path.parent, f"codes of {len(self._rows)} rows")
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}", remedy="name another file") from None
+        lists.do_mmap()
+        return lists
+
+    def _write(self) -> None:
+        """Put the code and the number of each row into the list of its cell, in order."""
+        written = np.zeros(self._index.nlist, np.int64)
+        for start in range(0, len(self._rows), QUERIES_AT_ONCE):
+            rows = _array(self._rows[start : start + QUERIES_AT_ONCE])
+            cells, codes = self._cells(rows), np.empty((len(rows), self._index.code_size), np.uint8)
+            self._index.encode_vectors(len(rows), *map(faiss.swig_ptr, (rows, cells, codes)))
+            order = np.argsort(cells, kind="stable")
+            numbers, codes = order + start, codes[order]
+            found, first, counts = np.unique(cells[order], return_index=True, return_counts=True)
+            for cell, at, count in zip(found.tolist(), first.tolist(), counts.tolist(), strict=True):
+                given = map(faiss.swig_ptr, (numbers[at:], codes[at:]))
+                self._lists.update_entries(cell, int(written[cell]), count, *given)
+                written[cell] += count
+        self._index.ntotal = len(self._rows)
+
+    def _cells(self, rows: np.ndarray) -> np.ndarray:
+        """The cell (n,) of each row (n, d)."""
+        return self._quantizer.search(rows, 1)[1][:, 0].copy()
 
     def nearest(self, queries: Rows, k: int = 1) -> tuple[Tensor, Tensor]:
         """Distances (n, k), ascending and exact for the rows that are found, and these rows; -1 where fewer were."""

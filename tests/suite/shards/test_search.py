@@ -1,9 +1,15 @@
+import errno
+import os
+
+import faiss
+import numpy as np
 import pytest
 import torch
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.neighbours import nearest
 from patchcore_suite.plugins.searches import recall
+from patchcore_suite.shards import room, search
 from patchcore_suite.shards.files import RowFile
 from patchcore_suite.shards.search import DiskIndex, nearest_in_parts, parts_within
 
@@ -55,9 +61,37 @@ def test_lists_on_disk_find_most_neighbours(written, tmp_path):
     index = DiskIndex(written(bank), tmp_path / "lists", probes=40)
     distances, rows = index.nearest(queries, 2)
     expected = nearest(queries, bank, 2)
-    assert (tmp_path / "lists").stat().st_size >= 4000 * 16
+    assert (tmp_path / "lists").stat().st_size == 4000 * (16 + 8)
     assert recall(rows, expected[1]) > 0.5
     assert torch.allclose(distances, (bank[rows] - queries[:, None]).norm(dim=2))
     assert (distances.diff(dim=1) >= 0).all()
     with pytest.raises(InputError, match="at least 256 rows"):
         DiskIndex(written(noise(30)), tmp_path / "lists")
+
+
+def test_lists_on_disk_are_those_of_the_same_index_in_memory(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "QUERIES_AT_ONCE", 700)  # several parts, the last one short
+    bank = noise(2000)
+    index = DiskIndex(written(bank), tmp_path / "lists", probes=5)
+    inside = faiss.IndexIVFPQ(index._quantizer, 16, index._index.nlist, 16, 8)
+    inside.pq, inside.nprobe, inside.is_trained = index._index.pq, 5, True
+    inside.add(bank.numpy())
+    queries = noise(50, seed=1).numpy()
+    found, expected = index._index.search(queries, 4), inside.search(queries, 4)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)  # their sums begin elsewhere
+
+
+def test_lists_that_find_no_room_are_refused_and_leave_no_file(written, tmp_path, monkeypatch):
+    def fallocate(handle, start, size):
+        os.truncate(handle, size // 2)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bank = written(noise(600))
+    with pytest.raises(InputError, match=r"lists cannot be written: No such file or directory"):
+        DiskIndex(bank, tmp_path / "none/lists")
+    monkeypatch.setattr(room.os, "posix_fallocate", fallocate)
+    with pytest.raises(InputError, match="codes of 600 rows need 1 MiB in") as refused:
+        DiskIndex(bank, tmp_path / "lists")
+    assert "make room there" in refused.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["bank"]
