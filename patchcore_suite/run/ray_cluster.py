@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -22,14 +23,17 @@ from patchcore_suite.settings.execution import Ray
 if TYPE_CHECKING:
     from types import ModuleType
 
-STARTS = 3  # of Ray on one machine
-PATIENCE = 120  # seconds that a start may take
+STARTS = 5  # of Ray on one machine: it gives up for good where its own agent takes more than 15 seconds to begin
+PATIENCE = 60  # seconds that a start may take
 ANSWER = 5  # seconds in which a cluster must answer
 CLIENT = "ray://"
 OBJECTS = 2**27  # bytes for what Ray carries on one machine: no results, which go to the store
 SHORT = Path("/tmp")  # sockets lie below, whose paths may have 107 bytes
 SESSION = ".patchcore-ray-"  # how the folder of Ray's own files begins
 LAST_STARTED = "ray/ray_current_cluster"  # in which Ray notes the cluster of a machine
+TOKEN = "RAY_AUTH_TOKEN"  # that all of a cluster know
+# Something that can be asked without consequence of a cluster, and of its server for clients from outside.
+ASKED = {False: "/ray.rpc.NodeInfoGcsService/CheckAlive", True: "/ray.rpc.RayletDriver/ClusterInfo"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def connected(settings: Ray) -> Iterator["ModuleType"]:
             _check_answers(settings.address)
             options = {"address": settings.address}
         else:
+            os.environ.setdefault(TOKEN, secrets.token_hex())  # else Ray leaves one in the home folder
             cores = None if settings.workers is None else settings.workers * settings.cpus
             own = {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
             options = {"address": "local", "_temp_dir": str(folder), **own}
@@ -113,7 +118,13 @@ def _begin(ray: "ModuleType", address: str | None, options: Mapping[str, object]
                 with suppress(psutil.Error):
                     process.kill()
             if not tries_left:
-                raise _no_cluster(address, str(error).strip().split("\n")[0]) from None
+                raise _no_cluster(address, _said(error)) from None
+
+
+def _said(error: Exception) -> str:
+    """What an error of Ray says, in a line: the first, and the last where that announces what a server said."""
+    first, *others = list(filter(None, str(error).split("\n"))) or [type(error).__name__]
+    return f"{first} {others[-1]}" if others and first.endswith(":") else first
 
 
 @contextmanager
@@ -146,19 +157,33 @@ def _check_answers(address: str) -> None:
             pass
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, f"{where}: {getattr(error, 'strerror', None) or error}") from None
-    if os.environ.get("RAY_USE_TLS") != "1" and not _speaks_grpc(where.removeprefix(CLIENT)):
-        raise _no_cluster(address, f"{where}: something else than Ray answers")
+    if os.environ.get("RAY_USE_TLS") != "1":
+        _check_speaks(address, where)
 
 
-def _speaks_grpc(target: str) -> bool:
+def _check_speaks(address: str, where: str) -> None:
+    """Refuse what does not speak as Ray does, or asks for a token that would not be sent.
+
+    Raises:
+        InputError: it is so.
+    """
     import grpc
 
-    with grpc.insecure_channel(target) as channel:
+    with grpc.insecure_channel(where.removeprefix(CLIENT)) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=ANSWER)
+            channel.unary_unary(ASKED[where.startswith(CLIENT)])(b"", timeout=ANSWER)
         except grpc.FutureTimeoutError:
-            return False
-    return True
+            raise _no_cluster(address, f"{where}: something else than Ray answers") from None
+        except grpc.RpcError as error:
+            # Ray sends a token to an address that is given only if it is told to; without one it waits in vain.
+            asks = error.code() == grpc.StatusCode.UNAUTHENTICATED
+            if asks and address != "auto" and os.environ.get("RAY_AUTH_MODE") != "token":
+                raise InputError(
+                    f"the Ray cluster at execution.ray.address={address} in params.yaml asks for a token",
+                    remedy="export RAY_AUTH_MODE=token, and copy ~/.ray/auth_token of its first machine to the same "
+                    "place here; docs/cluster.md says more",
+                ) from None
 
 
 def _no_cluster(address: str | None, why: str) -> InputError:

@@ -15,7 +15,7 @@ from patchcore_core.common.files import atomic_path
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.groups import Group
 from patchcore_suite.run.ray_cluster import Node, pinned
-from patchcore_suite.run.ray_worker import Files, RayWorker
+from patchcore_suite.run.ray_worker import ASIDE, Files, RayWorker
 from patchcore_suite.run.schedule import Place, Schedule, Task
 from patchcore_suite.settings.problems import one_line
 
@@ -24,7 +24,6 @@ STARTS = 3  # of a worker, without one that succeeds
 SEEN = 60  # seconds until a file that was written elsewhere shows on a shared file system
 TOLD = 60  # seconds without a worker, after which that is said
 TIDY = 5  # seconds for the folders of workers that do not see the store
-ASIDE = "aside"  # the thread of a worker that answers while another one computes
 
 
 @dataclass(eq=False)
@@ -97,7 +96,7 @@ class Crew:
             for actor in actors:
                 if actor not in last.values():
                     self._ray.kill(actor)
-            tidied = [actor.tidy.options(concurrency_group=ASIDE).remote() for actor in last.values()]
+            tidied = [actor.tidy.remote() for actor in last.values()]
             if tidied:
                 self._ray.wait(tidied, num_returns=len(tidied), timeout=TIDY)
             for actor in last.values():
@@ -121,7 +120,7 @@ class Crew:
                     self._schedule.begin(reference, begun)
                     self._working[reference], slot.idle = slot, False
             elif slot.apart and not slot.taking and slot in self._working.values():
-                self._taking[slot.actor.take.options(concurrency_group=ASIDE).remote()], slot.taking = slot, True
+                self._taking[slot.actor.take.remote()], slot.taking = slot, True
 
     def _asked(self, slot: Slot, task: Task) -> Any:
         if isinstance(task, Group):

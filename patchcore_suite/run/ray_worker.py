@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,17 @@ from patchcore_suite.run.worker import Worker
 from patchcore_suite.settings.project import Project
 
 Files = list[tuple[str, bytes]]  # names in the store, and what the files hold
+ASIDE = "aside"  # the thread of a worker that answers while another one computes
+
+
+def aside(method: Callable) -> Callable:
+    """Let a method of a worker be answered while another one computes.
+
+    It notes what `ray.method` does, where Ray may be absent. Who is connected from outside of a cluster may not name
+    the thread with each call.
+    """
+    method.__ray_concurrency_group__ = ASIDE
+    return method
 
 
 class RayWorker:
@@ -70,6 +81,7 @@ class RayWorker:
                 self._finished += [result.with_suffix(".json"), result]  # in the order in which they are written
         return self.take()
 
+    @aside
     def take(self) -> Files:
         """Files of cells that are finished, once; asked for while a group is being computed."""
         taken = []
@@ -79,6 +91,7 @@ class RayWorker:
             path.unlink()
         return taken
 
+    @aside
     def tidy(self) -> None:
         """Delete what this worker, and others of its machine, kept apart."""
         if self._apart is not None:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -152,6 +153,36 @@ def test_the_cluster_that_a_machine_was_in_is_refused_once_it_is_gone(monkeypatc
 @pytest.mark.skipif(WITHOUT_RAY, reason="Ray is not installed")
 def test_something_else_that_answers_is_no_cluster(monkeypatch, listening):
     assert "something else than Ray answers" in refusal(monkeypatch, f"127.0.0.1:{listening}")
+
+
+@pytest.mark.skipif(WITHOUT_RAY, reason="Ray is not installed")
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_that_asks_for_a_token_is_refused_until_ray_is_told_to_send_one(monkeypatch, form):
+    grpc = pytest.importorskip("grpc")
+
+    class Asks(grpc.ServerInterceptor):
+        def intercept_service(self, continuation, details):
+            return grpc.unary_unary_rpc_method_handler(
+                lambda request, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
+            )
+
+    server = grpc.server(ThreadPoolExecutor(1), interceptors=[Asks()])
+    address = form.format(server.add_insecure_port("127.0.0.1:0"))
+    server.start()
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(InputError, match="asks for a token") as error:
+        ray_cluster._check_answers(address)
+    assert "RAY_AUTH_MODE=token" in error.value.remedy
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    ray_cluster._check_answers(address)
+    server.stop(None)
+
+
+def test_what_a_server_says_of_its_failure_is_told_in_one_line():
+    failed = Exception("Initialization failure from server:\nTraceback (most recent call last):\n\nOSError: full\n")
+    assert ray_cluster._said(failed) == "Initialization failure from server: OSError: full"
+    assert ray_cluster._said(Exception("It timed out.\nThis could happen")) == "It timed out."
+    assert ray_cluster._said(ValueError()) == "ValueError"
 
 
 # On a busy machine
