@@ -104,11 +104,13 @@ def connected(settings: Ray) -> Iterator["ModuleType"]:
 def _begin(ray: "ModuleType", address: str | None, options: Mapping[str, object]) -> None:
     """Start Ray, or connect to it; on a busy machine a start may fail for no other reason, and Ray is asked again.
 
+    So is a cluster from outside, which starts a process for each client.
+
     Raises:
         InputError: it cannot be had.
     """
     before = set(psutil.Process().children(recursive=True))
-    for tries_left in reversed(range(STARTS if address is None else 1)):
+    for tries_left in reversed(range(STARTS if address is None or address.startswith(CLIENT) else 1)):
         try:
             ray.init(**options)
             return

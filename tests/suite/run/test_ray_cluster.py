@@ -203,9 +203,10 @@ class Slow:
         pass
 
 
-def test_ray_on_this_machine_is_asked_again_and_leaves_nothing_of_what_it_gave_up():
+@pytest.mark.parametrize("address", [None, "ray://10.0.0.1:10001"])
+def test_ray_is_asked_again_and_leaves_nothing_of_what_it_gave_up(address):
     ray = Slow(2)
-    ray_cluster._begin(ray, None, {})
+    ray_cluster._begin(ray, address, {})
     assert [process.wait(timeout=10) for process in ray.left] == [-signal.SIGKILL] * 2
 
 
