@@ -101,7 +101,9 @@ def _checked(ray: ModuleType, nodes: Mapping[Node, None], work: Plan, cells: Seq
             try:
                 found[node] = ray.get(reference)
             except ray.exceptions.RayError as error:
-                problem = f"it cannot be looked at: {str(error).strip().splitlines()[-1]}"
+                lines = str(error).strip().splitlines()  # a traceback ends in its error; others begin with it
+                why = lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
+                problem = f"it cannot be looked at: {why}"
                 found[node] = {"problems": [problem], "remedy": "end or repair that machine"}
     problems = [f"{node.name}: {problem}" for node, look in found.items() for problem in look["problems"]]
     if problems:
