@@ -90,7 +90,7 @@ def _checked(ray: ModuleType, nodes: Mapping[Node, None], work: Plan, cells: Seq
             return {"problems": [f"this package or what it needs cannot be imported: {error}"], "remedy": remedy}
         return looked(there, lambda: ray.get(given[0]))
 
-    task = ray.remote(num_cpus=0, max_retries=0)(look)
+    task = ray.remote(num_cpus=0, max_retries=TRIES - 1)(look)
     with probed(work.store) as store:
         given, there = [ray.put((work, cells, store))], expected()  # within a list it is not read yet
         asked = {
