@@ -125,7 +125,8 @@ def make_project(root: Path, *, whole: bool) -> Path:
         return root
     listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
-        if not name.startswith(("reports/", "dvc.lock")):
+        # Metrics stay, as in a clone: those that differ by rounding alone leave their file.
+        if name.startswith(KINDS["metrics"]) or not name.startswith(("reports/", "dvc.lock")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     (root / ".dvc/config").write_text(DVC_CONFIG)
