@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 from patchcore_core.config import PIXELS, UNTRAINED
 
@@ -60,6 +61,11 @@ def check_hierarchies(name: str, hierarchies: Sequence[int]) -> None:
         )
 
 
+def added_by(name: str) -> str | None:
+    """The plug-in that reads a backbone, if one does."""
+    return _layers(name).added_by
+
+
 def library_of(name: str) -> str:
     """Whose network it is: "torchvision", "timm", or "pixels" for the image itself.
 
@@ -95,7 +101,7 @@ def without_values(act: Callable[[], Result]) -> Result:
             return act()
 
 
-def _wants_values(error: Exception) -> bool:
+def wants_values(error: Exception) -> bool:
     """Whether something failed because there were no values."""
     return torch.empty(0).is_meta and "meta" in str(error).lower()
 
@@ -106,6 +112,8 @@ class _Layers:
 
     of: Mapping[int, Any]
     why_none: str = ""
+    build: Callable[[tuple[int, ...]], Architecture] | None = None  # of a network that a plug-in reads
+    added_by: str | None = None  # that plug-in
 
 
 @cache
@@ -154,7 +162,7 @@ def _torchvision_layers(name: str) -> _Layers:
     try:
         network(torch.zeros(1, 3, PROBE, PROBE))
     except (AssertionError, RuntimeError) as error:  # a transformer that takes one image size only
-        if _wants_values(error):
+        if wants_values(error):
             raise
         layers.clear()
     finally:
@@ -166,6 +174,8 @@ def _torchvision_layers(name: str) -> _Layers:
 def _timm(name: str, hierarchies: tuple[int, ...]) -> Architecture:
     import timm
 
+    if build := _layers(name).build:
+        return build(hierarchies)
     if name.startswith(UNTRAINED):  # whose values are those drawn after this network's
         timm.create_model(_timm_name(name), features_only=True)
     indices = [_layers(name).of[j] for j in hierarchies]
@@ -187,8 +197,17 @@ def _timm_whole_name(whole: nn.Module, extractor: nn.Module) -> dict[str, str]:
     return {key: whole_name[key.replace(".", "_")] for key in extractor.state_dict()}
 
 
-@torch.inference_mode()
 def _timm_layers(name: str) -> _Layers:
+    """timm's stages; where it cuts none, what a plug-in reads: a function of timm's name, None if it cannot."""
+    stages = _timm_stages(name)
+    for plugin in () if stages.of else plugins.added(plugins.NETWORKS):
+        if network := plugins.load(plugins.NETWORKS, plugin)(_timm_name(name)):
+            return _Layers(network.hierarchies, build=network.build, added_by=plugin)
+    return stages
+
+
+@torch.inference_mode()
+def _timm_stages(name: str) -> _Layers:
     """timm's index of the last feature map of each stride, where an image shows that channels and strides are true."""
     import timm
 
@@ -201,7 +220,7 @@ def _timm_layers(name: str) -> _Layers:
     except KeyError:  # of another name
         return _Layers({}, "it is not convolutional, since timm cuts it into no stages")
     except Exception as error:  # timm has no one error for "cannot"
-        if _wants_values(error):
+        if wants_values(error):
             raise
         return _Layers({}, f"timm takes none from it ({error})")
     info = extractor.feature_info

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from patchcore_core.backbones import Weights, WeightsMissing, backbone_weights
+from patchcore_core.backbones.architectures import added_by
 from patchcore_core.common import plugins
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
@@ -111,6 +112,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     """
     manifest = dataset.manifest()
     own = project_networks(dataset.project)
+    given = {**own.modules, **(networks or {})}
     found, weights_missing = _weights(dataset, own, networks or {}, download=download)
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
@@ -135,7 +137,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
             "device": torch.device(dataset.execution.device).type,
             "precision": dataset.execution.precision,
             "versions": libraries,
-            "code_sha256": code_fingerprint(SCORING, *sorted(_modules(config))),
+            "code_sha256": code_fingerprint(SCORING, *sorted(_modules(config, given))),
         }
         if (file_sha256 := own.sha256_for(config)) is not None:
             stamp["networks_sha256"] = file_sha256
@@ -146,10 +148,15 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     return Plan(dataset, manifest, of, weights_missing, store, notes=left_out, networks_sha256=own.sha256)
 
 
-def _modules(config: MethodConfig) -> set[str]:
-    """Where the code of a method is: its configuration's, that of the class which it names, and what it adds."""
+def _modules(config: MethodConfig, given: Container[str]) -> set[str]:
+    """Where the code of a method is: its configuration's, that of the class which it names, and what it adds.
+
+    Args:
+        given: backbones that modules stand for, so that none is read by its name.
+    """
     kinds = {plugins.SAMPLERS: "sampler", plugins.FIRST_PICKS: "first_pick", plugins.SEARCHES: "search"}
     named = {(kind, getattr(member, field, "")) for member in config.members for kind, field in kinds.items()}
+    named |= {(plugins.NETWORKS, added_by(m.backbone)) for m in config.members if m.backbone not in given}
     added = {plugins.module(kind, name) for kind, name in named if name in plugins.added(kind)}
     return {type(config).__module__, implementation(config).__module__, *added}
 

@@ -337,6 +337,15 @@ def test_a_size_that_a_backbone_does_not_take_is_refused():
 # Networks that are not read
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """The core without what is added to it."""
+    architectures._layers.cache_clear()
+    monkeypatch.setattr(architectures.plugins, "added", lambda kind: ())
+    yield
+    architectures._layers.cache_clear()
+
+
 DOORS = {
     "check_hierarchies": check_hierarchies,
     "map_shapes": lambda name, hierarchies: map_shapes(name, hierarchies, (224, 224)),
@@ -356,7 +365,7 @@ DOORS = {
         ("maxvit_t", "it is not convolutional"),
     ],
 )
-def test_a_network_that_cannot_be_read_is_refused_by_one_error_at_each_door(name, why):
+def test_a_network_that_cannot_be_read_is_refused_by_one_error_at_each_door(name, why, alone):
     said = set()
     for act in DOORS.values():
         with pytest.raises(InputError, match=why) as caught:
@@ -373,12 +382,10 @@ def test_a_first_map_of_stride_one_is_counted():
 
 
 @pytest.mark.parametrize(("of", "false"), [("channels", [1, 2, 3, 4, 5]), ("reduction", [1, 2, 4, 8, 16])])
-def test_channels_and_strides_are_compared_with_what_timm_promises(of, false, monkeypatch):
-    architectures._layers.cache_clear()
+def test_channels_and_strides_are_compared_with_what_timm_promises(of, false, monkeypatch, alone):
     monkeypatch.setattr(timm.models.FeatureInfo, of, lambda info: false)
     with pytest.raises(InputError, match=r"has none: its maps .* are not"):
         check_hierarchies("timm/resnet10t", (2,))
-    architectures._layers.cache_clear()
 
 
 # Networks of the caller's

@@ -166,6 +166,7 @@ def test_code_of_a_configuration_is_in_the_keys_of_its_method(project, monkeypat
     [
         ({"sampler": "kmeans"}, "patchcore_suite.plugins.samplers"),
         ({"search": "ivf"}, "patchcore_suite.plugins.searches"),
+        ({"backbone": "untrained/test_vit"}, "patchcore_suite.plugins.tokens"),
     ],
 )
 def test_code_of_what_is_added_by_name_is_in_the_keys_of_variants_that_name_it(project, monkeypatch, changes, module):
