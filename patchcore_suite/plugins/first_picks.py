@@ -30,4 +30,5 @@ def anchor_gaps(features: Tensor, *, anchors: int = 10, generator: Generator | N
     chosen = random_coreset(features, min(anchors, max(1, len(features))), generator=generator)
     # Departs from Algorithm 1, in which only rows that are kept limit a distance.
     # By differences: an anchor is at distance 0 from itself, which products of large norms do not give.
-    return torch.cdist(features, features[chosen], compute_mode="donot_use_mm_for_euclid_dist").mean(dim=1)
+    precise = features.to(torch.promote_types(features.dtype, torch.float32))  # half precision is for storage
+    return torch.cdist(precise, precise[chosen], compute_mode="donot_use_mm_for_euclid_dist").mean(dim=1)

@@ -31,6 +31,12 @@ def sequential_greedy(features, size, start):
     return chosen
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_anchors_of_half_precision_are_measured_in_single(kind):
+    features = torch.randn(40, 5, generator=seeded(1)).to(kind)
+    assert torch.equal(anchor_gaps(features, generator=seeded(2)), anchor_gaps(features.float(), generator=seeded(2)))
+
+
 def authors_greedy(features, size, anchors):
     """The authors' approximate sampler, one pick at a time: capped from the outset by the mean distance to anchors."""
     features = features.double()

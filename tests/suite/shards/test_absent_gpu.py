@@ -7,8 +7,9 @@ import pytest
 import torch
 from absent_gpu import absent_gpu
 
-from patchcore_core.coreset import anchor_gaps, covering_radius, greedy_coreset
+from patchcore_core.coreset import covering_radius, greedy_coreset
 from patchcore_core.neighbours import nearest
+from patchcore_suite.plugins.first_picks import anchor_gaps
 from patchcore_suite.shards import greedy
 from patchcore_suite.shards.carrier import Here
 from patchcore_suite.shards.files import FileRows, RowFile
