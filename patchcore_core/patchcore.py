@@ -178,7 +178,7 @@ class PatchCore(Detector):
             tensors["coreset_indices"] = self.coreset_indices
         check_bank(tensors, self.config.storage, where="the model")
         self._check_network()
-        tensors |= (self._watched or Watched(self.network, None)).marks()
+        tensors |= (self._watched or Watched(self.network)).marks()
         description = {
             "config": self.config.to_dict(),
             "seed": self.seed,

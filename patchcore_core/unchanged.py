@@ -22,7 +22,7 @@ class Watched:
     A named backbone, by its tensors: whether they are the same, and not edited. And how its maps are described.
     """
 
-    def __init__(self, network: Network, description: object) -> None:
+    def __init__(self, network: Network, description: object = None) -> None:
         self._network, self._was, self._description = network, _tensors(network), description
         self._seen: tuple[Tensor, Sequence[Tensor]] | None = None
 
@@ -39,7 +39,7 @@ class Watched:
             )
         self._seen = first, alone
 
-    def check(self, network: Network, description: object) -> None:
+    def check(self, network: Network, description: object = None) -> None:
         """Refuse, by an InputError, a network that is another one now, or images that are described otherwise."""
         if description != self._description:
             raise InputError("the configuration was changed since the model was fitted", remedy="fit the model again")
@@ -83,7 +83,7 @@ def _alike(maps: Sequence[Tensor], others: Sequence[Tensor], most: float) -> boo
 def _tensors(network: Network) -> list[tuple[int, int]]:
     """Where a named backbone's tensors lie, and how often each was edited; of another network nothing."""
     state = network.state_dict() if isinstance(network, Backbone) else {}
-    return [(tensor.data_ptr(), tensor._version) for tensor in state.values()]
+    return [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in state.values()]
 
 
 def seal(bank: Tensor) -> tuple[object, ...]:

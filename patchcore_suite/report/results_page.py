@@ -4,9 +4,8 @@
 
 The data of a dataset are made from reports/metrics, reports/scores and reports/timings of the nearest params.yaml;
 `--run` computes these first: each dataset is prepared, scored and evaluated by what the stages of the pipeline call,
-and its data written before the next one is begun. A run that was ended goes on where it was; `--finished` computes no
-result, takes those that are there, and names the others. The page shows all that lies there, of earlier runs too.
-Synthetic images are refused.
+and its data written before the next one is begun. A run that was ended goes on where it was; `--finished` takes the
+results that are there, and names the others. The page shows earlier runs too. Synthetic images are refused.
 """
 
 import argparse
