@@ -42,6 +42,9 @@ images are brought to size as they were when the model was fitted. `run_onnx.py`
 The metadata of `model.onnx` have the threshold, from which score up an image is anomalous, and the hash of the model
 that it was made of; `onnx.json` says the same, and has the hash of `model.onnx`.
 
+OpenVINO runs it too, told to compute in single precision: `compile_model(graph, "CPU", {{"INFERENCE_PRECISION_HINT":
+"f32"}})`. By default it takes half precision where a processor can, and then scores differ.
+
 When it was written, it was compared with that model.
 
 {said}

@@ -181,9 +181,8 @@ def _masks_among(images: Sequence[Path]) -> Iterator[str]:
 def _by_folder(root: Path, good: str) -> tuple[list[Record], dict[str, str], list[str]]:
     there = [folder.name for folder in folders(root)]
     if good not in there:
-        raise InputError(
-            f"{root} has no folder {good!r} of good images", remedy=f"its folders: {', '.join(there) or '-'}"
-        )
+        choice = f"name one of its folders: {', '.join(there)}" if there else "good=. takes all its images"
+        raise InputError(f"{root} has no folder {good!r} of good images", remedy=choice)
     records = []
     for name in there:
         split, label, defect = ("train", 0, NOMINAL) if name == good else ("test", 1, name)

@@ -112,7 +112,7 @@ def frontier_chart(found: Standings, cost: str) -> FrontierChart | None:
 def _apart(ticks: Sequence[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
     """Ticks without those whose numbers would run into the last one's."""
     last = ticks[-1]
-    return (*(tick for tick in ticks[:-1] if last[0] - tick[0] > LETTER * (len(last[1]) + len(tick[1]) / 2)), last)
+    return (*(tick for tick in ticks[:-1] if last[0] - tick[0] > LETTER * (len(last[1]) + 1 + len(tick[1]) / 2)), last)
 
 
 def _ends(found: Standings, name: str) -> tuple[float, float]:

@@ -50,8 +50,13 @@ def test_folders_whose_good_ones_nobody_named_are_not_guessed_at(tmp_path):
         look_at(tmp_path)
     assert error.value.offenders == ("broken", "fine")
     assert len(look_at(tmp_path, good=".").good) == 2
-    with pytest.raises(InputError, match="no folder 'ok'"):
+    with pytest.raises(
+        InputError, match="no folder 'ok' of good images\nRemedy: name one of its folders: broken, fine"
+    ):
         look_at(tmp_path, good="ok")
+    folder_of(tmp_path / "flat", "1.png")
+    with pytest.raises(InputError, match=r"no folder 'ok' of good images\nRemedy: good=. takes all its images"):
+        look_at(tmp_path / "flat", good="ok")
 
 
 def test_all_images_that_cannot_be_used_are_named(tmp_path):
