@@ -27,10 +27,9 @@ from benchmarks.peers import Peer
 from benchmarks.pixels import pixels
 from benchmarks.search import search
 from benchmarks.selection import scaling, selection
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_core.common.progress import progress_bar
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.environment import commit, machine, peak_memory, versions
 from patchcore_suite.settings.params import load_params
 

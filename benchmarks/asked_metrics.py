@@ -17,12 +17,12 @@ from benchmarks.clock import interleaved
 from benchmarks.inputs import BATCH, WORKERS, Inputs, make_inputs
 from benchmarks.peers import Peer
 from patchcore_core import PatchCore, PatchCoreConfig, metrics
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.metrics import Regions
 from patchcore_core.metrics.pixels import curve_of
 from patchcore_suite import datasets
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.metrics.decisions import calibration_error, fpr_at_recall
 from patchcore_suite.metrics.pimo import aupimo, aupimo_of_images
 from patchcore_suite.metrics.segmentation import average_precision, f1_max, low_pro, seg_f1

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import sha256_file
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.record.records import SCORES_WITHIN as LIMIT
 from patchcore_suite.record.records import relative_change
 from patchcore_suite.run import prepare

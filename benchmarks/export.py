@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.config import DEFAULT_BACKBONE
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.parts.export import export_onnx
 from patchcore_suite.parts.fitting import FitOptions, fit
 from patchcore_suite.parts.photographs import look_at

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from benchmarks.scale import accuracy, arguments, described
 from patchcore_core import PatchCore, PatchCoreConfig
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.coreset import covering_radius, random_projection
 from patchcore_core.detector import generator
-from patchcore_suite.ending import exit_on_input_error
 
 
 def whole(images: Tensor, config: PatchCoreConfig) -> PatchCore:

@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks.asked_metrics import CROPPED
 from benchmarks.inputs import BATCH, WORKERS
 from patchcore_core import PatchCore, PatchCoreConfig, metrics
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.config import MethodConfig
 from patchcore_core.detector import put_together
 from patchcore_suite import datasets
@@ -30,7 +31,6 @@ from patchcore_suite.datasets.images import Batches, mask_array, read_mask
 from patchcore_suite.datasets.noise import with_noise
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.spec import DatasetSpec
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.metrics.pimo import aupimo
 
 SHARE = 0.01  # of all patches, in every memory bank

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.inputs import PREPROCESSING, SIDE
 from patchcore_core import PatchCoreConfig
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, covering_radius, greedy_coreset, random_coreset, random_projection
 from patchcore_core.detector import generator
@@ -36,7 +36,6 @@ from patchcore_core.patchcore import PatchCore
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite import datasets
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.plugins.cheaper_coresets import distance_sampled_coreset, merge_reduce_coreset, two_round_coreset
 from patchcore_suite.results.selection_costs import rows_sent
 from patchcore_suite.run.environment import machine, peak_memory

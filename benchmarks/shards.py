@@ -32,11 +32,10 @@ from benchmarks.clock import interleaved, once
 from benchmarks.cost_model import Assumed, fitted, paying, told
 from benchmarks.inputs import make_inputs
 from benchmarks.watched import Watched
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size, greedy_coreset
 from patchcore_core.neighbours import nearest
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.plugins.searches import recall
 from patchcore_suite.shards.carrier import Here, ask
 from patchcore_suite.shards.files import FileRows, RowFile

@@ -20,10 +20,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.baselines.costs import FLOAT
 from patchcore_suite.datasets.inspection import build_manifest
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.preflight.requirements import check
 from patchcore_suite.run.environment import peak_memory
 from patchcore_suite.run.evaluate import write_metrics

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 
 from patchcore_core import PatchCore, PatchCoreConfig
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.detector import put_together
 from patchcore_suite.baselines.ensemble import leave_one_out
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.parts.describing import BATCH, WORKERS
 from patchcore_suite.parts.fitting import fraction_kept
 from patchcore_suite.parts.thresholds import false_alarm_threshold

@@ -12,8 +12,7 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 
-from patchcore_core.common.errors import InputError
-from patchcore_suite.ending import exit_on_input_error
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from website.links import problems
 
 ROOT = Path(__file__).parents[1]

@@ -97,8 +97,7 @@ def load_backbone(
     initialised under a fixed seed.
 
     Args:
-        name: the backbone's name.
-        hierarchies: j, ascending.
+        name, hierarchies: the backbone's, and j, ascending.
         weights: a weights file, or a folder of files called NAME.safetensors or NAME.pth; None looks them up.
         precision: "float32", or "bfloat16" for processors that multiply it faster: maps then differ by some percent.
 

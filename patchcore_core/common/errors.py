@@ -1,6 +1,8 @@
 """Errors that a user can act on."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -19,3 +21,16 @@ class InputError(ValueError):
         if remedy:
             lines.append(f"Remedy: {remedy}")
         super().__init__("\n".join(lines))
+
+
+@contextmanager
+def exit_on_input_error() -> Generator[None, None, None]:
+    """End the program on an error that the user can act on: its text without a traceback, exit code 1."""
+    try:
+        yield
+    except InputError as error:
+        print(f"\nERROR: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)

@@ -23,11 +23,7 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 def checked(
     truth: NDArray[Any], values: NDArray[Any], truth_name: str, values_name: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """Ground truth as truth values, and what is compared with it as floating-point numbers of the same shape.
-
-    Raises:
-        ValueError: shapes differ, a value is not finite, or one of the two classes is absent.
-    """
+    """Truth values, and what is compared with them as floating-point numbers; ValueError as of `image_auroc`."""
     if truth.shape != values.shape:
         raise ValueError(f"{truth_name} {truth.shape} and {values_name} {values.shape} must have one shape")
     truth = truth_values(truth, truth_name)
@@ -42,11 +38,7 @@ def checked(
 
 
 def truth_values(truth: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """Zeros and ones as truth values.
-
-    Raises:
-        ValueError: there is something else among them.
-    """
+    """Zeros and ones as truth values; a ValueError if there is something else among them."""
     if truth.dtype == bool:
         return truth
     if not np.isin(truth, (0, 1)).all():

@@ -42,11 +42,7 @@ class Regions:
 
     @classmethod
     def label(cls, masks: ArrayLike) -> "Regions":
-        """Find the regions of masks (n, H, W).
-
-        Raises:
-            ValueError: they are no stack of masks, or hold something else than 0 and 1.
-        """
+        """Find the regions of masks (n, H, W); a ValueError if they are none, or hold something else than 0 and 1."""
         masks = np.asarray(masks)
         if masks.ndim != 3:
             raise ValueError(f"masks {masks.shape} must be (n, H, W)")
@@ -104,11 +100,7 @@ def pixel_metrics(masks: ArrayLike | Regions, maps: ArrayLike, max_fpr: float = 
 
 
 def regions_and_maps(masks: ArrayLike | Regions, maps: ArrayLike) -> tuple[Regions, NDArray[np.floating]]:
-    """Masks with their regions, and maps (n, H, W) that can be compared with them.
-
-    Raises:
-        ValueError: as `pixel_auroc`.
-    """
+    """Masks with their regions, and maps (n, H, W) that can be compared with them; ValueError as of `pixel_auroc`."""
     regions, maps = masks if isinstance(masks, Regions) else Regions.label(masks), np.asarray(maps)
     _, maps = checked(regions.masks, maps, "masks", "maps")
     return regions, maps

@@ -18,7 +18,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.images import map_ahead
@@ -26,7 +26,6 @@ from patchcore_suite.datasets.layouts.mvtec_ad_2 import LAYOUT, PRIVATE
 from patchcore_suite.datasets.listing import files
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.datasets.tiff import read_tiff
-from patchcore_suite.ending import exit_on_input_error
 
 MAPS, CALLED = "anomaly_images", "anomaly_images_thresholded"
 SUFFIXES = {MAPS: ".tiff", CALLED: ".png"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from patchcore_suite.ending import exit_on_input_error
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.parts.command_options import as_json
 from patchcore_suite.run import targets
 

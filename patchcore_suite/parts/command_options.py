@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import FULL
-from patchcore_suite.ending import exit_on_input_error
 
 if TYPE_CHECKING:
     from patchcore_suite.parts.tiles import Tiles

@@ -22,10 +22,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
 from patchcore_suite.datasets.layouts import LAYOUTS
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.messages import report
 from patchcore_suite.preflight.requirements import check

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import psutil
 import torch
 
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.datasets.names import ALL, shown
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.preflight import machine_speed
 from patchcore_suite.preflight.needs import Checked
 from patchcore_suite.preflight.operations import Work

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from patchcore_suite.ending import exit_on_input_error
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.record.cells import METRICS as SHOWN
 from patchcore_suite.record.cells import measure
 from patchcore_suite.record.records import (

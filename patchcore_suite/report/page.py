@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_json, write_text
 from patchcore_suite.datasets.names import csv_text
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.paper import verdicts
 from patchcore_suite.report.charts import drawn, packed_library, points
 from patchcore_suite.report.leaderboard import PAGE, build_leaderboard

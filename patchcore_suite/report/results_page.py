@@ -18,11 +18,10 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.identity import COMPLETE
 from patchcore_suite.datasets.manifest import Manifest
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.paper.beside import Printed, beside_paper
 from patchcore_suite.report.measured import FOLDER, NOTE, Block, Measured, read_all, stamp_of
 from patchcore_suite.results import study_metrics

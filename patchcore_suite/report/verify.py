@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import sha256_file
 from patchcore_core.common.progress import progress_bar
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.results.section import Section
 from patchcore_suite.run.evaluated import changed_metrics
 from patchcore_suite.run.feature_files import damage as damage_of_maps

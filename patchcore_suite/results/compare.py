@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_suite.datasets.names import MEAN, shown
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.foreign import Foreign, read_foreign
 from patchcore_suite.results.formats import HEADINGS, NOTHING

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, sha256_json, write_text
 from patchcore_suite.datasets.names import MEAN, csv_text, from_csv, shown
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.sources import index_of
 from patchcore_suite.run.metric_registry import METRICS

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.metrics import Regions
 from patchcore_core.metrics.pixels import PART
@@ -16,7 +16,6 @@ from patchcore_suite.baselines.config import RandomScoresConfig
 from patchcore_suite.datasets.images import map_ahead
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.controls import CEILING, check_controls, is_control
 from patchcore_suite.run.evaluated import note_evaluated

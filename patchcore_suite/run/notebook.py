@@ -23,10 +23,9 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, write_text
 from patchcore_core.common.progress import RUNNER_VARIABLE
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.kernel import OwnKernelManager
 from patchcore_suite.run.leftovers import clear_reports, remove_leftovers
 from patchcore_suite.settings.project import load_project

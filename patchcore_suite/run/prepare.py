@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_json, writing
 from patchcore_suite.datasets import synthetic
 from patchcore_suite.datasets.download import download, is_original
@@ -18,7 +18,6 @@ from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL
 from patchcore_suite.datasets.spec import DatasetSpec
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.leftovers import locked, remove_leftovers
 from patchcore_suite.run.sealed import read_json

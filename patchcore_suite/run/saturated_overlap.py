@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchcore_core import metrics
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.images import mask_array, mask_values
 from patchcore_suite.datasets.layouts.mvtec_loco import CONFIG, KINDS
@@ -31,7 +31,6 @@ from patchcore_suite.datasets.listing import mask_files
 from patchcore_suite.datasets.names import csv_text
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import NOMINAL, Record
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.result_metrics import maps_of
 from patchcore_suite.settings.project import ProjectDataset, load_project

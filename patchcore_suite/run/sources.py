@@ -4,10 +4,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_suite.datasets.listing import unusable, walk
 from patchcore_suite.datasets.spec import DOWNLOAD, SYNTHETIC
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.run.leftovers import free_dvc
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 

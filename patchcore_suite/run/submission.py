@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from patchcore_core.common.errors import InputError
+from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import atomic_path, writing
 from patchcore_core.common.progress import progress_bar
 from patchcore_core.detector import Detector
@@ -37,7 +37,6 @@ from patchcore_suite.datasets.submission import (
     private_images,
 )
 from patchcore_suite.datasets.tiff import write_tiff
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
 LAYOUT = "mvtec_ad_2"

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import TypeAdapter
 
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_core.config import CHOICES, PatchCoreConfig
 from patchcore_suite.baselines.config import EnsembleConfig, methods
 from patchcore_suite.datasets.preprocessing import MASK_RULES, Preprocessing
-from patchcore_suite.ending import exit_on_input_error
 from patchcore_suite.settings.dataset_params import ASKED, DATASET_NAME, MAIN_KEYS, NEEDED, SPECS
 from patchcore_suite.settings.execution import Execution, Ray
 from patchcore_suite.settings.params import find_params

@@ -16,7 +16,7 @@ from faults.small_project import NAME
 from short_stand_ins import COUNTS
 from whole_project import run_cells
 
-from patchcore_suite.ending import exit_on_input_error
+from patchcore_core.common.errors import exit_on_input_error
 from patchcore_suite.report import page
 from patchcore_suite.run import evaluate, prepare
 

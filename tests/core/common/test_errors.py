@@ -1,7 +1,6 @@
 import pytest
 
-from patchcore_core.common.errors import InputError
-from patchcore_suite.ending import exit_on_input_error
+from patchcore_core.common.errors import InputError, exit_on_input_error
 
 
 def leave(error):

@@ -114,6 +114,7 @@ def test_a_network_that_knows_one_size_is_set_to_others_and_keeps_its_own():
     assert close(run(strict, (112, 112)), theirs)
 
 
+@pytest.mark.long
 def test_training_statistics_are_the_networks_own():
     backbone = load_backbone("untrained/vit_base_patch32_clip_224.openai", (0,))
     assert backbone.mean.flatten().tolist() == pytest.approx([0.48145466, 0.4578275, 0.40821073])
@@ -161,6 +162,7 @@ def test_a_size_that_the_patches_do_not_divide_is_refused_with_the_nearest_that_
         assert f"Remedy: choose {near}, the nearest sizes that fit" in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_network_of_one_size_takes_no_other():
     with pytest.raises(InputError, match="takes no images of 240 x 240 pixels, only of 224 x 224"):
         map_shapes("cait_xxs24_224", (3,), (240, 240))
@@ -186,6 +188,7 @@ def test_without_the_plugin_a_transformer_is_refused(monkeypatch):
     architectures._layers.cache_clear()
 
 
+@pytest.mark.long
 def test_weights_are_never_random_and_never_of_another_network(folder):
     with pytest.raises(WeightsMissing, match="random weights are never used"):
         load_backbone("vit_tiny_patch16_224", (3,), weights=str(folder))

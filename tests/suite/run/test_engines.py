@@ -137,7 +137,7 @@ def test_an_interrupt_ends_all_processes_at_once_and_what_was_finished_stays(pro
     script = project.root / "script.py"  # which does not ask whether it is the main module
     script.write_text(
         "import torch, sys; torch.set_num_threads(2)\n"
-        "from patchcore_suite.ending import exit_on_input_error\n"
+        "from patchcore_core.common.errors import exit_on_input_error\n"
         "from patchcore_suite.run.score import score_dataset\n"
         "from patchcore_suite.settings.project import load_project\n"
         "with exit_on_input_error():\n"

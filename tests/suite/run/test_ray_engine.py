@@ -91,7 +91,7 @@ def test_an_interrupt_ends_all_workers_and_keeps_what_was_finished(project, addr
     project.execution |= {"engine": "ray", "ray": {"address": address, "send_results": True}}
     params = project.params.root / "params.yaml"
     script = (
-        "from patchcore_suite.ending import exit_on_input_error\n"
+        "from patchcore_core.common.errors import exit_on_input_error\n"
         "from patchcore_suite.run.score import score_dataset\n"
         "from patchcore_suite.settings.project import load_project\n"
         "with exit_on_input_error():\n"
