@@ -53,7 +53,8 @@ def read_table(path: Path, columns: Collection[str], optional: Collection[str] =
         reader.fieldnames = names
         rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the list {path}: {error}", remedy="save it as CSV in UTF-8") from None
+        way = "write that list" if isinstance(error, FileNotFoundError) else "save it as CSV in UTF-8"
+        raise InputError(f"cannot read the list {path}: {error}", remedy=way) from None
     wrong = [f"no column {name}" for name in columns if name not in names]
     wrong += [f"unknown column {name!r}" for name in names if name not in (*columns, *optional)]
     wrong += [f"column {name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]

@@ -223,7 +223,7 @@ def test_a_table_of_another_kind_is_refused(tmp_path, text, told):
 
 
 def test_a_table_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read the list .*labels\.csv: "):
+    with pytest.raises(InputError, match=r"cannot read the list .*labels\.csv: .*\nRemedy: write that list"):
         scan(tmp_path, tabled(tmp_path))
     with pytest.raises(InputError, match="table='/etc/passwd' must be the path of a file in the source"):
         tabled(tmp_path, table="/etc/passwd")
