@@ -3,7 +3,6 @@
 What was run stands in one kind of table, what papers print in another: no row of one is ever in the other.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +11,7 @@ from patchcore_suite.datasets.names import MEAN
 from patchcore_suite.datasets.spec import PAPER_NAMES
 from patchcore_suite.paper.quoted import quoted
 from patchcore_suite.report.frontier_chart import FrontierChart, frontier_chart
-from patchcore_suite.report.links import Links
+from patchcore_suite.report.links import Links, timings_of
 from patchcore_suite.report.measured import FOLDER, Measured, read_all, read_values
 from patchcore_suite.report.rendering import render
 from patchcore_suite.report.shown_tables import Shown
@@ -23,7 +22,6 @@ from patchcore_suite.results.standings import COSTS, Standings, intervals_table,
 from patchcore_suite.results.table import Table
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.run.metric_registry import METRICS
-from patchcore_suite.run.raw_results import read_timings
 from patchcore_suite.settings.project import Project, ProjectDataset
 
 PAGE = "leaderboard.html"  # in reports/, and its template
@@ -85,7 +83,7 @@ def _of_project(dataset: ProjectDataset, links: Links) -> Board | None:
         return None
     intervals = {name: study_metrics.read_intervals(dataset, metric=name) for name in METRICS}
     found = standings(rows, intervals, _costs(dataset, rows))
-    machines = {timing["machine"]["processor"] for timing in _timings(dataset).values()}
+    machines = {timing["machine"]["processor"] for timing in timings_of(dataset, index_of(dataset)).values()}
     return _board(
         dataset.name,
         dataset.name,
@@ -97,14 +95,10 @@ def _of_project(dataset: ProjectDataset, links: Links) -> Board | None:
     )
 
 
-def _timings(dataset: ProjectDataset) -> Mapping[str, Mapping[str, object]]:
-    return read_timings(dataset.timings, index_of(dataset))
-
-
 def _costs(dataset: ProjectDataset, rows: pd.DataFrame) -> pd.DataFrame:
     """Costs by method: means over what was timed."""
     images = rows[rows["metric"] == TEST_IMAGES].groupby("category")["value"].first()
-    timings, found = _timings(dataset), []
+    timings, found = timings_of(dataset, index_of(dataset)), []
     for cell in index_of(dataset).cells:
         timing = timings.get(cell["file"])
         if timing and cell["shots"] is None and cell["category"] in images:

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from patchcore_suite.datasets.names import shown
@@ -46,12 +46,24 @@ class Links:
         return found.folders.get(category, "") if found else ""
 
 
+_known: dict[Path, tuple[object, Mapping[str, Mapping[str, object]]]] = {}  # what was read, and in which state
+
+
+def timings_of(dataset: ProjectDataset, index: ScoreIndex) -> Mapping[str, Mapping[str, object]]:
+    """How long each raw result took; read once for all pages, so that what is damaged is told once."""
+    path = dataset.timings
+    state = path.stat().st_mtime_ns if path.is_file() else 0, [(cell["file"], cell["key"]) for cell in index.cells]
+    if _known.get(path, (None, {}))[0] != state:
+        _known[path] = state, read_timings(path, index)
+    return _known[path][1]
+
+
 def describe_dataset(dataset: ProjectDataset) -> Mapping[str, object]:
     """What a dataset's results were made from, and how long they took."""
     folder = dataset.scores
     index = ScoreIndex.read(folder)
     stamps = [result.stamp for _, result in index.results(folder)]
-    timings = read_timings(dataset.timings, index)
+    timings = timings_of(dataset, index)
     shots = sorted({stamp["shots"] for stamp in stamps} - {None})
     return {
         "name": dataset.name,

@@ -11,6 +11,7 @@ from sealed_files import rewrite
 from patchcore_core.common.errors import InputError
 from patchcore_suite.report.frontier_chart import HEIGHT, LEFT, WIDTH, frontier_chart
 from patchcore_suite.report.leaderboard import build_leaderboard
+from patchcore_suite.report.links import describe_dataset
 from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.standings import standings
 from patchcore_suite.run.evaluate import write_metrics
@@ -54,6 +55,13 @@ def test_methods_that_were_run_stand_with_ranks_and_costs(evaluated):
     assert "toy: ranks and costs" in page.text
     assert "rank" in page.text
     assert "images that are drawn by this suite" not in page.text
+
+
+def test_times_that_are_damaged_are_told_once_for_all_pages(evaluated, capsys):
+    evaluated.toy.timings.write_text("{")
+    page_of(evaluated)
+    describe_dataset(evaluated.toy)
+    assert capsys.readouterr().err.count("are damaged or of other results, and left out") == 1
 
 
 def test_what_is_drawn_is_said_to_be(evaluated):
