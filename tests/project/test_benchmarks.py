@@ -69,6 +69,7 @@ def test_a_selection_is_timed_and_compared(small, monkeypatch):
     assert all(row.seconds > 0 for table in tables for row in table.rows)
 
 
+@pytest.mark.long
 def test_the_memory_of_a_selection_is_what_it_holds_beside_its_features():
     # So many that what the process takes for other things, some 40 MiB that come and go, counts for little.
     features = torch.randn(240_000, 64, generator=torch.Generator().manual_seed(0))

@@ -73,7 +73,7 @@ def test_picks_over_shards_are_set_beside_those_of_one_process(tmp_path):
     assert [line.split("|")[3].strip() for line in lines[2:]] == ["9 of 9"] * 4 + ["900 of 900"] * 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_selection_under_a_budget_says_what_it_took(tmp_path):
     command = [sys.executable, "-m", "benchmarks.shards", "memory", tmp_path, "--rows", "20000"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

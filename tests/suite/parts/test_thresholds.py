@@ -21,7 +21,7 @@ def test_few_images_promise_what_they_can_and_say_how_many_it_takes():
     assert "takes" not in false_alarm_threshold(HUNDRED, 0.01).rule
 
 
-@pytest.mark.parametrize("n", [10, 20, 50, 209])
+@pytest.mark.parametrize("n", [10, 20, 50, pytest.param(209, marks=pytest.mark.long)])
 def test_new_good_images_are_called_anomalous_no_more_often_than_is_promised(n):
     generator, alarms, promised = np.random.default_rng(0), [], None
     for _ in range(2000):

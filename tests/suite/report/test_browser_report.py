@@ -318,8 +318,8 @@ def test_the_theme_is_that_of_the_system_until_it_is_chosen_and_then_remembered(
     assert page.evaluate(background) == dark
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, SCREEN], ids=["phone", "screen"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+@pytest.mark.parametrize("viewport", [pytest.param(PHONE, marks=pytest.mark.long), SCREEN], ids=["phone", "screen"])
 def test_a_chart_opens_and_closes(open_page, report, viewport, scheme):
     page = open_page(report, viewport=viewport, color_scheme=scheme)
     for name in ("t1_image_auroc", "s5_low_shot", "f5_subsampling"):
