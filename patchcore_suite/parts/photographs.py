@@ -72,7 +72,7 @@ def look_at(
     if layout is None and category is None:
         records, unused, problems = _records(root, good)
     else:
-        records, unused, problems = _laid_out(root, layout or "mvtec", category, good)
+        records, unused, problems = _laid_out(root, "mvtec" if layout is None else layout, category, good)
     told = None if follow is None else partial(follow, "look at images")
     findings = inspect(records, "look at images", follow=told)
     problems += unusable(root) + [finding.problem for finding in findings if finding.problem]

@@ -125,6 +125,8 @@ def test_a_model_is_of_one_category_of_images(tmp_path):
         look_at(both, layout="mtd")
     with pytest.raises(InputError, match="did you mean mtd"):
         look_at(both, layout="mtdd")
+    with pytest.raises(InputError, match="layout='' must be one of"):
+        look_at(both, layout="", category="nut")
     with pytest.raises(InputError, match="says which images are good"):
         look_at(both, layout="mvtec", category="nut", good="ok")
     with pytest.raises(InputError, match="not to videos"):
