@@ -84,7 +84,8 @@ test-all: setup ## run the long tests too, but kills and faults (about 8 minutes
 test-fast: setup ## run the tests that take less than a second or two each
 	@$(BIN)/python -m pytest -n 2 -q -m 'not slow and not torture'
 
-torture: setup ## kill the pipeline 100 times ([KILLS=n]) and inject every fault once, compare bytes, print counts (half an hour)
+torture: setup ## kill the pipeline 100 times ([KILLS=n]), inject every fault and try every broken input once, print counts (half an hour)
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.broken
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.injected
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.kills $(if $(value KILLS),--kills $(call quoted,KILLS))
 

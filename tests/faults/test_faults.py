@@ -1,4 +1,4 @@
-"""Kills and injected faults, in the short form that belongs to every run of the tests."""
+"""Kills, injected faults and broken inputs, in the short form that belongs to every run of the tests."""
 
 import os
 import re
@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from faults.inputs import FAILED, REFUSED, REMARKED, RIGHT, Gives, Input, Refused, Remarked, tried
+
+from patchcore_core.common.errors import InputError
 
 TESTS = Path(__file__).parents[1]
 KILLS = 25  # `make torture` kills 100 times
@@ -44,3 +47,55 @@ def test_every_injected_fault_ends_in_equal_bytes_or_in_words(capsys):
         print(f"\n{said}")
     assert count(said, "NOT AS PROMISED") == 0
     assert count(said, "recomputed, equal bytes") + count(said, "refused in words") > 40
+
+
+@pytest.mark.torture
+def test_every_broken_input_ends_as_is_promised(capsys):
+    said = run("broken")
+    with capsys.disabled():
+        print(f"\n{said}")
+    assert count(said, "NOT AS PROMISED") == 0
+    assert f"```\n{said}```" in (TESTS.parent / "docs/guarantees.md").read_text(encoding="utf-8")
+
+
+def refuse(folder):
+    raise InputError("no image: a.png", remedy="restore it")
+
+
+def refuse_and_leave(folder):
+    (folder / "half").touch()
+    refuse(folder)
+
+
+def lose(folder):
+    (folder / "image.png").unlink()
+    return 1
+
+
+def fail(folder):
+    raise KeyError("a.png")
+
+
+@pytest.mark.parametrize(
+    ("use", "wanted", "how"),
+    [
+        (refuse, Refused(["a.png", "no image"]), REFUSED),
+        (refuse, Refused(["b.png"]), FAILED),
+        (refuse, Gives(1), FAILED),
+        (refuse_and_leave, Refused(["a.png"]), FAILED),
+        (fail, Refused(["a.png"]), FAILED),
+        (fail, Gives(1), FAILED),
+        (lambda folder: 1, Gives(1), RIGHT),
+        (lambda folder: 2, Gives(1), FAILED),
+        (lambda folder: 1, Refused([]), FAILED),
+        (lambda folder: "two cameras", Remarked(["cameras"]), REMARKED),
+        (lambda folder: "", Remarked(["cameras"]), FAILED),
+        (lose, Gives(1), FAILED),
+        (lambda folder: (folder / "image.png").write_text("b"), Gives(1), FAILED),
+    ],
+)
+def test_what_becomes_of_an_input_is_told_from_what_must(tmp_path, use, wanted, how):
+    one = Input("an image", lambda folder: (folder / "image.png").write_text("a"), use, wanted)
+    found, problem = tried(one, tmp_path / "input")
+    assert found == how
+    assert bool(problem) == (how == FAILED)
