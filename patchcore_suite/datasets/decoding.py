@@ -7,6 +7,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from patchcore_core.common.errors import InputError
 
+# Whatever a file is called: Pillow hands some others, such as EPS, to a program that runs them.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+
 # Tags of TIFF: bits a sample, what the lowest value is, and whether channels lie apart.
 BITS, PHOTOMETRIC, PLANES = 258, 262, 284
 WHITE_IS_ZERO = 0
@@ -23,7 +26,7 @@ def decode(path: Path) -> Image.Image:
         InputError: it is missing or damaged, holds several images, or is of a kind that is known to be misread.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
             tags = dict(image.tag_v2) if image.format == "TIFF" else {}
             deep = _is_deep(image, path)

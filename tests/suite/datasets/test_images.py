@@ -332,6 +332,14 @@ def test_images_of_different_sizes_are_named_with_the_remedy(tmp_path, workers):
         assert sum(len(batch) for batch in Batches(tiles, preprocessing, 2, workers=workers)) == len(tiles)
 
 
+def test_a_file_that_another_program_would_run_is_no_image_whatever_it_is_called(tmp_path, monkeypatch):
+    drawn = tmp_path / "1.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(drawn, format="EPS")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("it was run"))
+    with pytest.raises(InputError, match=r"unreadable image: .*1\.png: not an image, or damaged"):
+        read(drawn)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_image_stops_the_batches(tmp_path, workers):
     training = load(mvtec_folder(tmp_path), "part", "train")
