@@ -178,7 +178,8 @@ class PatchCore(Detector):
             tensors["coreset_indices"] = self.coreset_indices
         check_bank(tensors, self.config.storage, where="the model")
         self._check_network()
-        tensors |= (self._watched or Watched(self.network)).marks()
+        if self._own_network is not None:
+            tensors |= (self._watched or Watched(self.network)).marks(self.device)
         description = {
             "config": self.config.to_dict(),
             "seed": self.seed,

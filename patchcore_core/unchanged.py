@@ -25,9 +25,11 @@ class Watched:
     def __init__(self, network: Network, description: object = None) -> None:
         self._network, self._was, self._description = network, _tensors(network), description
         self._seen: tuple[Tensor, Sequence[Tensor]] | None = None
+        self._size: torch.Size | None = None  # of images
 
     def look(self, images: Tensor, maps: Sequence[Tensor]) -> None:
         """Keep the first image (n, 3, H, W) that ever comes; an InputError where its maps are others a second time."""
+        self._size = images.shape[2:]
         if self._seen is not None or isinstance(self._network, Backbone):
             return
         first = images[:1].clone()
@@ -47,19 +49,17 @@ class Watched:
         if not same or (self._seen and not _alike(feature_maps(network, self._seen[0]), self._seen[1], SAME)):
             raise InputError("the network was changed since the model was fitted", remedy="fit the model again")
 
-    def marks(self) -> dict[str, Tensor]:
-        """What it is known by on any machine: the size of an image, and its maps of one so large; none if named."""
-        if isinstance(self._network, Backbone):
-            return {}
-        if self._seen is None:
+    def marks(self, device: torch.device) -> dict[str, Tensor]:
+        """What it is known by on any machine: the size of an image, and its maps of one so large."""
+        if self._size is None:
             raise InputError("the network saw no images: nothing would tell it from another", remedy="fit to images")
-        height, width = self._seen[0].shape[2:]
-        return _marks(self._look_at_drawn(height, width, self._seen[0].device)[1], height, width)
+        height, width = self._size
+        return _marks(self._look_at_drawn(height, width, device)[1], height, width)
 
     def recognise(self, known: Mapping[str, Tensor], device: torch.device) -> bool:
         """Whether its marks are those that are known."""
         height, width = map(int, known[f"{MARK}size"])
-        self._seen = self._look_at_drawn(height, width, device)
+        self._seen, self._size = self._look_at_drawn(height, width, device), torch.Size([height, width])
         here = _marks(self._seen[1], height, width)
         return here.keys() == known.keys() and _alike([known[name] for name in here], [*here.values()], SAME_ELSEWHERE)
 

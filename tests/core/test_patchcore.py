@@ -18,7 +18,7 @@ from patchcore_core import (
     saved_model,
     searches,
 )
-from patchcore_core.backbones import WeightsMissing
+from patchcore_core.backbones import WeightsMissing, load_backbone
 from patchcore_core.common import free_memory
 from patchcore_core.common.files import sha256_file, sha256_json
 from patchcore_core.detector import generator
@@ -707,6 +707,18 @@ def test_another_network_than_the_one_it_was_fitted_with_is_refused(saved):
         other.fine[0, 0, 0, 0] += 1
     with pytest.raises(InputError, match="was fitted with another network than the one given"):
         PatchCore.load(saved, network=other)
+
+
+def test_a_backbone_that_is_given_as_a_network_is_one_of_the_callers(tmp_path):
+    def given(name):
+        return load_backbone(name, (1, 2))
+
+    model = PatchCore(config(), network=given("pixels")).fit(pictures(3))
+    model.save(tmp_path)
+    loaded = PatchCore.load(tmp_path, network=given("pixels"))
+    assert equal(loaded.predict(pictures(2)), model.predict(pictures(2)))
+    with pytest.raises(InputError, match="was fitted with another network than the one given"):
+        PatchCore.load(tmp_path, network=given("untrained/resnet18"))
 
 
 def test_a_network_is_known_by_what_it_gives_whatever_it_is_made_of(saved):
