@@ -15,15 +15,21 @@ TESTS = Path(__file__).parents[1]
 KILLS = 25  # `make torture` kills 100 times
 
 
-def run(module, *arguments, timeout=900):
+@pytest.fixture
+def run(capsys):
     """What a module of this folder says, run in a process of its own: it ends all processes that it started."""
-    path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", f"faults.{module}", *map(str, arguments)]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=timeout
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+    def said(module, *arguments, timeout=900):
+        path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", f"faults.{module}", *map(str, arguments)]
+        environment = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+        assert done.returncode == 0, done.stdout + done.stderr
+        with capsys.disabled():
+            print(f"\n{done.stdout}")
+        return done.stdout
+
+    return said
 
 
 def count(said, name):
@@ -31,29 +37,23 @@ def count(said, name):
 
 
 @pytest.mark.torture
-def test_killed_runs_go_on_and_end_with_equal_bytes(capsys):
+def test_killed_runs_go_on_and_end_with_equal_bytes(run):
     said = run("kills", "--kills", KILLS)
-    with capsys.disabled():
-        print(f"\n{said}")
     kills = count(said, "kills")
     assert kills == KILLS
     assert count(said, "kills that were resumed") == count(said, "kills with equal bytes") == kills
 
 
 @pytest.mark.torture
-def test_every_injected_fault_ends_in_equal_bytes_or_in_words(capsys):
+def test_every_injected_fault_ends_in_equal_bytes_or_in_words(run):
     said = run("injected")
-    with capsys.disabled():
-        print(f"\n{said}")
     assert count(said, "NOT AS PROMISED") == 0
     assert count(said, "recomputed, equal bytes") + count(said, "refused in words") > 40
 
 
 @pytest.mark.torture
-def test_every_broken_input_ends_as_is_promised(capsys):
+def test_every_broken_input_ends_as_is_promised(run):
     said = run("broken")
-    with capsys.disabled():
-        print(f"\n{said}")
     assert count(said, "NOT AS PROMISED") == 0
     assert f"```\n{said}```" in (TESTS.parent / "docs/guarantees.md").read_text(encoding="utf-8")
 
