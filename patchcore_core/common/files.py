@@ -26,6 +26,8 @@ def atomic_path(path: str | Path) -> Generator[Path, None, None]:
     """
     path = Path(path)
     with writing(path):
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "what is there is no file", str(path))  # who may replace a device would
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         temporary = Path(name)

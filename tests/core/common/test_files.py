@@ -62,6 +62,15 @@ def test_what_is_in_the_way_is_an_error_that_names_file_reason_and_room(tmp_path
     assert not [path for path in tmp_path.rglob(".*")]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="pipe cannot be written: what is there is no file"):
+        write_text(pipe, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 def test_a_full_disk_is_named_wherever_it_shows(tmp_path):
     full = pytest.raises(InputError, match=r"result\.txt cannot be written: No space left on device")
     with full, atomic_path(tmp_path / "result.txt"), open("/dev/full", "w") as file:
