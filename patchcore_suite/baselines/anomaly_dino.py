@@ -39,8 +39,8 @@ class AnomalyDinoConfig(PatchBankConfig):
 class AnomalyDino(PatchBankDetector):
     """Cosine distance to the nearest of all nominal patches; an image's score is the mean of its highest hundredth.
 
-    Damm et al. (2024), section 3, and their code: nominal images are not masked, and background has distance 0. Departs
-    from it: nominal images are not rotated, and any backbone's maps serve as patches.
+    Damm et al. (2024), section 3, and their code: nominal images are not masked, and background has distance 0. Its
+    rotations are a variant's `rotations`, as of any method. Departs from it: any backbone's maps serve as patches.
     """
 
     def fit_described(self, nominal: Sequence[Tensor]) -> Self:

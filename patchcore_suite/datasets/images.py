@@ -28,14 +28,32 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def read_image(record: Record) -> Image.Image:
-    """Read an image or a frame as RGB: upright, without alpha, of more than 8 bits the upper 8.
+    """Read an image or a frame as RGB: upright, without alpha, of more than 8 bits the upper 8; turned by `rotation`.
 
     Raises:
         InputError: the file is missing, damaged, or of a kind whose full range is not known.
     """
     if record.image.suffix.lower() in VIDEO_SUFFIXES:
-        return Image.fromarray(read_frame(record.image, record.frame))
-    return as_rgb(decode(record.image), record)
+        image = Image.fromarray(read_frame(record.image, record.frame))
+    else:
+        image = as_rgb(decode(record.image), record)
+    return turned(image, record.rotation) if record.rotation else image
+
+
+def turned(image: Image.Image, degrees: float) -> Image.Image:
+    """An image turned about its centre, counter-clockwise, at its own size; what comes in at its sides is mirrored.
+
+    Bilinear, as Damm et al. (2024) do it. Departs from their code: it turns about a point half a pixel beside the
+    centre, so that a half turn is a pixel off.
+    """
+    import cv2  # masks and manifests are read without it
+
+    centre = (image.width - 1) / 2, (image.height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(centre, degrees, 1.0)
+    pixels = np.asarray(image)
+    return Image.fromarray(
+        cv2.warpAffine(pixels, matrix, image.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    )
 
 
 def as_rgb(image: Image.Image, record: Record) -> Image.Image:

@@ -20,6 +20,7 @@ class Record:
             mark what is defective together.
         frame: index of the frame in a video, and in a mask stack (n, h, w) stored as .npy.
         bits: how many the camera fills of the 16 of a file, if it is of 16 bits.
+        rotation: degrees by which the image is turned, counter-clockwise, when it is read; no file's own.
     """
 
     image: Path
@@ -30,6 +31,7 @@ class Record:
     mask: Path | None = None
     frame: int | None = None
     bits: int = 16
+    rotation: float = 0.0
 
     @property
     def name(self) -> str:

@@ -84,10 +84,11 @@ class Category:
             raise InputError(
                 f"the results were written by another version: their stamp lacks {', '.join(missing)}", remedy=remedy
             )
-        if result.indices is None or result.coreset_indices is None or result.distances is None:
+        shown = (result.indices, result.coreset_indices, result.distances)
+        if "rotations" in result.stamp or any(array is None for array in shown):
             raise InputError(
                 f"variant {result.stamp.get('variant')!r} keeps no patches of training images that could be shown",
-                remedy="choose a PatchCore variant with a greedy or random coreset",
+                remedy="choose a PatchCore variant with a greedy or random coreset, without rotations",
             )
         self.config = PatchCoreConfig.from_mapping(result.stamp["config"], where="the stamp of the results")
         self.preprocessing = Preprocessing(**result.stamp["preprocessing"])

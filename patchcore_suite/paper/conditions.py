@@ -12,6 +12,7 @@ IMAGES = ("complete", "reduced", "synthetic", "own")
 UNLIKE_IMAGES = SYNTHETIC, REDUCED, OWN = "data synthetic", "data reduced", "data own"  # which rule a verdict out
 CATEGORIES_DIFFER = "categories differ"  # which does so too
 PAPER_WEIGHTS = "torchvision ImageNet V1"
+UNNAMED = ("shots", "noise", "rotations")  # a table that names none uses all images, and those as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Conditions:
     crop: int | None = None  # side in pixels
     shots: int | None = field(default=None, metadata={"none": "all"})  # nominal images a category
     noise: float | None = None  # share of the anomalous images that are among the training images
+    rotations: tuple[float, ...] | None = None  # degrees by which nominal images are turned
     metric: str | None = None  # its definition by name: `pro` is not `pro_per_image`
 
     def __post_init__(self) -> None:
@@ -54,7 +56,7 @@ def differences(ours: Conditions, theirs: Conditions) -> tuple[str, ...]:
             continue
         if item.name == "weights" and theirs.backbone not in (None, ours.backbone):
             continue  # another backbone has other weights
-        if printed is not None or item.name in ("shots", "noise"):  # a table that names no shots uses all images
+        if printed is not None or item.name in UNNAMED:
             none, verb = item.metadata.get("none", "none"), "differ" if item.name.endswith("s") else "differs"
             found.append(f"{item.name.replace('_', ' ')} {verb}: {_show(mine, none)}, not {_show(printed, none)}")
     return tuple(found)
@@ -92,6 +94,7 @@ def conditions_of(dataset: ProjectDataset, variant: str, *, categories: Sequence
         resize=images.resize,
         crop=images.crop,
         noise=dataset.spec.noise or None,
+        rotations=dataset.rotations(variant) or None,
         metric=metric,
     )
 

@@ -3,21 +3,19 @@
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from patchcore_core.backbones import WeightsMissing, backbone_weights
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig, PatchCoreConfig
 from patchcore_suite.baselines.work import (
     BASE_BYTES,
     Shape,
     cell_work,
     described_shape,
-    describing_work,
     evaluation_bytes,
     file_bytes,
     held_bytes,
@@ -31,14 +29,16 @@ from patchcore_suite.datasets.layouts import scan
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.paper_counts import known_manifest
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.datasets.records import Record
 from patchcore_suite.plugins import searches
-from patchcore_suite.preflight import operations
 from patchcore_suite.preflight.needs import Checked, Needs, Wanted
 from patchcore_suite.preflight.operations import Work
-from patchcore_suite.preflight.own import network_work, shapes_of_maps
+from patchcore_suite.preflight.own import shapes_of_maps
 from patchcore_suite.preflight.room import check_machine
+from patchcore_suite.preflight.shared import Shared
 from patchcore_suite.run.asked_metrics import asked_problems
-from patchcore_suite.run.cells import plan, shots_left_out, wanted_cells
+from patchcore_suite.run.cells import plan, wanted_cells
+from patchcore_suite.run.few_shot import drawn_rows, rotated_rows, shots_left_out
 from patchcore_suite.run.own_networks import OwnNetworks, project_networks
 from patchcore_suite.run.room import memory_budget
 from patchcore_suite.settings.problems import one_line
@@ -168,44 +168,6 @@ def _done(dataset: ProjectDataset) -> set[Wanted]:
     return {(c.category, c.variant, c.shots, c.seed) for c in work.cells if work.path(c).is_file()}
 
 
-@dataclass
-class _Shared:
-    """What cells of a category share, and is computed by the first that needs it."""
-
-    images: int
-    pixels: int  # of a file
-    own: OwnNetworks
-    extracted: dict[tuple, float] = field(default_factory=dict)  # bytes of feature maps, by what determines them
-    described: set[str] = field(default_factory=set)
-
-    def work(
-        self,
-        config: MethodConfig,
-        preprocessing: Preprocessing,
-        maps: Sequence[Sequence[Shape]],
-        *,
-        seed: int,
-        size: tuple[int, int],
-    ) -> Work:
-        """What a cell adds to it: networks run, images decoded and described."""
-        work = Work()
-        for member, of in zip(config.members, maps, strict=True):
-            key = sha256_json([repr(preprocessing), member.description(seed)])
-            if key not in self.described:
-                self.described.add(key)
-                work += describing_work(member, of) * self.images
-            fresh = {}
-            for j, shape in zip(member.map_hierarchies, of, strict=True):
-                file = (preprocessing.resize, preprocessing.crop, member.backbone, j)
-                if file not in self.extracted:
-                    fresh[j] = operations.FLOAT * self.images * shape[0] * shape[1] * shape[2]
-                    self.extracted[file] = fresh[j]
-            if fresh:
-                of_image = network_work(member, tuple(fresh), size, self.own)
-                work += (of_image + Work(decoded=self.pixels)) * self.images
-        return work
-
-
 def _needs(
     category: str,
     cells: Mapping[Wanted, bool],
@@ -222,7 +184,8 @@ def _needs(
     needs = Needs(category, train, test)
     height, width = manifest.entries[category][0].size
     budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
-    shared = _Shared(images=train + test, pixels=height * width, own=own)
+    images = _described_images(cells, dataset, manifest.records(category, "train"), test)
+    shared = Shared(images, pixels=height * width, own=own)
     refused: set[str] = set()
     largest = 0  # pixels of an image
     for cell, radius in cells.items():
@@ -237,19 +200,21 @@ def _needs(
                 refused.add(variant)
             continue
         shapes = [described_shape(m, of) for m, of in zip(config.members, maps, strict=True)]
-        nominal = train if shots is None else shots
+        rotations = dataset.rotations(variant)
+        nominal = (shots or train) * (len(rotations) or 1)
         problem = _misfit(config, shapes, nominal)
         if problem and variant not in refused:
             checked.problems.append(f"{category}: variants.{variant}: {problem}")
             refused.add(variant)
         largest = max(largest, math.prod(size))
-        _note_sizes(needs, config, shapes, nominal=nominal, pixels=math.prod(size), budget=budget)
+        counts = {"described": images[rotations], "nominal": nominal, "test": test}
+        _note_sizes(needs, config, shapes, pixels=math.prod(size), budget=budget, **counts)
         if cell in done:
             needs.done += 1
             continue
         needs.todo += 1
         work = cell_work(config, shapes, nominal=nominal, test=test, size=size, radius=radius)
-        work += shared.work(config, preprocessing, maps, seed=seed, size=size)
+        work += shared.work(config, preprocessing, maps, seed=seed, size=size, rotations=rotations)
         needs.work += work
         needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
     needs.maps = sum(shared.extracted.values())
@@ -259,18 +224,30 @@ def _needs(
     return needs
 
 
+def _described_images(
+    cells: Iterable[Wanted], dataset: ProjectDataset, nominal: Sequence[Record], test: int
+) -> dict[tuple[float, ...], int]:
+    """How many images of a category are described, by how nominal ones are turned."""
+    draw = dataset.settings.protocol.draw
+    learned = (
+        (dataset.rotations(variant), drawn_rows(nominal, shots, seed, draw)) for _, variant, shots, seed in cells
+    )
+    rows = rotated_rows(learned, len(nominal))
+    return {(): len(nominal) + test} | {turns: len(turns) * len(found) + test for turns, found in rows.items()}
+
+
 def _note_sizes(
-    needs: Needs, config: MethodConfig, shapes: Sequence[Shape], *, nominal: int, pixels: int, budget: float
+    needs: Needs, config: MethodConfig, shapes: Sequence[Shape], *, pixels: int, budget: float, **counts: int
 ) -> None:
-    test = needs.test
+    nominal, test = counts["nominal"], counts["test"]
     if shapes[0][0] * shapes[0][1] > 1:
         needs.patches.add(shapes[0][0] * shapes[0][1])
     if isinstance(config, PatchCoreConfig):
         needs.bank = max(needs.bank, memory_bank(config, shapes[0], nominal))
-    counts = {"described": needs.train + test, "nominal": nominal, "test": test, "pixels": pixels, "budget": budget}
-    if lies_on_disk(config, shapes, **counts):
+    whole = {"pixels": pixels, "budget": budget}
+    if lies_on_disk(config, shapes, **counts, **whole):
         needs.rows = max(needs.rows, file_bytes(config, shapes[0], nominal=nominal))
-    needs.memory = max(needs.memory, held_bytes(config, shapes, **counts), BASE_BYTES)
+    needs.memory = max(needs.memory, held_bytes(config, shapes, **counts, **whole), BASE_BYTES)
     needs.results += result_bytes(config, shapes, nominal=nominal, test=test)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +22,12 @@ from patchcore_suite.datasets.names import shown
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
+from patchcore_suite.run.few_shot import check_shots, drawn_rows, image_names, possible_shots, shots_left_out
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.own_networks import Network, OwnNetworks, project_networks
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import ProjectDataset
-from patchcore_suite.settings.studies import Study
 
 SCORING = "patchcore_suite.run.groups"  # the module that computes raw results, whatever the method
 
@@ -45,6 +45,18 @@ class Cell:
     covering_radius: bool
     weights_origin: str  # where the files were found; no part of the key
     stamp: dict[str, object]
+    drawn: tuple[int, ...] | None = None  # rows of the nominal images that it learns from; None for all
+    rotations: tuple[float, ...] = ()  # degrees by which each of these is turned
+
+    def learned(self, rows: Sequence[int]) -> list[int]:
+        """Places of the images that it learns from among nominal `rows`, each of which is there once a rotation."""
+        places = range(len(rows)) if self.drawn is None else [rows.index(row) for row in self.drawn]
+        turns = len(self.rotations) or 1
+        return [place * turns + turn for place in places for turn in range(turns)]
+
+    def learned_of(self, nominal: int) -> int:
+        """How many images it learns from, where `nominal` ones are described; turned ones are images of their own."""
+        return nominal if self.shots is None else self.shots * (len(self.rotations) or 1)
 
     @property
     def key(self) -> str:
@@ -117,9 +129,11 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
     libraries = versions()
+    nominal = {category: manifest.records(category, "train") for category in manifest.categories}
     cells = []
     for (category, variant, shots, seed), covering_radius in wanted.items():
-        config, preprocessing = configs[variant], dataset.preprocessing(variant)
+        config, preprocessing, rotations = configs[variant], dataset.preprocessing(variant), dataset.rotations(variant)
+        drawn = drawn_rows(nominal[category], shots, seed, dataset.settings.protocol.draw)
         stamp = {
             "dataset": dataset.name,
             "source": manifest.source,
@@ -139,13 +153,17 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
             "versions": libraries,
             "code_sha256": code_fingerprint(SCORING, *sorted(_modules(config, given))),
         }
+        if drawn is not None:
+            stamp["drawn"] = image_names(manifest, [nominal[category][row] for row in drawn])
+        if rotations:
+            stamp["rotations"] = rotations
         if (file_sha256 := own.sha256_for(config)) is not None:
             stamp["networks_sha256"] = file_sha256
         origin = ", ".join(weights.origin for _, weights in found[variant])
-        cells.append(Cell(category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp))
-    left_out = tuple(shots_left_out(dataset, manifest))
-    of, store = tuple(cells), dataset.project.cells
-    return Plan(dataset, manifest, of, weights_missing, store, notes=left_out, networks_sha256=own.sha256)
+        about = (category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp)
+        cells.append(Cell(*about, drawn, rotations))
+    known = {"notes": tuple(shots_left_out(dataset, manifest)), "networks_sha256": own.sha256}
+    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, **known)
 
 
 def _modules(config: MethodConfig, given: Container[str]) -> set[str]:
@@ -214,7 +232,7 @@ def wanted_cells(
     More shots than a study's categories have nominal images are left out, see `shots_left_out`.
 
     Raises:
-        InputError: a study names a category that is not there.
+        InputError: a study names a category that is not there, or asks for more nominal images than there are.
     """
     studies = dataset.studies
     problems = [
@@ -228,6 +246,7 @@ def wanted_cells(
         raise InputError(
             f"studies do not suit {dataset.name}", offenders=problems, remedy="correct them in params.yaml"
         )
+    check_shots(dataset, manifest)
     wanted: dict[tuple[str, str, int | None, int], bool] = {}
     for category in manifest.categories:
         for study in studies.values():
@@ -244,25 +263,3 @@ def wanted_cells(
                         cell = (category, variant, shots, seed)
                         wanted[cell] = wanted.get(cell, False) or study.covering_radius
     return wanted
-
-
-def possible_shots(study: Study, manifest: Manifest) -> list[int | None]:
-    """The shots of a study that each of its categories has nominal images for, so that means are of all of them."""
-    chosen = [category for category in study.chosen(manifest.categories) if category in manifest.categories]
-    least = min((len(manifest.records(category, "train")) for category in chosen), default=0)
-    return [shots for shots in study.shots if shots is None or shots <= least]
-
-
-def shots_left_out(dataset: ProjectDataset, manifest: Manifest) -> list[str]:
-    """One sentence a study of which some shots are more than a category has nominal images."""
-    notes = []
-    for name, study in dataset.studies.items():
-        possible = possible_shots(study, manifest)
-        if left_out := [str(shots) for shots in study.shots if shots not in possible]:
-            few = {c: len(manifest.records(c, "train")) for c in study.chosen(manifest.categories)}
-            fewest = min(few, key=few.__getitem__)
-            notes.append(
-                f"datasets.{dataset.name}.studies.{name}.shots: {', '.join(left_out)} left out, since {fewest} has "
-                f"{few[fewest]} nominal training images"
-            )
-    return notes

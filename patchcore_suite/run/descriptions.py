@@ -57,22 +57,22 @@ class Descriptions:
     def makes_anew(self, cell: Cell) -> bool:
         """Whether a cell is given what is made when it is asked for, see `work.makes_anew` and `lies_on_disk`."""
         train, test = map(len, self._splits)
-        counts = {"described": train + test, "nominal": cell.shots or train}
+        counts = {"described": train + test, "nominal": cell.learned_of(train)}
         return makes_anew(cell.config, self._shapes, **counts) or self.lies_on_disk(cell)
 
     def lies_on_disk(self, cell: Cell) -> bool:
         """Whether patch features of a cell lie on disk, for want of memory."""
         train, test = map(len, self._splits)
-        counts = {"described": train + test, "nominal": cell.shots or train, "test": test}
+        counts = {"described": train + test, "nominal": cell.learned_of(train), "test": test}
         return lies_on_disk(cell.config, self._shapes, budget=self._budget, **counts)
 
-    def of(self, cell: Cell, chosen: Tensor) -> tuple[Given, Given]:
+    def of(self, cell: Cell, chosen: Sequence[int]) -> tuple[Given, Given]:
         """Of the nominal images that a cell learns from, those `chosen` of all, and of the test images."""
         if self.makes_anew(cell):
-            train = [self._splits.train[i] for i in chosen.tolist()]
+            train = [self._splits.train[i] for i in chosen]
             return self._rows(train), self._rows(self._splits.test)
         nominal, test = self.held
-        return nominal if cell.shots is None else [part[chosen] for part in nominal], test
+        return nominal if cell.shots is None else [part[torch.tensor(chosen)] for part in nominal], test
 
     @cached_property
     def held(self) -> tuple[list[Tensor], list[Tensor]]:

@@ -37,12 +37,16 @@ class MapsOf:
         images_sha256: what the images hold, as the manifest has it.
         preprocessing: how they are brought to size.
         backbone, weights_sha256: the network that they are run through.
+        rotations: degrees by which nominal images are turned; without any, the maps are of all images as they are.
+        rows: with rotations, those of the nominal images that there are maps of, ascending.
     """
 
     images_sha256: str
     preprocessing: Preprocessing
     backbone: str
     weights_sha256: str
+    rotations: tuple[float, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 class FeatureCache:
@@ -90,7 +94,7 @@ class FeatureCache:
         together = sorted(hierarchies if own else {*hierarchies, *wanted_later})
         for j in together:
             identity = {
-                "images": of.images_sha256,
+                "images": [of.images_sha256, of.rotations, of.rows] if of.rotations else of.images_sha256,
                 "preprocessing": [of.preprocessing.resize, of.preprocessing.crop],
                 "backbone": [of.backbone, of.weights_sha256, j, together if own else None],
                 "device": torch.device(self.execution.device).type,

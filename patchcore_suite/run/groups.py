@@ -13,15 +13,18 @@ from torch import Tensor
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_json
-from patchcore_core.detector import Detector, Prediction, generator
+from patchcore_core.detector import Detector, Prediction
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.records import Record
 from patchcore_suite.run import streamed
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
+from patchcore_suite.run.few_shot import rotated, rotated_rows
 from patchcore_suite.run.fixed_order import images_at_once
 from patchcore_suite.run.model_size import model_bytes
 from patchcore_suite.run.patch_rows import PatchRows
@@ -51,6 +54,25 @@ class Group:
     def category(self) -> str:
         return self.cells[0].category
 
+    def splits(self, work: Plan) -> Splits:
+        """Which of the images that there are maps of are nominal training images, and which are tested."""
+        records = mapped_images(work.manifest, self.category, self.maps[0])
+        of = ([row for row, record in enumerate(records) if record.split == split] for split in ("train", "test"))
+        return Splits(*of)
+
+    def learned(self, cell: Cell, work: Plan) -> list[int]:
+        """Which of those training images a cell learns from."""
+        images = len(work.manifest.records(self.category, "train"))
+        return cell.learned(self.maps[0].rows if cell.rotations else range(images))
+
+
+def mapped_images(manifest: Manifest, category: str, of: MapsOf) -> list[Record]:
+    """The images that there are feature maps of, in their order: turned ones of training first, then those for test."""
+    if not of.rotations:
+        return manifest.records(category)
+    nominal = manifest.records(category, "train")
+    return rotated([nominal[row] for row in of.rows], of.rotations) + manifest.records(category, "test")
+
 
 def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> list[Group]:
     """Cells in groups, category by category.
@@ -61,13 +83,14 @@ def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> 
     found = []
     for category, of_category in groupby(cells, key=lambda cell: cell.category):
         pending = list(of_category)
+        maps_of = _MapsOfCells(pending, work.manifest, category)
         needed: dict[MapsOf, set[int]] = defaultdict(set)
         for cell in pending:
-            for maps, member in zip(_maps(cell, work.manifest.digest(category)), cell.config.members, strict=True):
+            for maps, member in zip(maps_of(cell), cell.config.members, strict=True):
                 needed[maps].update(member.map_hierarchies)
         alike = [list(cells) for _, cells in groupby(sorted(pending, key=_description), key=_description)]
         for together in sorted(alike, key=len, reverse=True):  # the longest first: the last ones are short
-            maps = _maps(together[0], work.manifest.digest(category))
+            maps = maps_of(together[0])
             hierarchies = tuple(tuple(sorted(needed[of])) for of in maps)
             parts = 1 if largest is None else -(-len(together) // largest)
             found += [Group(tuple(together[part::parts]), maps, hierarchies) for part in range(parts)]
@@ -88,14 +111,12 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
 
 
 def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool) -> Iterator[Cell]:
-    records = work.manifest.records(group.category)
-    train, test = ([row for row, record in enumerate(records) if record.split == split] for split in ("train", "test"))
     started = time.perf_counter()
     first, where = group.cells[0], f"{work.dataset.name}/{group.category}"
     maps = [
         cache.maps(
             of,
-            records,
+            mapped_images(work.manifest, group.category, of),
             member.map_hierarchies,
             wanted_later=together,
             description=f"{where}: {member.backbone}" if show_progress else None,
@@ -104,14 +125,14 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
     ]
     execution, size = work.dataset.execution, _size(first, work)
     models = [detector(member, seed=first.seed, device=execution.device) for member in first.config.members]
-    splits, step = Splits(train, test), images_at_once(execution, size)
+    splits, step = group.splits(work), images_at_once(execution, size)
     descriptions = Descriptions(models, maps, splits, step=step, where=f" of {where}", budget=work.memory)
     made = {"commit": commit(work.dataset.project.root), "machine": machine()}
     took = time.perf_counter() - started
     # Cells that hold no descriptions come first, while there are none.
     for cell in sorted(group.cells, key=descriptions.makes_anew, reverse=True):
         started = time.perf_counter()
-        given = descriptions.of(cell, shot_rows(len(train), cell.shots, cell.seed))
+        given = descriptions.of(cell, group.learned(cell, work))
         took += time.perf_counter() - started
         budget = work.memory if descriptions.lies_on_disk(cell) else None
         made |= {"features_s": round(took, 3)}
@@ -135,33 +156,35 @@ def _shortage_told(group: Group) -> Iterator[None]:
         ) from None
 
 
-def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
-    """Rows of the nominal training images that a cell learns from, ascending; drawn with its seed.
+class _MapsOfCells:
+    """The feature maps that each member of a cell's method describes, of the cells of a category.
 
-    The draws of one seed are nested: 5 shots are the 2 shots and three images more, so that curves over shots differ
-    by what was added.
+    Those that turn nominal images alike share maps of the images that any of them learns from.
     """
-    if shots is None:
-        return torch.arange(nominal)
-    return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
 
+    def __init__(self, cells: Sequence[Cell], manifest: Manifest, category: str) -> None:
+        self._images_sha256 = manifest.digest(category)
+        nominal = len(manifest.records(category, "train"))
+        self._rows = rotated_rows(((cell.rotations, cell.drawn) for cell in cells), nominal)
 
-def _maps(cell: Cell, images_sha256: str) -> tuple[MapsOf, ...]:
-    """The feature maps that each member of a cell's method describes."""
-    return tuple(
-        MapsOf(
-            images_sha256=images_sha256,
-            preprocessing=cell.preprocessing,
-            backbone=member.backbone,
-            weights_sha256=weights["sha256"],
+    def __call__(self, cell: Cell) -> tuple[MapsOf, ...]:
+        return tuple(
+            MapsOf(
+                images_sha256=self._images_sha256,
+                preprocessing=cell.preprocessing,
+                backbone=member.backbone,
+                weights_sha256=weights["sha256"],
+                rotations=cell.rotations,
+                rows=self._rows.get(cell.rotations, ()),
+            )
+            for member, weights in zip(cell.config.members, cell.stamp["weights"], strict=True)
         )
-        for member, weights in zip(cell.config.members, cell.stamp["weights"], strict=True)
-    )
 
 
 def _description(cell: Cell) -> str:
     """What is kept of images within a category; cells that agree in it share it."""
-    return sha256_json([cell.stamp["preprocessing"], [m.description(cell.seed) for m in cell.config.members]])
+    members = [member.description(cell.seed) for member in cell.config.members]
+    return sha256_json([cell.stamp["preprocessing"], cell.rotations, members])
 
 
 def _run_cell(

@@ -17,6 +17,7 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
+from patchcore_suite.run.few_shot import rotated
 from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -147,10 +148,12 @@ def fit_systems(
             weights=execution.own_weights,
             device=execution.device,
         )
-        key = repr((preprocessing, config.description(model.seed)))
+        rotations = dataset.rotations(variant)
+        key = repr((preprocessing, rotations, config.description(model.seed)))
         try:
             if key not in described:
-                images = Batches(nominal, preprocessing, execution.batch_size, workers=execution.workers)
+                turned = rotated(nominal, rotations)
+                images = Batches(turned, preprocessing, execution.batch_size, workers=execution.workers)
                 parts = zip(*(model.describe_images(batch) for batch in images), strict=True)
                 described[key] = [torch.cat(part) for part in parts]
         except WeightsMissing:

@@ -24,13 +24,12 @@ def group_bytes(group: Group, work: Plan, maps: Sequence[Sequence[Shape]]) -> fl
     Args:
         maps: of each member of the method, the shapes (c, h, w) of the feature maps that it describes.
     """
-    counts = work.manifest.counts(group.category)
-    nominal, test = (sum(counts[split].values()) for split in ("train", "test"))
+    nominal, test = map(len, group.splits(work))
     members = group.cells[0].config.members
     shapes = [described_shape(member, of) for member, of in zip(members, maps, strict=True)]
     height, width = _size(group, work)
     counted = {"described": nominal + test, "test": test, "pixels": height * width, "budget": work.memory}
-    return max(held_bytes(cell.config, shapes, nominal=cell.shots or nominal, **counted) for cell in group.cells)
+    return max(held_bytes(cell.config, shapes, nominal=cell.learned_of(nominal), **counted) for cell in group.cells)
 
 
 def memory_budget(execution: Execution) -> float:
@@ -101,7 +100,7 @@ def _large(groups: Sequence[Group], work: Plan, room: float, *, own: Container[s
     for group in groups:
         height, width = size = _size(group, work)
         members = group.cells[0].config.members
-        images = len(work.manifest.records(group.category))
+        images = sum(map(len, group.splits(work)))
         most = CELL_BASE_BYTES + MOST_A_PIXEL * len(members) * images * height * width
         if max(most, making(group, work)) > room and not any(member.backbone in own for member in members):
             maps = [map_shapes(member.backbone, member.map_hierarchies, size) for member in members]

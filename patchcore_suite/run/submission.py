@@ -37,6 +37,7 @@ from patchcore_suite.datasets.submission import (
     private_images,
 )
 from patchcore_suite.datasets.tiff import write_tiff
+from patchcore_suite.run.few_shot import rotated
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
 LAYOUT = "mvtec_ad_2"
@@ -94,7 +95,7 @@ def _fitted(dataset: ProjectDataset, manifest: Manifest, category: str, variant:
     manifest.check_unchanged(category)
     execution, preprocessing = dataset.execution, dataset.preprocessing(variant)
     model = detector(dataset.config(variant), seed=seed, weights=execution.own_weights, device=execution.device)
-    nominal = manifest.records(category, "train")
+    nominal = rotated(manifest.records(category, "train"), dataset.rotations(variant))
     return model.fit(Batches(nominal, preprocessing, BATCH, workers=execution.workers))
 
 

@@ -11,7 +11,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.fixed_order import take_one_thread
-from patchcore_suite.run.groups import Group, compute
+from patchcore_suite.run.groups import Group, compute, mapped_images
 from patchcore_suite.run.kept_memory import give_back, rest
 from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.schedule import Shapes
@@ -40,7 +40,8 @@ class Worker:
     def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps, and say of which shapes they are."""
         with self._working():
-            maps = self._cache.maps(of, self._work.manifest.records(category), hierarchies, description=None)
+            images = mapped_images(self._work.manifest, category, of)
+            maps = self._cache.maps(of, images, hierarchies, description=None)
         rest()
         return {j: tuple(array.shape[1:]) for j, array in zip(hierarchies, maps, strict=True)}
 

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from patchcore_core.config import PatchCoreConfig
 from patchcore_suite.datasets.layouts import LAYOUTS
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.spec import PAPER_NAMES, DatasetSpec
 from patchcore_suite.settings.problems import Problems, hint
-from patchcore_suite.settings.studies import STUDY_NAME, Study, read_study
+from patchcore_suite.settings.studies import PROTOCOL_KEYS, STUDY_NAME, Protocol, Study, read_study
 from patchcore_suite.settings.variants import IMAGE_KEYS, method_keys
 from patchcore_suite.settings.yaml_file import KeyPath, dotted
 
@@ -17,7 +17,7 @@ MAIN_STUDY = "main"  # all categories, for the tables of whole datasets
 MAIN_KEYS = ("variants", "seeds")  # of the main study; they stand in the dataset's block itself
 SPECS = {name: layout.spec for name, layout in LAYOUTS.items()}  # each with keys of its own
 SPEC_KEYS = tuple(dict.fromkeys(item.name for spec in SPECS.values() for item in fields(spec)))
-OTHER_KEYS = ("studies", "overrides", "metrics")
+OTHER_KEYS = ("studies", "overrides", "metrics", *PROTOCOL_KEYS)
 DATASET_KEYS = (*SPEC_KEYS, *IMAGE_KEYS, *MAIN_KEYS, *OTHER_KEYS)
 # The metrics that a dataset has only if it asks for them; `run.metric_registry` says what each is.
 ASKED = ("aupimo", "pixel_ap", "pixel_f1", "low_pro", "seg_f1", "fpr_at_recall", "calibration_error")
@@ -42,6 +42,7 @@ class DatasetParams:
     studies: Mapping[str, Study]  # "main" first
     overrides: Mapping[str, object]  # fields of PatchCoreConfig that this dataset's protocol fixes
     asked: tuple[str, ...] = ()  # metrics besides those that every dataset has
+    protocol: Protocol = field(default_factory=Protocol)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -85,6 +86,7 @@ def read_dataset(name: object, block: object, variants: Mapping[str, object], pr
         studies=_studies(given, path, variants, problems),
         overrides=_overrides(given.get("overrides"), (*path, "overrides"), problems),
         asked=_asked(given.get("metrics"), (*path, "metrics"), problems),
+        protocol=problems.built(Protocol, _part(given, PROTOCOL_KEYS), path),
     )
 
 

@@ -40,7 +40,7 @@ EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
 RAY_KEYS = tuple(item.name for item in fields(Ray))
 HOMES = {  # where a key belongs that stands in a wrong place, such as one that is indented too little
     **dict.fromkeys(method_keys(PatchCoreConfig.method), "variants.NAME, defaults.METHOD or datasets.NAME.overrides"),
-    **dict.fromkeys(variant_keys(PatchCoreConfig.method)["profile"], "variants.NAME"),
+    **{key: "variants.NAME" for part in ("profile", "learning") for key in variant_keys(PatchCoreConfig.method)[part]},
     **dict.fromkeys(STUDY_KEYS, "datasets.NAME.studies.NAME"),
     **dict.fromkeys(DATASET_KEYS, "datasets.NAME"),
     **dict.fromkeys(EXECUTION_KEYS, "execution"),

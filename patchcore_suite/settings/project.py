@@ -200,6 +200,10 @@ class ProjectDataset:
         """A variant as it is run here: its fields, then what the dataset's protocol fixes."""
         return self.project.params.config(self.name, variant)
 
+    def rotations(self, variant: str) -> tuple[float, ...]:
+        """Degrees by which a variant has nominal images turned."""
+        return self.project.params.variants[variant].rotations
+
     def preprocessing(self, variant: str | None = None) -> Preprocessing:
         """How images are prepared, for a variant or in general."""
         if variant is None:

@@ -21,8 +21,8 @@ from patchcore_suite.settings.dataset_params import ASKED, DATASET_NAME, MAIN_KE
 from patchcore_suite.settings.execution import Execution, Ray
 from patchcore_suite.settings.params import find_params
 from patchcore_suite.settings.problems import SCHEMA_FILE
-from patchcore_suite.settings.studies import STUDY_NAME, Study
-from patchcore_suite.settings.variants import VARIANT_NAME, Ensemble, Profile
+from patchcore_suite.settings.studies import STUDY_NAME, Protocol, Study
+from patchcore_suite.settings.variants import VARIANT_NAME, Ensemble, Learning, Profile
 
 Schema = dict[str, object]
 
@@ -39,6 +39,7 @@ def schema() -> Schema:
         **{key: _fields(Study)[key] for key in MAIN_KEYS},
         "studies": _named({"anyOf": [_block(_fields(Study), required=MAIN_KEYS), {"type": "null"}]}, STUDY_NAME),
         "overrides": _block(_fields(PatchCoreConfig)),
+        **_fields(Protocol),
         "metrics": {
             "anyOf": [{"type": "array", "items": {"enum": list(ASKED)}, "uniqueItems": True}, {"type": "null"}],
             "description": "besides those that every dataset has",
@@ -61,7 +62,10 @@ def schema() -> Schema:
 
 def _variant() -> Schema:
     """A variant: its method says which other keys there are."""
-    kinds = {method: {**_fields(config), **_fields(Preprocessing)} for method, config in methods().items()}
+    kinds = {
+        method: {**_fields(config), **_fields(Preprocessing), **_fields(Learning)}
+        for method, config in methods().items()
+    }
     kinds[PatchCoreConfig.method] |= _fields(Profile)
     kinds[EnsembleConfig.method] = _fields(Ensemble)
     return {

@@ -1,20 +1,21 @@
-"""Studies of `params.yaml`: which variants are run, with which seeds and numbers of nominal images."""
+"""Studies of `params.yaml`: which variants are run, with which seeds and on which nominal images."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from patchcore_suite.settings.checked import BLOCK, Several, Wanted
+from patchcore_suite.settings.checked import BLOCK, Several, Wanted, one_of
 from patchcore_suite.settings.problems import Problems, hint
 from patchcore_suite.settings.yaml_file import KeyPath
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # part of names of files
 Seed = Annotated[int, Field(ge=0), Wanted("a whole number of 0 or more")]
 Count = Annotated[int, Field(ge=1)]
+NESTED, BLOCKS = DRAWS = ("nested", "blocks")
 
 
 @dataclass(frozen=True, kw_only=True, config=BLOCK)
@@ -44,7 +45,20 @@ class Study:
         return self.categories or tuple(available)
 
 
+@dataclass(frozen=True, kw_only=True, config=BLOCK)
+class Protocol:
+    """What all studies of a dataset do alike with its nominal images.
+
+    Attributes:
+        draw: how `shots` are drawn. nested: with the seed, more shots holding the fewer; blocks, as AnomalyDINO does:
+            seed s takes the images from s * shots on, in the order of their files' names.
+    """
+
+    draw: Annotated[Literal[DRAWS], one_of(*DRAWS)] = NESTED
+
+
 STUDY_KEYS = tuple(item.name for item in fields(Study))
+PROTOCOL_KEYS = tuple(item.name for item in fields(Protocol))
 
 
 def read_study(

@@ -21,6 +21,7 @@ from patchcore_suite.settings.yaml_file import KeyPath, dotted
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 TABLED = "category"
 IMAGE_KEYS = tuple(item.name for item in fields(Preprocessing))
+Angle = Annotated[float, Field(ge=0, lt=360), Wanted("an angle in degrees, from 0 up to 360")]
 SWITCHED = ("backbone", "dimension")  # a variant gives a profile these to start from, and the profile sets them
 
 ProfileName = Annotated[Literal[profiles.PROFILES], one_of(*profiles.PROFILES)]
@@ -34,12 +35,14 @@ class Variant:
         values: fields of the method's configuration that differ from their defaults.
         method: its name, see `baselines.config.configuration`; or "ensemble".
         preprocessing: fields of `Preprocessing` of its own.
+        rotations: degrees by which each nominal image is turned, see `Learning`.
         models: the variants that an ensemble is made of.
     """
 
     values: Mapping[str, object]
     method: str = PatchCoreConfig.method
     preprocessing: Mapping[str, object] = field(default_factory=dict)
+    rotations: tuple[float, ...] = ()
     models: tuple[str, ...] = ()
 
 
@@ -50,6 +53,18 @@ class Profile:
     profile: ProfileName
     towards: ProfileName | None = None
     switches: Annotated[int, Field(ge=0), Wanted("a whole number of at least 0")] = 0
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=BLOCK)
+class Learning:
+    """How nominal images are given to a method, whichever it is.
+
+    Attributes:
+        rotations: degrees by which each is turned, counter-clockwise; the method learns from all that this gives, and
+            from the image as it is where 0 is among them. Test images are never turned.
+    """
+
+    rotations: Several[Angle] | None = None
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=BLOCK)
@@ -77,7 +92,8 @@ def variant_keys(method: str) -> dict[str, tuple[str, ...]]:
     if method == EnsembleConfig.method:
         return {"ensemble": tuple(item.name for item in fields(Ensemble))}
     profile = tuple(item.name for item in fields(Profile)) if method == PatchCoreConfig.method else ()
-    return {"method": method_keys(method), "images": IMAGE_KEYS, "profile": profile}
+    learning = tuple(item.name for item in fields(Learning))
+    return {"method": method_keys(method), "images": IMAGE_KEYS, "profile": profile, "learning": learning}
 
 
 def read_defaults(given: Mapping[str, object], problems: Problems) -> dict[str, Mapping[str, object]]:
@@ -132,7 +148,8 @@ def read_variant(
     config = problems.built(configuration(method), values, path)
     preparation = problems.built(Preprocessing, {"resize": LONGEST, **images}, path)
     profile = parts["profile"] and _profile(parts["profile"], config, path, problems)
-    if None in (config, preparation, profile):
+    learning = problems.built(Learning, parts["learning"], path)
+    if None in (config, preparation, profile, learning):
         return None
     if profile:
         of_profile, of_images = profile
@@ -140,7 +157,7 @@ def read_variant(
         values, images = {**default, **of_profile, **own}, {**of_images, **images}
         if not problems.built(configuration(method), values, path):
             return None
-    return Variant(values=values, method=method, preprocessing=images)
+    return Variant(values=values, method=method, preprocessing=images, rotations=learning.rotations or ())
 
 
 def _profile(
@@ -179,10 +196,13 @@ def _can_be_averaged(
         if model not in usable and (model in variants or model not in given):  # others could not be read themselves
             suggested = "" if model in variants else hint(model, given)
             problems.add_value((*path, index), model, f"is no variant of PatchCore{suggested}")
+    turned = [model for model in usable if variants[model].rotations]
+    if turned:  # the ensemble is scaled by each nominal image without its own patches, and others would be of it too
+        problems.add(path, f"{dotted(path)}: rotations, which an ensemble does without: {', '.join(turned)}")
     images = {str(dict(sorted(variants[model].preprocessing.items()))) for model in usable}
     if len(images) > 1:
         problems.add(path, f"{dotted(path)} are prepared differently: {', '.join(sorted(images))}")
-    if len(usable) < max(len(models), 2) or len(images) > 1:
+    if len(usable) < max(len(models), 2) or len(images) > 1 or turned:
         return False
     configs = tuple(PatchCoreConfig(**variants[model].values) for model in usable)
     return problems.built(EnsembleConfig, {"models": configs}, path) is not None

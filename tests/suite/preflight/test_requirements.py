@@ -66,6 +66,17 @@ def test_counts_of_images_cells_patches_and_memory_bank(tmp_path):
     assert found.problems == []
 
 
+def test_turned_images_are_counted_as_images_of_their_own(tmp_path):
+    mvtec_folder(tmp_path / "images", "bolt")
+    variants = {"small": {"coreset_fraction": 0.5}, "turned": {"coreset_fraction": 0.5, "rotations": [0, 45, 90]}}
+    few = {"few": {"variants": ["turned"], "seeds": [0, 1], "shots": [2]}}
+    params = params_of(tmp_path / "p", "mvtec", tmp_path / "images", variants=variants, studies=few)
+    (bolt,) = check(Project(params).dataset("toy")).needs
+    of_image = (3 * 16 * 16 + 3 * 8 * 8) * FLOAT
+    assert bolt.maps == (7 + 3 * 3 + 4) * of_image
+    assert bolt.bank == (3 * 3 * 16 * 16 // 2, 6)
+
+
 def test_cells_in_the_store_are_done(project):
     score.score_dataset(project.toy, show_progress=False)
     project.variants["new"] = {"coreset_fraction": 0.2}

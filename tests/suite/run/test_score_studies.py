@@ -19,7 +19,7 @@ from patchcore_suite.run import descriptions, groups
 from patchcore_suite.run.cells import plan
 from patchcore_suite.run.controls import CEILING
 from patchcore_suite.run.evaluate import evaluate_dataset
-from patchcore_suite.run.groups import shot_rows
+from patchcore_suite.run.few_shot import shot_rows
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import score_dataset
 from patchcore_suite.settings.project import Project

@@ -244,6 +244,17 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
             ["unknown key datasets.toy.shots; it belongs to datasets.NAME.studies.NAME"],
         ),
         ("    resize: 64", "    resize: 64\n    masks: cubic", ["datasets.toy.masks='cubic' must be one of"]),
+        (
+            "    resize: 64",
+            "    resize: 64\n    draw: block",
+            ["datasets.toy.draw='block' must be one of nested, blocks"],
+        ),
+        ("    resize: 64", "    resize: 64\n    draw: null", ["datasets.toy.draw=null must be one of nested, blocks"]),
+        (
+            "batch_size: 4",
+            "batch_size: 4\nrotations: [0]",
+            ["unknown key rotations; it belongs to variants.NAME"],
+        ),
         ("batch_size: 4", "batch_size: 0", ["execution.batch_size=0 must be a whole number of at least 1"]),
         ("batch_size: 4", "workers: two", ["execution.workers='two'"]),
         ("batch_size: 4", "precision: float64", ["execution.precision='float64' must be one of float32, bfloat16"]),

@@ -187,6 +187,36 @@ def ensembles(**given):
     )
 
 
+def test_rotations_are_of_any_method():
+    assert variant({"rotations": [0, 45, 22.5]}).rotations == (0, 45, 22.5)
+    assert variant({"method": "spade", "rotations": [90]}).rotations == (90,)
+    assert variant({"profile": "official", "rotations": [0, 180]}).rotations == (0, 180)
+    assert variant({"rotations": None}).rotations == variant({}).rotations == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([-45], "variants.mine.rotations[0]=-45 must be an angle in degrees, from 0 up to 360"),
+        ([0, 360], "variants.mine.rotations[1]=360 must be an angle"),
+        ([float("nan")], "variants.mine.rotations[0]=nan must be an angle"),
+        ([float("inf")], "variants.mine.rotations[0]=inf must be an angle"),
+        (["45"], "variants.mine.rotations[0]='45' must be an angle"),
+        ([True], "variants.mine.rotations[0]=true must be an angle"),
+        ([45, 45.0], "variants.mine.rotations=[45, 45.0] must be a list of one or more different values"),
+        ([], "variants.mine.rotations=[] must be a list"),
+        (45, "variants.mine.rotations=45 must be a list"),
+    ],
+)
+def test_rotations_that_are_no_angles_are_refused(given, expected):
+    assert expected in message(variant, {"rotations": given})
+
+
+def test_an_ensemble_does_without_rotations():
+    given = {"a": {"rotations": [0, 90]}, "b": {}, "both": {"method": "ensemble", "models": ["a", "b"]}}
+    assert "variants.both.models: rotations, which an ensemble does without: a" in message(variants, given)
+
+
 def test_an_ensemble_names_its_models():
     read = ensembles(both=["plain", "other"], alike=["small", "small-too"])
     assert read["both"] == Variant(values={}, method="ensemble", models=("plain", "other"))

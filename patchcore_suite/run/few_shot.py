@@ -1,0 +1,134 @@
+"""Few nominal images: which ones a cell learns from, and how they are turned."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from patchcore_core.common.errors import InputError
+from patchcore_core.detector import generator
+from patchcore_suite.datasets.manifest import Manifest
+from patchcore_suite.datasets.records import Record
+from patchcore_suite.settings.project import ProjectDataset
+from patchcore_suite.settings.studies import BLOCKS, Study
+
+
+def drawn_rows(records: Sequence[Record], shots: int | None, seed: int, draw: str) -> tuple[int, ...] | None:
+    """Rows of the nominal training images that a cell learns from, ascending; None for all.
+
+    Args:
+        records: all of them.
+        shots: how many are drawn.
+        draw: "nested", see `shot_rows`; "blocks", of Damm et al. (2024): seed s takes those from s * shots on, in the
+            order of their files' names.
+    """
+    if shots is None:
+        return None
+    if draw == BLOCKS:
+        order = sorted(range(len(records)), key=lambda row: _place(records[row]))
+        return tuple(sorted(order[seed * shots : (seed + 1) * shots]))
+    return tuple(shot_rows(len(records), shots, seed).tolist())
+
+
+def shot_rows(nominal: int, shots: int | None, seed: int) -> Tensor:
+    """Rows of so many nominal images that a seed draws, ascending; all without a number of shots.
+
+    The draws of one seed are nested: 5 shots are the 2 shots and three images more, so that curves over shots differ
+    by what was added.
+    """
+    if shots is None:
+        return torch.arange(nominal)
+    return torch.randperm(nominal, generator=generator(seed, "shots"))[:shots].sort().values
+
+
+def rotated(records: Iterable[Record], rotations: Sequence[float]) -> list[Record]:
+    """Each image turned by each of some degrees, one after the other; without any, the images as they are."""
+    return [replace(record, rotation=degrees) for record in records for degrees in rotations or (0.0,)]
+
+
+def rotated_rows(
+    learned: Iterable[tuple[tuple[float, ...], tuple[int, ...] | None]], nominal: int
+) -> dict[tuple[float, ...], tuple[int, ...]]:
+    """Rows of the nominal images that cells need turned, ascending, by rotations.
+
+    Args:
+        learned: of each cell its rotations, and what `drawn_rows` gives.
+        nominal: how many there are.
+    """
+    rows: dict[tuple[float, ...], set[int]] = {}
+    for rotations, drawn in learned:
+        if rotations:
+            rows.setdefault(rotations, set()).update(range(nominal) if drawn is None else drawn)
+    return {rotations: tuple(sorted(found)) for rotations, found in rows.items()}
+
+
+def image_names(manifest: Manifest, records: Iterable[Record]) -> list[str]:
+    """Paths of images in their dataset's folder, as they are written down; of a video with the frame."""
+    return [
+        record.image.relative_to(manifest.root).as_posix() + ("" if record.frame is None else f"#{record.frame}")
+        for record in records
+    ]
+
+
+def possible_shots(study: Study, manifest: Manifest) -> list[int | None]:
+    """The shots of a study that each of its categories has nominal images for, so that means are of all of them."""
+    least = min(_nominal(study, manifest).values(), default=0)
+    return [shots for shots in study.shots if shots is None or shots <= least]
+
+
+def shots_left_out(dataset: ProjectDataset, manifest: Manifest) -> list[str]:
+    """One sentence a study of which some shots are more than a category has nominal images."""
+    notes = []
+    for name, study in dataset.studies.items():
+        possible = possible_shots(study, manifest)
+        if left_out := [str(shots) for shots in study.shots if shots not in possible]:
+            few = _nominal(study, manifest)
+            fewest = min(few, key=few.__getitem__)
+            notes.append(
+                f"datasets.{dataset.name}.studies.{name}.shots: {', '.join(left_out)} left out, since {fewest} has "
+                f"{few[fewest]} nominal training images"
+            )
+    return notes
+
+
+def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
+    """Refuse studies that ask for images that there are not.
+
+    Draws that are nested go without shots above what is there, as long as some are left; blocks leave none out, since
+    each seed has its own images.
+
+    Raises:
+        InputError: there are such studies; each is listed, with the images that there are.
+    """
+    problems = []
+    for name, study in dataset.studies.items():
+        where, nominal = f"datasets.{dataset.name}.studies.{name}.shots", _nominal(study, manifest)
+        if dataset.settings.protocol.draw == BLOCKS:
+            problems += [
+                f"{where}: seed {max(study.seeds)} takes images {max(study.seeds) * shots + 1} to "
+                f"{(max(study.seeds) + 1) * shots}, but {category} has {there} nominal training images"
+                for shots in study.shots
+                for category, there in nominal.items()
+                if shots is not None and (max(study.seeds) + 1) * shots > there
+            ]
+        elif nominal and not possible_shots(study, manifest):
+            fewest = min(nominal, key=nominal.__getitem__)
+            asked = ", ".join(map(str, study.shots))
+            problems.append(f"{where}: {asked}, but {fewest} has {nominal[fewest]} nominal training images")
+    if problems:
+        raise InputError(
+            f"studies ask for more nominal images than {dataset.name} has",
+            offenders=problems,
+            remedy="give fewer shots or smaller seeds, or leave categories out, in params.yaml",
+        )
+
+
+def _nominal(study: Study, manifest: Manifest) -> dict[str, int]:
+    """Nominal training images of each category of a study that is there."""
+    chosen = [category for category in study.chosen(manifest.categories) if category in manifest.categories]
+    return {category: len(manifest.records(category, "train")) for category in chosen}
+
+
+def _place(record: Record) -> tuple[str, int]:
+    return record.image.as_posix(), record.frame or 0
