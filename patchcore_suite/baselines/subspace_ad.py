@@ -40,8 +40,8 @@ class SubspaceAdConfig(PatchBankConfig):
 class SubspaceAd(PatchBankDetector):
     """Score patches by what the principal components of nominal patches leave of them; there is no memory bank.
 
-    The squared residual, and the mean of the highest hundredth of an image. Departs from the paper: nominal images are
-    not rotated, and hierarchies stand side by side instead of being averaged, as they differ in channels.
+    The squared residual, and the mean of the highest hundredth of an image. The paper's rotations are a variant's
+    `rotations`. Departs from it: hierarchies stand side by side instead of being averaged, as they differ in channels.
     """
 
     _mean: Tensor | None = None  # (d,)
