@@ -4,13 +4,13 @@ import fcntl
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from patchcore_core.backbones import backbone_weights
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import sha256_file, sha256_json
+from patchcore_core.common.files import sha256_file, sha256_json, writing
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.environment import versions
@@ -110,14 +110,20 @@ def _weights(work: Plan, cells: Sequence[Cell]) -> Iterator[str]:
 
 @contextmanager
 def probed(folder: Path) -> Iterator[Store]:
-    """Put a file into the store that tells who sees it; it is locked, as all that is being written there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        secret = secrets.token_hex()
-        file.write(secret.encode())
-        file.flush()
+    """Put a file into the store that tells who sees it; it is locked, as all that is being written there.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    secret = secrets.token_hex()
+    with ExitStack() as stack:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: what finds no room must not be tried again when the file is closed.
+            file = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", buffering=0))
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(secret.encode())
         yield Store(Path(file.name), secret)
 
 

@@ -153,6 +153,13 @@ class Crew:
     def _end_work(self, reference: Any, answer: Any, error: BaseException | None) -> None:
         slot = self._working.pop(reference)
         task = self._schedule.running[reference].task
+        if error is not None and slot.apart:
+            with suppress(self._ray.exceptions.RayError):  # what it finished before is kept
+                self._keep(self._ray.get(slot.actor.take.remote()))
+        if isinstance(error, InputError) and (folder := self._folder(slot)) and folder in str(error):
+            self._schedule.put_back(reference)  # only this machine cannot do it, for want of room
+            self._leave(slot, one_line(error))
+            return
         slot.idle = True
         if error is None and isinstance(task, Group):
             self._keep(answer)
@@ -190,6 +197,9 @@ class Crew:
             InputError: none is left.
         """
         self._slots.remove(slot)
+        last = slot.node not in [other.node for other in self._slots]
+        if slot.apart and last and slot.actor is not None:
+            slot.actor.tidy.remote()
         self._reasons.append(f"{slot.node.name}: {why}")
         if not self._slots:
             raise InputError(
@@ -197,7 +207,7 @@ class Crew:
                 offenders=list(dict.fromkeys(self._reasons)),
                 remedy="repair these machines, or start others, and run it again",
             )
-        if slot.node not in [other.node for other in self._slots]:
+        if last:
             del self._schedule.free[slot.node.id]
 
 

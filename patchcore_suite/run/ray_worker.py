@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import writing
 from patchcore_suite.run.cells import Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.groups import Group
@@ -53,7 +54,7 @@ class RayWorker:
         """Get ready; errors of this, unlike those of `__init__`, reach who asked.
 
         Raises:
-            InputError: the GPU that it is for cannot be used.
+            InputError: the GPU that it is for cannot be used, or there is no room for the folder.
         """
         execution = self._work.dataset.execution
         if torch.device(execution.device).type == "cuda" and not torch.cuda.is_available():
@@ -63,8 +64,9 @@ class RayWorker:
             )
         if self._apart is not None:
             folder = _folder(self._apart)
-            folder.mkdir(exist_ok=True, mode=0o700)
-            self._held.enter_context(locked(folder, shared=True))
+            with writing(folder):
+                folder.mkdir(exist_ok=True, mode=0o700)
+                self._held.enter_context(locked(folder, shared=True))
             self._work = _moved(self._work, folder)
         cache = FeatureCache(self._work.dataset.project.features, execution, {})
         self._worker = Worker(self._work, cache, self._threads)

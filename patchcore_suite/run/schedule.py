@@ -1,10 +1,13 @@
 """Which group of cells a worker begins next, and what became of the others; who the workers are is the engine's."""
 
+import tempfile
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import FULL
 from patchcore_suite.baselines.costs import Shape
 from patchcore_suite.baselines.work import RESTING_BYTES
 from patchcore_suite.run.cells import Plan
@@ -13,6 +16,7 @@ from patchcore_suite.run.groups import Group
 from patchcore_suite.run.room import group_bytes, making
 from patchcore_suite.settings.problems import one_line
 
+PAGE = 4096  # bytes, of which no file on a disk has fewer
 TRIES = 2  # of a group whose worker died
 
 Task = Group | MapsOf
@@ -52,6 +56,7 @@ class Schedule:
         died: workers that each task has lost.
         problems: of groups that are left out, with their categories.
         unexpected: errors that are nothing a user gave.
+        not_begun: cells that were left when the disk of the store was full.
     """
 
     waiting: list[Group]
@@ -64,6 +69,7 @@ class Schedule:
     died: dict[Task, int] = field(default_factory=dict)
     problems: list[tuple[str, InputError]] = field(default_factory=list)
     unexpected: list[BaseException] = field(default_factory=list)
+    not_begun: int = 0
 
     def next(self, place: Place = HERE) -> Begun | None:
         """What a worker can begin: the first group whose maps are made, else the first maps that a group waits for.
@@ -112,20 +118,28 @@ class Schedule:
         """What a worker began cannot be done."""
         self.give_up(self.running.pop(handle).task, error)
 
+    def put_back(self, handle: Hashable) -> None:
+        """What was begun waits again, as if it had not been."""
+        task = self.running.pop(handle).task
+        if isinstance(task, Group):
+            self.waiting.insert(0, task)
+
     def give_up(self, task: Task, error: BaseException) -> None:
-        """Leave out a group, or all that wait for maps, and remember why."""
+        """Leave out a group, or all that wait for maps, and remember why; of a full disk, all that has not begun."""
         lost = [task] if isinstance(task, Group) else [group for group in self.waiting if task in group.maps]
         self.waiting = [group for group in self.waiting if group not in lost]
         if isinstance(error, InputError):
             self.problems += [(group.category, error) for group in lost]
+            if _full(self.work.store):
+                self.not_begun += sum(len(group.cells) for group in self.waiting)
+                self.waiting = []
         else:
             self.unexpected.append(error)
 
     def lose(self, handle: Hashable) -> None:
         """A worker has died: what it did waits again, unless that has been tried often enough."""
-        task = self.running.pop(handle).task
-        if isinstance(task, Group):
-            self.waiting.insert(0, task)
+        task = self.running[handle].task
+        self.put_back(handle)
         self.died[task] = self.died.get(task, 0) + 1
         if self.died[task] >= self.tries:
             died = f"{_described(task)}: the process that computed it died, most often for want of memory"
@@ -140,8 +154,10 @@ class Schedule:
         if self.unexpected:
             raise self.unexpected[0]
         if self.problems:
+            others = f"{self.not_begun} were not begun; what was finished is kept"
             raise InputError(
-                f"cells of {self.work.dataset.name} failed; all others are finished and kept",
+                f"cells of {self.work.dataset.name} failed; "
+                + (others if self.not_begun else "all others are finished and kept"),
                 offenders=list(dict.fromkeys(f"{category}: {one_line(error)}" for category, error in self.problems)),
                 remedy="correct that, and run it again: what was finished is not computed again",
             )
@@ -152,6 +168,15 @@ class Schedule:
             for member, of in zip(group.cells[0].config.members, group.maps, strict=True)
         ]
         return group_bytes(group, self.work, maps)
+
+
+def _full(folder: Path) -> bool:
+    """Whether a disk has no room for anything, so that nothing could be kept of whatever were computed."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            return file.write(bytes(PAGE)) < PAGE
+    except OSError as error:
+        return error.errno in FULL
 
 
 def _described(task: Task) -> str:

@@ -1,5 +1,6 @@
 """Memory banks whose patch features do not fit into memory: selected with what selection looks at on disk."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from patchcore_core import scoring
+from patchcore_core.common.files import writing
 from patchcore_core.config import PatchCoreConfig
 from patchcore_core.coreset import random_projection
 from patchcore_core.detector import Prediction, generator
@@ -122,7 +124,7 @@ def _selected(
 def _write_projected(rows: PatchRows, width: int, file: RowFile, seed: int) -> None:
     """Projected block by block, by products of the shape that `random_projection` of all makes: the same bits."""
     size = block_rows(rows.shape[1], rows.device)
-    with file.path.open("r+b") as target:
+    with writing(file.path), file.path.open("r+b") as target:
         for start in range(0, len(rows), size):
             part = random_projection(rows[start : start + size], width, generator=generator(seed, "projection"))
             target.write(part.cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -132,10 +134,11 @@ def _write_kept(rows: PatchRows, kept: Tensor, file: RowFile) -> None:
     """Rows (l,) in their order; made in that of the images, so that each is described once or twice."""
     ordered, places = kept.sort()
     width, size = rows.shape[1] * rows.dtype.itemsize, block_rows(rows.shape[1], rows.device)
-    with file.path.open("r+b", buffering=0) as target:
+    with writing(file.path), file.path.open("r+b", buffering=0) as target:
         for some, at in zip(ordered.split(size), places.split(size), strict=True):
             for row, place in zip(rows[some].cpu().view(torch.uint8).numpy(), at.tolist(), strict=True):
-                os.pwrite(target.fileno(), row, place * width)
+                if os.pwrite(target.fileno(), row, place * width) < width:  # the last that had room
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _room(budget: float, device: torch.device) -> float:

@@ -1,6 +1,7 @@
 """Patch features that are made anew from feature maps are those that would be held; results are, too."""
 
 import errno
+import resource
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from patchcore_suite.baselines.config import SpadeConfig
 from patchcore_suite.run import descriptions, feature_files, streamed
 from patchcore_suite.run.feature_files import read_maps
 from patchcore_suite.run.patch_rows import PatchRows
+from patchcore_suite.run.score import score_dataset
 from patchcore_suite.shards import room, search
 
 
@@ -186,3 +188,24 @@ def test_a_disk_that_is_full_is_told_and_nothing_stays_behind(project, monkeypat
     with pytest.raises(InputError, match=r"rows of 5 values in float32 need 1 MiB in .*rows, where"):
         project.score()
     assert list(rows.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [512, 8192])  # bytes: of 3840 of projected rows, and of 23,104 of kept ones
+def test_a_disk_that_fills_while_rows_are_written_is_told_and_nothing_stays_behind(project, monkeypatch, limit):
+    project.variants = {"one": {"coreset_fraction": 0.2, "projection_dimension": 5}}
+    project.dataset |= {"seeds": [0], "categories": ["bolt"]}
+    project.score()  # its feature maps are there
+    for file in (project.root / ".cache/cells").iterdir():
+        file.unlink()
+    project.execution |= {"memory_gb": 1.0003, "engine": "local"}
+    toy = project.toy
+    monkeypatch.setattr(streamed, "bank_lies_on_disk", lambda *_, **__: True)
+    monkeypatch.setattr(room, "take_room", lambda *_: None)  # of a file system that promises what it does not keep
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(InputError, match=r"\.rows\.\w+ cannot be written: File too large; .*\nRemedy: make room"):
+            score_dataset(toy, show_progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [*(project.root / ".cache/rows").iterdir()] == [*(project.root / ".cache/cells").iterdir()] == []

@@ -1,4 +1,5 @@
 import fcntl
+import resource
 from dataclasses import replace
 
 import pytest
@@ -97,6 +98,21 @@ def test_a_store_is_not_seen_where_one_of_them_differs(project, monkeypatch, tmp
         else:
             monkeypatch.setattr(node_check.tempfile, "TemporaryFile", read_only)
         assert not looked(work, store=store)["sees_store"]
+
+
+def test_a_store_without_room_is_told_and_nothing_stays_behind(project):
+    store = plan(project.toy).store
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            pytest.raises(InputError, match=r"cells cannot be written: File too large; .*\nRemedy: make room"),
+            probed(store),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(store.iterdir()) == []
 
 
 def read_only(**_):

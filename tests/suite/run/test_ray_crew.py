@@ -204,6 +204,43 @@ def test_a_machine_on_which_no_worker_begins_is_left_and_the_others_go_on(run, p
     assert list(schedule.free) == ["b"]
 
 
+def test_a_machine_without_room_for_results_is_left_and_its_work_is_done_by_others(run):
+    tidied = []
+
+    class Full(Obedient):
+        def compute(self, group):
+            if self.apart.endswith("-a"):
+                raise InputError(f"/tmp/{self.apart}/cells/1 cannot be written: No space left", remedy="make room")
+            return super().compute(group)
+
+        def tidy(self):
+            tidied.append(self.apart[-1])
+
+    _, schedule, work = run(Full, Slot(A, True), Slot(A, True), Slot(B, True))
+    assert all(work.path(cell).is_file() for cell in work.cells)
+    assert schedule.problems == []
+    assert list(schedule.free) == ["b"]
+    assert tidied == ["a", "b"]
+    with pytest.raises(InputError, match=r"(?s)no worker .* is left; .*10\.0\.0\.1 \(a\): .*No space left; make room"):
+        run(Full, Slot(A, True))
+
+
+def test_what_a_worker_finished_before_it_failed_is_kept(run):
+    class Failing(Obedient):
+        files = ()
+
+        def compute(self, group):
+            self.files = super().compute(group)[:1]
+            raise InputError("no more", remedy="none")
+
+        def take(self):
+            files, self.files = self.files, ()
+            return files
+
+    _, schedule, work = run(Failing, Slot(A, True))
+    assert len([*work.store.iterdir()]) == len(schedule.problems) == len(groups(work.cells, work))
+
+
 def test_where_no_worker_is_left_each_reason_is_told(run, project):
     class Nowhere(Obedient):
         def begin(self):

@@ -1,3 +1,5 @@
+import resource
+
 import pytest
 
 from patchcore_core import InputError
@@ -105,6 +107,27 @@ def test_maps_that_cannot_be_made_cost_only_the_groups_that_wait_for_them(projec
     assert {category for category, _ in plans.problems} == {"bolt"}
     assert {group.category for group in plans.waiting} == {"nut"}
     assert begin(plans, 1) != [maps]
+
+
+def test_of_a_full_disk_nothing_more_is_begun_and_that_is_told(project):
+    project.variants = SEVERAL
+    plans = schedule(project, free=1e12)
+    plans.work.store.mkdir(parents=True)
+    make_all_maps(plans)
+    begin(plans, 2)
+    first, second = plans.running
+    plans.fail(first, InputError("too few rows", remedy="more images"))
+    assert plans.waiting != []
+    left = sum(len(group.cells) for group in plans.waiting)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        plans.fail(second, InputError("1.safetensors cannot be written: File too large", remedy="make room"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (plans.waiting, plans.not_begun) == ([], left)
+    with pytest.raises(InputError, match=f"cells of toy failed; {left} were not begun; what was finished is kept"):
+        plans.raise_problems()
 
 
 # Several machines
