@@ -7,6 +7,7 @@ for which timm sets the size of networks of one grid itself (`set_input_size`).
 
 import argparse
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor
 
 from patchcore_core.backbones import check_hierarchies, feature_maps
-from patchcore_core.backbones.architectures import UNTRAINED, Architecture, build_architecture, without_values
+from patchcore_core.backbones.architectures import UNTRAINED, Architecture, added_by, build_architecture, without_values
 from patchcore_core.common.errors import InputError
+from patchcore_core.common.files import write_text
+from patchcore_core.common.progress import progress_bar
 from patchcore_suite.plugins.tokens import NORMED, Intermediates, intermediates
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "backbones.md"
@@ -26,11 +29,11 @@ COLUMNS = (
     "module of timm",
     "pixels",
     "hierarchies",
-    "timm: channels and strides",
+    "timm: channels / strides",
     "maps",
-    "images",
-    "at",
-    "also at",
+    "takes",
+    "maps are timm's",
+    "at another size",
 )
 NAMES = (  # small ones of each family
     "vit_tiny_patch16_224",
@@ -109,7 +112,7 @@ def row(name: str) -> list[str]:
     told, of = reference.feature_info, type(reference).__module__.rpartition(".")[2]
     facts = told if isinstance(told, list) else told.get_dicts()
     size = tuple(reference.pretrained_cfg["input_size"][-2:])
-    read = without_values(lambda: intermediates(name))
+    read = without_values(lambda: intermediates(name)) if added_by(name) else None  # else stages of `features_only`
     hierarchies = tuple(read.hierarchies) if read else tuple(j for j in range(7) if _has(name, j))
     said = {(fact["num_chs"], fact["reduction"]): None for fact in facts}
     cells = [name, of, _shown(size), _listed(hierarchies), ", ".join(f"{c} / {stride}" for c, stride in said)]
@@ -124,10 +127,11 @@ def row(name: str) -> list[str]:
     shapes = {tuple(fmap.shape[1:]): None for fmap in maps}
     stride = max(fact["reduction"] for fact in facts)
     other = (size[0] + 2 * stride, size[1] + stride)
-    images = f"multiples of {read.sizes.multiple}" if read else "any that it takes"
-    if read and not (read.sizes.flexible or read.sizes.settable):
-        images = "of this size"
     also = _also(architecture, reference, read, other)
+    images = "any" if also != "refused" else "not any"
+    if read:
+        free = read.sizes.flexible or read.sizes.settable
+        images = f"multiples of {read.sizes.multiple}" if free else "of this size"
     return [*cells, ", ".join(_shown(shape) for shape in shapes), images, at, also]
 
 
@@ -188,21 +192,39 @@ def _listed(hierarchies: tuple[int, ...]) -> str:
     )
 
 
+def _written(text: str) -> dict[str, str]:
+    """Lines of the document's table, by network."""
+    lines = text.partition(MARK)[2].splitlines()
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
+
+
+def _write(lines: Mapping[str, str]) -> None:
+    """Put lines into the document's table, in the order of NAMES; what it has of other networks of NAMES stays."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    of = _written(text) | lines
+    heads = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS))]
+    table = [*heads, *(of[name] for name in NAMES if name in of)]
+    write_text(DOCUMENT, "\n".join([text.partition(MARK)[0] + MARK, *table, ""]))
+
+
 def main() -> None:
-    """Write the table into the document; of the networks that are named, print their lines alone."""
+    """Write the table into the document, line by line; of networks that are named, print their lines alone."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="networks of timm; those of the document when left out"
     )
-    names = parser.parse_args().names
+    parser.add_argument("--missing", action="store_true", help="leave lines that the document has as they are")
+    given = parser.parse_args()
     warnings.simplefilter("ignore")  # of timm, about names
-    lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS))]
-    for name in names or NAMES:
-        lines.append(f"| {' | '.join(row(name))} |")
-        print(lines[-1], flush=True)
-    if not names:
-        text = DOCUMENT.read_text(encoding="utf-8").partition(MARK)[0]
-        DOCUMENT.write_text("\n".join([text + MARK, *lines, ""]), encoding="utf-8")
+    has = _written(DOCUMENT.read_text(encoding="utf-8")) if given.missing else {}
+    names = given.names or [name for name in NAMES if name not in has]
+    with progress_bar(len(names), "backbones", unit="network") as bar:
+        for name in names:
+            line = f"| {' | '.join(row(name))} |"
+            print(line, flush=True)
+            if not given.names:
+                _write({name: line})
+            bar.update(1)
 
 
 if __name__ == "__main__":
