@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from patchcore_suite.datasets.decoding import FORMATS
 from patchcore_suite.datasets.images import read_image
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.parts import export
@@ -24,7 +25,7 @@ def loader(monkeypatch):
 
 def seen(loader, path, bits=16):
     model = object.__new__(loader.Model)
-    model.facts = {"bits": bits}
+    model.bits = bits
     return model.pixels(path)
 
 
@@ -84,6 +85,24 @@ def test_images_that_the_model_is_not_for_are_refused(loader, tmp_path):
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
     Image.fromarray(pixels(40, 60, 1).astype(np.int32)).save(tmp_path / "deep.tif")
     Image.fromarray(pixels(40, 60, 1).astype(np.uint16)).save(tmp_path / "half.tif")
-    for name, words in [("two.gif", "GIF of 2 images"), ("deep.tif", "mode I\\."), ("half.tif", "mode I;16")]:
+    for name, words in [("two.gif", "of 2 images"), ("deep.tif", "I of 16 bits"), ("half.tif", "I;16 of 16 bits")]:
         with pytest.raises(ValueError, match=words):
             seen(loader, tmp_path / name)
+
+
+def test_of_16_bits_what_would_come_out_black_or_cut_off_is_refused(loader, tmp_path):
+    Image.fromarray(np.full((4, 4), 4095, dtype=np.uint16)).save(tmp_path / "dark.png")
+    Image.fromarray(np.full((4, 4), 4096, dtype=np.uint16)).save(tmp_path / "a.png")
+    assert seen(loader, tmp_path / "dark.png", bits=12).max() == 255
+    assert seen(loader, tmp_path / "a.png", bits=16).max() == 16
+    for name, bits in [("dark.png", 16), ("a.png", 12)]:
+        with pytest.raises(ValueError, match=f"I;16 of {bits} bits. Remedy: "):
+            seen(loader, tmp_path / name, bits)
+
+
+def test_the_suites_own_formats_are_opened_and_no_others(loader, tmp_path):
+    assert loader.FORMATS == FORMATS
+    Image.fromarray(pixels(4, 4)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")  # whatever a file is called
+    with pytest.raises(UnidentifiedImageError):
+        seen(loader, tmp_path / "a.png")
