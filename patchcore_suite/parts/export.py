@@ -17,7 +17,15 @@ from patchcore_core.common.files import sha256_file, write_text, writing
 from patchcore_core.config import EXACT
 from patchcore_suite.parts.card import card
 from patchcore_suite.parts.model import PartsModel
-from patchcore_suite.parts.model_files import CARD_FILE, EXPORT_FACTS, EXPORT_FOLDER, PARTS_FILE
+from patchcore_suite.parts.model_files import (
+    CARD_FILE,
+    EXPORT_FACTS,
+    EXPORT_FOLDER,
+    GRAPH_FILE,
+    LOADER_FILE,
+    PARTS_FILE,
+    not_exported,
+)
 from patchcore_suite.parts.onnx_graph import write_graph
 from patchcore_suite.parts.onnx_proof import Comparison, at_once, compare
 from patchcore_suite.parts.onnx_runtimes import latency, runtimes
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from patchcore_suite.parts.run_onnx import Model
 
 EXPORT_FORMAT = 3  # 2 kept what its loader must know beside the graph
-GRAPH_FILE, LOADER_FILE = "model.onnx", "run_onnx.py"
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 PAGE = """\
 # A PatchCore model as ONNX
@@ -94,7 +101,8 @@ def export_onnx(
     """Write a fitted model as a folder that runs without torch, once it is shown to score as the model does.
 
     The folder holds `model.onnx` (decoded images to scores and maps, any number at once), `onnx.json`, the loader
-    `run_onnx.py`, and a page README.md. It appears whole or not at all, and replaces one written before.
+    `run_onnx.py`, and a page README.md. It appears whole or not at all, and replaces one written before, but nothing
+    that others put there.
 
     Args:
         model: fitted; its network must be an `nn.Module`.
@@ -153,8 +161,12 @@ def _check_given(model: PartsModel, folder: Path) -> None:
         problems.append(f"its network {network!r} is no nn.Module, which alone can be traced: wrap it in one")
     if model.tiles is not None or model.region is not None:
         problems.append("it has tiles or a region, and such a model cannot be exported: fit it without")
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / EXPORT_FACTS).is_file())):
-        problems.append(f"{folder} is there already, and is no exported model: name another folder")
+    if folder.exists() and not folder.is_dir():
+        problems.append(f"{folder} is there already, and is no folder: name another one")
+    elif folder.exists() and (others := [path.name for path in not_exported(folder)]):
+        problems.append(
+            f"{folder} holds what no export wrote, and would be lost: {', '.join(others)}: name another folder"
+        )
     if problems:
         raise InputError("the model cannot be exported so", offenders=problems, remedy="correct these")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 PARTS_FORMAT = 2  # 1 knew neither tiles nor regions
 PARTS_FILE, CARD_FILE, REGION_FILE = "parts.json", "README.md", "region.png"
-EXPORT_FOLDER, EXPORT_FACTS = "onnx", "onnx.json"
+EXPORT_FOLDER, EXPORT_FACTS, GRAPH_FILE, LOADER_FILE = "onnx", "onnx.json", "model.onnx", "run_onnx.py"
+EXPORT_FILES = (EXPORT_FACTS, GRAPH_FILE, LOADER_FILE, CARD_FILE)
 OWN_FILES = (PARTS_FILE, CARD_FILE, REGION_FILE, DESCRIPTION_FILE, MEMORY_BANK_FILE, NEXT_BANK_FILE)
 EACH = "a mask for each image"  # what stands in place of the name of a region's file
 
@@ -71,10 +72,23 @@ def check_replaceable(folder: Path) -> None:
 def _keep_others(folder: Path, made: Path) -> None:
     """Copy what is no part of a model from its folder to the one that takes its place."""
     for path in folder.iterdir():
-        if path.name == EXPORT_FOLDER and not _is_export_of(path, made / PARTS_FILE):
-            continue
-        if path.name not in OWN_FILES and not path.name.startswith(f"{WEIGHTS_STEM}."):
-            (shutil.copytree if path.is_dir() else shutil.copy2)(path, made / path.name)
+        if path.name == EXPORT_FOLDER and path.is_dir() and not _is_export_of(path, made / PARTS_FILE):
+            kept = not_exported(path)
+        elif path.name not in OWN_FILES and not path.name.startswith(f"{WEIGHTS_STEM}."):
+            kept = [path]
+        else:
+            kept = []
+        for one in kept:
+            target = made / one.relative_to(folder)
+            target.parent.mkdir(exist_ok=True)
+            (shutil.copytree if one.is_dir() else shutil.copy2)(one, target)
+
+
+def not_exported(folder: Path) -> list[Path]:
+    """What lies in a folder, and was not put there by an export; everything, where no export lies there."""
+    found = sorted(folder.iterdir())
+    ours = EXPORT_FILES if (folder / EXPORT_FACTS).is_file() else ()
+    return [path for path in found if path.name not in (*ours, "__pycache__")]  # which is of the loader that was run
 
 
 def _is_export_of(folder: Path, parts: Path) -> bool:

@@ -199,10 +199,14 @@ def test_an_export_replaces_one_before_and_nothing_else(perturbed, tmp_path):
     for sha256 in ("first", "second"):
         export_onnx(model, tmp_path / "onnx", paths, parts_sha256=sha256)
     assert json.loads((tmp_path / "onnx/onnx.json").read_text())["parts_sha256"] == "second"
+    (tmp_path / "onnx/__pycache__").mkdir()  # of the loader, once it is imported
+    export_onnx(model, tmp_path / "onnx", paths)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/letter.txt").write_text("dear")
-    with pytest.raises(InputError, match="is there already, and is no exported model"):
-        export_onnx(model, tmp_path / "mine", paths)
+    for folder, name in [("mine", "model.onnx"), ("onnx", "letter.txt")]:
+        (tmp_path / folder / name).write_text("dear")
+        with pytest.raises(InputError, match=f"{folder} holds what no export wrote, and would be lost: {name}: "):
+            export_onnx(model, tmp_path / folder, paths)
+        assert (tmp_path / folder / name).read_text() == "dear"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([paths[0].name, "mine", "onnx"])
 
 

@@ -123,6 +123,18 @@ def test_what_others_put_beside_a_model_stays_and_an_export_stays_with_its_model
     assert (saved / "notes/mine.txt").read_text() == "dear"
 
 
+def test_what_others_put_into_an_export_stays_though_the_export_goes(model, saved):
+    (saved / "onnx/letters").mkdir(parents=True)
+    for name in ("README.md", "letters/first.txt"):
+        (saved / "onnx" / name).write_text("dear")
+    model.save(saved)
+    assert (saved / "onnx/README.md").read_text() == "dear"  # no export lies there
+    write_sealed(saved / "onnx/onnx.json", {"parts_sha256": "of another model"})
+    model.save(saved)
+    assert [path.name for path in (saved / "onnx").iterdir()] == ["letters"]
+    assert (saved / "onnx/letters/first.txt").read_text() == "dear"
+
+
 def test_images_that_cannot_be_judged_are_all_named_and_the_others_are_judged(model, folder, tmp_path):
     image = next((folder / "test/good").iterdir())
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:60])
