@@ -1,5 +1,6 @@
 """Several PatchCore models whose scores are brought to one scale and averaged (Roth et al., CVPR 2022, Table 4)."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,6 +11,7 @@ from torch import Tensor
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.progress import LONG, progress_bar
 from patchcore_core.detector import Detector, Prediction
+from patchcore_core.fast.threads import side_by_side
 from patchcore_core.patchcore import PatchCore
 from patchcore_suite.baselines.config import EnsembleConfig
 from patchcore_suite.baselines.descriptions import check_nominal, check_test
@@ -163,20 +165,27 @@ def leave_one_out(model: PatchCore, nominal: Tensor, *, progress: bool = False) 
     Returns:
         Image scores (m,) and patch distances (m, h, w); m is n, less an image that alone fills the whole bank.
     """
-    _, h, w, _ = nominal.shape
+    n, h, w, _ = nominal.shape
     bank = model.memory_bank
     owners = None if model.coreset_indices is None else model.coreset_indices // (h * w)  # (l,)
     # Approximate indices would have to be trained for each image; their scores differ little from the exact ones.
     config = replace(model.config, search="torch")
-    scores, distances = [], []
-    with progress_bar(len(nominal), "without its own patches", unit="image", show=progress, wait=LONG) as bar:
-        for i in range(len(nominal)):
+    found: list[Prediction | None] = [None] * n
+    with progress_bar(n, "without its own patches", unit="image", show=progress, wait=LONG) as bar:
+
+        def score(image: slice) -> None:
+            i = image.start
             others = slice(None) if owners is None else (owners != i).nonzero()[:, 0]
             without = PatchCore(config, seed=model.seed, device=model.device)
             without.memory_bank = bank[others]
             if len(without.memory_bank):
-                prediction = without.predict_described([nominal[i : i + 1]], (h, w))
-                scores.append(prediction.scores)
-                distances.append(prediction.distances)
+                found[i] = without.predict_rows(nominal[i].flatten(0, 1), (1, h, w))
             bar.update(1)
-    return torch.cat(scores), torch.cat(distances)
+
+        images = [slice(i, i + 1) for i in range(n)]
+        if nominal.device.type == "cpu":  # an image a thread: their many small steps are not worth two
+            side_by_side(images, score)
+        else:
+            deque(map(score, images), maxlen=0)
+    said = [one for one in found if one is not None]
+    return torch.cat([one.scores for one in said]), torch.cat([one.distances for one in said])
