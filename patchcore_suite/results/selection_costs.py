@@ -16,12 +16,12 @@ AT_ONCE, SENT = "rows at once", "sent, MiB"  # columns
 
 
 def rows_at_once(config: PatchCoreConfig, n: int, size: int) -> float:
-    """How many of n patch features a selection compares with each other at one place, at most; NaN: of a subset."""
+    """How many of n patch features a selection looks at together at one place, at most; NaN: at a subset."""
     part = -(-n // config.shards)
     match config.sampler:
         case _ if size == n:
             return 0
-        case "greedy":
+        case "greedy" | "kmeans" | "proxies":
             return n
         case "two_round":
             return max(part, min(n, config.shards * size))
@@ -42,7 +42,7 @@ def rows_sent(config: PatchCoreConfig, n: int, size: int) -> int:
     match config.sampler:
         case _ if size == n:
             return 0
-        case "greedy":
+        case "greedy" | "kmeans" | "proxies":
             return n - part
         case "two_round" | "merge_reduce":
             return (config.shards - 1) * min(size, part)

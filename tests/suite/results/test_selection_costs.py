@@ -20,6 +20,7 @@ from patchcore_suite.results.quantities import Quantity
         ("merge_reduce", 200, 400, 600),  # two reduced parts; three merges
         ("distance_sampling", 10, math.nan, 0),
         ("random", 10, 0, 0),
+        ("kmeans", 10, 1000, 750),  # as greedy: each looks at all rows
         ("greedy", 1000, 0, 0),  # nothing to select
         ("two_round", 1000, 0, 0),
     ],

@@ -1,0 +1,177 @@
+"""What the choice of a memory bank's rows is worth: selections of equal size, by network; a table, sentences."""
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+from scipy.special import stdtrit
+
+from patchcore_suite import figures
+from patchcore_suite.results import study_tables
+from patchcore_suite.results.formats import HEADINGS, NOTHING
+from patchcore_suite.results.quantities import Cell, Interval, Quantity, difference
+from patchcore_suite.results.summaries import percent, plain
+from patchcore_suite.run.metric_registry import METRICS as REGISTRY
+from patchcore_suite.settings.project import ProjectDataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDY = "selection"  # of the grid of real images
+GREEDY = "greedy"
+METRICS = ("image_auroc", "pro", "aupimo")  # that the selection is judged by; AUPIMO where a dataset asks for it
+RADIUS = "covering_radius"
+LEVEL = 0.95
+SETTINGS = ("backbone", "coreset_fraction", "sampler")
+
+
+class Lead(NamedTuple):
+    """How far one is ahead of another in a metric: the mean of differences seed by seed, as fractions.
+
+    Attributes:
+        mean: of the one's values less the other's.
+        interval: of Student's t over the seeds; NaN for one seed, which says nothing of others.
+        seeds: that both have.
+    """
+
+    mean: float
+    interval: Interval
+    seeds: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves no doubt of the sign."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+def selection_values(dataset: ProjectDataset, study: str) -> pd.DataFrame:
+    """`study_tables.study_values` of a study of selections, with `SETTINGS` and the metrics that were measured."""
+    values = study_tables.study_values(dataset, study, metrics=[RADIUS, *METRICS], fields=SETTINGS)
+    values = values[~values["control"] & values["sampler"].notna()]
+    return values.dropna(axis=1, how="all").reset_index(drop=True)
+
+
+def bank_table(values: pd.DataFrame) -> pd.DataFrame:
+    """One row a selection: network, share kept, sampler, radius and metrics over seeds.
+
+    Args:
+        values: of `selection_values`.
+    """
+    rows: list[dict[str, Cell]] = []
+    for (variant, backbone, fraction, sampler), part in values.groupby(["variant", *SETTINGS], sort=False):
+        row = {"variant": variant, "network": backbone, "patches kept in %": kept(fraction), "sampler": sampler}
+        for metric in measured(values):
+            digits = plain(part[metric], digits=2) if metric == RADIUS else percent(part[metric])
+            row[REGISTRY[metric].heading] = digits
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def lead(values: pd.DataFrame, metric: str, *, backbone: str, fraction: float, other: str) -> Lead | None:
+    """How far greedy is ahead of another sampler; None where no seed has both."""
+    chosen = values[(values["backbone"] == backbone) & (values["coreset_fraction"] == fraction)]
+    by_seed = {name: chosen[chosen["sampler"] == name].groupby("seed")[metric].first() for name in (GREEDY, other)}
+    return ahead(by_seed[GREEDY], by_seed[other])
+
+
+def ahead(first: pd.Series, second: pd.Series) -> Lead | None:
+    """How far the first values are ahead of the second, both by seed; None where no seed has both."""
+    apart = (first - second).dropna()
+    if apart.empty:
+        return None
+    count, half = len(apart), math.nan
+    if count > 1:
+        half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * apart.std(ddof=1) / math.sqrt(count)
+    mean = float(apart.mean())
+    return Lead(mean, Interval(mean - half, mean + half, form="+.1f"), count)
+
+
+def lead_table(values: pd.DataFrame) -> pd.DataFrame:
+    """What greedy is worth beside every other selection of equal size, in points, with intervals over seeds."""
+    rows: list[dict[str, Cell]] = []
+    several = values["seed"].nunique() > 1
+    for backbone, fraction, others in compared(values):
+        for other in others:
+            row: dict[str, Cell] = {"network": backbone, "patches kept in %": kept(fraction), "beside": other}
+            if RADIUS in values:
+                row["its radius, times greedy's"] = _ratio(values, backbone, fraction, other)
+            for metric in (name for name in METRICS if name in values):
+                found = lead(values, metric, backbone=backbone, fraction=fraction, other=other)
+                row[f"{HEADINGS[metric]}: greedy is ahead by"] = NOTHING if found is None else difference(found.mean)
+                if several:
+                    row[f"{HEADINGS[metric]}: interval"] = NOTHING if found is None else found.interval
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def claims(values: pd.DataFrame) -> list[str]:
+    """What greedy is worth, a sentence for each network, size and metric, the strictest metric first."""
+    said = []
+    for backbone, fraction, others in compared(values):
+        for metric in (name for name in reversed(METRICS) if name in values):
+            found = {
+                other: one
+                for other in others
+                if (one := lead(values, metric, backbone=backbone, fraction=fraction, other=other))
+            }
+            if found:
+                named = [f"{difference(one.mean)} beside *{other}*{_over(one)}" for other, one in found.items()]
+                named[0] = named[0].replace(" beside", f" points of {HEADINGS[metric]} beside", 1)
+                where = f"At {100 * fraction:g} % with {backbone}"
+                said.append(f"{where}, *greedy* is worth {', '.join(named)}.{_verdict(found.values())}")
+    return said
+
+
+def curves(values: pd.DataFrame, *, title: str = "") -> "Figure":
+    """Radius and metrics against the share of patches that each sampler keeps, of the network with most of both."""
+    kinds = values.groupby("backbone", sort=False)[["sampler", "coreset_fraction"]].value_counts()
+    rows = values[values["backbone"] == kinds.groupby("backbone", sort=False).size().idxmax()]
+    axis = "patches kept in %"
+    rows = rows.rename(columns={name: REGISTRY[name].heading for name in measured(values)} | {"sampler": "series"})
+    shown = rows.assign(**{axis: 100 * rows["coreset_fraction"]})
+    drawn = [REGISTRY[name].heading for name in measured(values)]
+    return figures.sweep(shown, x=axis, values=drawn, title=title, log=True)
+
+
+def compared(values: pd.DataFrame) -> list[tuple[str, float, list[str]]]:
+    """Networks and sizes, in falling order, that greedy was measured with, each with the other samplers."""
+    found = []
+    for backbone, of_network in values.groupby("backbone", sort=False):
+        for fraction in sorted(of_network["coreset_fraction"].unique(), reverse=True):
+            names = list(of_network[of_network["coreset_fraction"] == fraction]["sampler"].unique())
+            others = [name for name in names if name != GREEDY]
+            if GREEDY in names and others:
+                found.append((str(backbone), float(fraction), others))
+    return found
+
+
+def measured(values: pd.DataFrame) -> list[str]:
+    """The radius and the metrics that are there."""
+    return [name for name in (RADIUS, *METRICS) if name in values]
+
+
+def kept(fraction: float) -> Quantity:
+    """A share of the patches in percent, as an axis can be numbered by it."""
+    return Quantity(100 * fraction, form="g")
+
+
+def _ratio(values: pd.DataFrame, backbone: str, fraction: float, other: str) -> Cell:
+    """How many times greedy's covering radius another selection's is, by means over seeds."""
+    chosen = values[(values["backbone"] == backbone) & (values["coreset_fraction"] == fraction)]
+    means = chosen.groupby("sampler")[RADIUS].mean()
+    return Quantity(float(means[other] / means[GREEDY]), form=".2f")
+
+
+def _over(one: Lead) -> str:
+    """The interval in brackets, of which there is none over one seed."""
+    return f" ({one.interval})" if one.seeds > 1 else ""
+
+
+def _verdict(leads: Collection[Lead]) -> str:
+    """What the intervals leave no doubt of."""
+    if all(one.seeds == 1 for one in leads):
+        return " One seed: nothing is known of others."
+    better, worse = (sum(one.decided and one.mean * sign > 0 for one in leads) for sign in (1, -1))
+    others = "selection" if len(leads) == 1 else "selections"
+    return f" Better than {better} and worse than {worse} of {len(leads)} other {others} beyond doubt."
