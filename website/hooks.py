@@ -34,9 +34,15 @@ def notebooks() -> dict[str, Path]:
     return {f"notebooks/{path.stem}.md": path for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
 
 
+def drawings() -> dict[str, Path]:
+    """Every figure of what was measured, by its path in the repository, which it has in the site as well."""
+    return {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("measured/*.png"))}
+
+
 def sources() -> dict[str, str]:
     """Which page shows a file of the repository."""
     pages = {path.relative_to(ROOT).as_posix(): path.name for path in ROOT.glob("docs/*")}
+    pages |= {name: name for name in drawings()}
     pages |= {source: page for page, source in OUTSIDE.items()}
     return pages | {path.relative_to(ROOT).as_posix(): page for page, path in notebooks().items()}
 
@@ -53,6 +59,8 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     for page, make in MADE.items():
         files.append(File.generated(config, page, content=make()))
+    for name, path in drawings().items():
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     for name in ("site.css", "iframe-worker.js"):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / "website" / name)))
     for page, path in notebooks().items():

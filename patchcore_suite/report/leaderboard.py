@@ -63,7 +63,8 @@ def build_leaderboard(project: Project) -> str:
     links = Links(project)
     boards = [board for dataset in project.datasets.values() if (board := _of_project(dataset, links))]
     found = read_all(project.path(FOLDER))
-    boards += [_of_measured(one, read_values(project.path(FOLDER), one.name), links) for one in found]
+    given = ((one, read_values(project.path(FOLDER), one.name)) for one in found)
+    boards += [board for one, values in given if (board := _of_measured(one, values, links))]
     named = [*(paper_name(dataset) for dataset in project.datasets.values()), *(one.title for one in found)]
     papers = [name for name in PAPER_NAMES.values() if name in named]
     return render(
@@ -107,10 +108,12 @@ def _costs(dataset: ProjectDataset, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["variant", *COSTS]).groupby("variant").mean()
 
 
-def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board:
-    """What was measured on real images before: the methods of its main study, which alone have intervals."""
+def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board | None:
+    """What was measured on real images before: the methods of its main study, which alone have intervals; if any."""
     means = values[values["seed"].isna() & (values["category"] == MEAN)]
     means = means[~means["variant"].str.startswith(CONTROL)]
+    if means.empty:
+        return None
     intervals: dict[str, dict[str, Interval]] = {}
     for row in means.itertuples():
         intervals.setdefault(row.metric, {})[row.variant] = Interval(row.low, row.high)

@@ -1,18 +1,20 @@
 """What was measured on real images, as data that travel with the suite: `make results` alone writes them.
 
 A dataset is measured/NAME.json, sealed, with its tables as values, its claims and what made them, and measured/NAME.csv
-beside it, with each metric of each raw result. No image is among them.
+beside it, with each metric of each raw result; figures that are drawn of them lie there, too. No image is among them.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file, write_text
+from patchcore_suite import figures
 from patchcore_suite.results.publish import as_csv
 from patchcore_suite.results.quantities import from_json, to_json
 from patchcore_suite.results.sources import index_of
@@ -20,21 +22,40 @@ from patchcore_suite.run.raw_results import read_timings
 from patchcore_suite.run.sealed import read_sealed, write_sealed
 from patchcore_suite.settings.project import ProjectDataset
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FOLDER = "measured"  # of the project
-SCHEMA = 2  # 2: what the grid has and was not measured; no times
+SCHEMA = 2  # 2: what the grid has and was not measured; no times but those of selections: a busy machine has others
 NOTE = "note: "  # how a line begins that says what of the images was not used, and the like
 SHOWN = 12  # digits of a hash
 REMEDY = "restore it from Git, or measure again: make results"
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure of a table's values.
+
+    Attributes:
+        name: of its files in the folder, NAME.png and NAME.svg.
+        shows: what it shows, for readers who cannot see it.
+        figure: the drawing; None where it was read, and lies in its files.
+    """
+
+    name: str
+    shows: str
+    figure: "Figure | None" = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
 class Block:
-    """A table with its heading and what is claimed of it."""
+    """A table with its heading, what is claimed of it, and a figure of it."""
 
     heading: str
     note: str
     frame: pd.DataFrame
     claims: tuple[str, ...] = ()
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,9 @@ class Measured:
         return f"{self.title}: {counts}. SHA-256 of images: {images}; of weights: {weights}.{pending}"
 
     def write(self, folder: Path, rows: pd.DataFrame) -> None:
-        """Write both files; `rows` has a row a metric of a raw result."""
+        """Write both files, and the figures; `rows` has a row a metric of a raw result."""
+        for drawing in (block.drawing for block in self.blocks if block.drawing and block.drawing.figure):
+            figures.save(drawing.figure, folder / f"{drawing.name}.png")
         values = folder / f"{self.name}.csv"
         write_text(values, as_csv(rows))
         described = {**vars(self), "schema": SCHEMA, "values_sha256": sha256_file(values)}
@@ -137,11 +160,13 @@ def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
 
 def _described(block: Block) -> dict[str, object]:
     cells = [[to_json(cell) for cell in row] for row in block.frame.itertuples(index=False, name=None)]
-    said = {name: value for name, value in vars(block).items() if name != "frame"}
-    return {**said, "columns": [str(name) for name in block.frame], "cells": cells}
+    said = {name: value for name, value in vars(block).items() if name not in ("frame", "drawing")}
+    drawing = block.drawing and {"name": block.drawing.name, "shows": block.drawing.shows}
+    return {**said, "drawing": drawing, "columns": [str(name) for name in block.frame], "cells": cells}
 
 
 def _read_block(described: dict[str, object]) -> Block:
     columns, rows = described.pop("columns"), described.pop("cells")
     frame = pd.DataFrame([[from_json(cell) for cell in row] for row in rows], columns=columns, dtype=object)
-    return Block(frame=frame, claims=tuple(described.pop("claims")), **described)
+    claims, drawing = tuple(described.pop("claims")), described.pop("drawing", None)
+    return Block(frame=frame, claims=claims, drawing=drawing and Drawing(**drawing), **described)

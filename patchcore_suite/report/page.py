@@ -1,7 +1,7 @@
 """The report: one page that shows every table and figure, says what they are worth and what made them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from patchcore_core.common.errors import InputError, exit_on_input_error
@@ -131,12 +131,18 @@ def _measured(project: Project, links: Links) -> Iterator[ShownSection]:
             for one in found
             for number, block in enumerate(one.blocks)
         ),
-        figures=(),
+        figures=tuple(_drawings(project, found)),
         note=" ".join(one.described for one in found),
         notebook="",
         by_command=True,
         files=tuple(address(f"../{FOLDER}/{one.name}.{kind}") for one in found for kind in ("json", "csv")),
     )
+
+
+def _drawings(project: Project, found: Sequence[Measured]) -> Iterator[Figure]:
+    for drawing in (block.drawing for one in found for block in one.blocks if block.drawing):
+        figure = read_figure(project.path(FOLDER) / f"{drawing.name}.png", drawing.shows)
+        yield replace(figure, folder=f"../{FOLDER}")  # as the page lies in reports/
 
 
 def _measured_table(found: Measured, block: Block) -> Table:

@@ -23,20 +23,18 @@ from patchcore_core.common.files import write_text
 from patchcore_suite.datasets.identity import COMPLETE
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.paper.beside import Printed, beside_paper
+from patchcore_suite.report.earlier import CELL, earlier_values, with_earlier
 from patchcore_suite.report.measured import FOLDER, NOTE, Block, Measured, read_all, stamp_of
+from patchcore_suite.report.study_blocks import describe_seeds, metrics_frame, study_blocks
 from patchcore_suite.results import study_metrics
-from patchcore_suite.results.formats import HEADINGS, NOT_AVAILABLE, NOTHING
+from patchcore_suite.results.formats import HEADINGS
 from patchcore_suite.results.publish import published_of
-from patchcore_suite.results.quantities import Quantity
-from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
-from patchcore_suite.results.sources import dataset_title, images_of, index_of, is_papers
-from patchcore_suite.results.summaries import percent, plain
+from patchcore_suite.results.sources import dataset_title, images_of, index_of
 from patchcore_suite.run.cells import Plan, plan, wanted_cells
 from patchcore_suite.run.evaluate import write_metrics
 from patchcore_suite.run.prepare import prepare
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.run.score import collect, score_dataset
-from patchcore_suite.settings.params import MAIN_STUDY
 from patchcore_suite.settings.project import Project, ProjectDataset, load_project
 
 TEMPLATE = "results.md"
@@ -44,26 +42,11 @@ VALUES = (  # of the table that `make publish` writes
     "dataset", "category", "variant", "method", "shots", "seed", "metric", "value", "low", "high",
     "key", "config_sha256",
 )  # fmt: skip
-METRICS = ("image_auroc", "image_auroc_reweighted", "pixel_auroc", "pro")
 # Tables of the paper by its dataset: number, that of its categories, metric.
 PAPER_TABLES = {
     "mvtec-ad": (("T1", "S1", "image_auroc"), ("T2", "S2", "pixel_auroc"), ("T3", "S3", "pro")),
     "mtd": (("T6", None, "image_auroc"),),
     "mstc": (("T6", None, "pixel_auroc"),),
-}
-# Headings, and where the paper has such a study of its images.
-STUDIES = {
-    "subsampling": ("Subsampling", "Figure 5"),
-    "scale": ("Cheaper selections", ""),
-    "covering": ("Covering radius (Eq. 5)", ""),
-    "locality": ("Locality, hierarchies and switches of the method", "Figure 4"),
-    "backbones": ("Backbones", "Table S6"),
-    "larger": ("Larger images, ensemble", "Table 4"),
-    "resolution": ("Image size", ""),
-    "search": ("Approximate search", "Table 5"),
-    "profiles": ("Compatibility profiles", ""),
-    "score": ("Image score: Eq. 6 and Eq. 7", ""),
-    "low_shot": ("Few nominal images", "Figure 6, Table S5"),
 }
 
 
@@ -71,7 +54,8 @@ def run(project: Project, data: Path, *, finished: bool = False) -> None:
     """Prepare, score and evaluate every dataset, and write its data; what was computed before is used again.
 
     Args:
-        finished: score nothing; of a dataset without any result the data stay as they are.
+        finished: score nothing; of a dataset without any result the data stay as they are, and of the others what an
+            earlier run has and this one has not.
 
     Raises:
         InputError: an image or a study cannot be used, or the metrics were refused.
@@ -88,32 +72,43 @@ def run(project: Project, data: Path, *, finished: bool = False) -> None:
                 continue
             collect(work)
             write_metrics(dataset)
-            write(dataset, data)
+            write(dataset, data, keep=finished)
             print(f"measured: {name}, in {data}")
 
 
-def write(dataset: ProjectDataset, data: Path) -> None:
+def write(dataset: ProjectDataset, data: Path, *, keep: bool = False) -> None:
     """Write the data of a dataset.
+
+    Args:
+        keep: what an earlier run measured and this one did not (see `earlier`).
 
     Raises:
         InputError: results or metrics are missing, or images are synthetic.
     """
-    measure(dataset).write(data, published_of(dataset)[list(VALUES)])
+    found, values = measure(dataset, data if keep else None), published_of(dataset)[list(VALUES)]
+    if keep:
+        found, values = with_earlier(found, values, data)
+    found.write(data, values)
 
 
-def measure(dataset: ProjectDataset) -> Measured:
-    """What was measured on a dataset; errors as of `write`."""
-    index = index_of(dataset)
+def measure(dataset: ProjectDataset, earlier: Path | None = None) -> Measured:
+    """What was measured on a dataset; errors as of `write`.
+
+    Args:
+        earlier: the folder of data whose values count as measured, too.
+    """
+    index, stamp = index_of(dataset), stamp_of(dataset)
     _require_real(dataset.name, index.synthetic)
+    before = earlier and earlier_values(earlier, dataset.name, stamp["images"])
     return Measured(
         name=dataset.name,
         order=list(dataset.project.datasets).index(dataset.name),
         title=dataset_title(dataset),
         counts=tuple(_counts(dataset.manifest())),
         missing=tuple(entry["variant"] for entry in index.weights_missing),
-        pending=tuple(_pending(dataset, index)),
-        blocks=(*_main_blocks(dataset), *_study_blocks(dataset)),
-        stamp=stamp_of(dataset),
+        pending=tuple(_pending(dataset, index, before)),
+        blocks=(*_main_blocks(dataset), *study_blocks(dataset)),
+        stamp=stamp,
     )
 
 
@@ -149,11 +144,14 @@ def _finished(dataset: ProjectDataset) -> Plan:
     return replace(work, cells=tuple(cell for cell in work.cells if cell.key not in pending))
 
 
-def _pending(dataset: ProjectDataset, index: ScoreIndex) -> Iterator[str]:
+def _pending(dataset: ProjectDataset, index: ScoreIndex, before: pd.DataFrame | None) -> Iterator[str]:
     """The variants of the studies without a result, by what they lack: "seeds 1, 2: padim, spade"."""
     without_weights = {entry["variant"] for entry in index.weights_missing}
     planned = {variant for study in dataset.studies.values() for variant in study.variants} - without_weights
-    found = {tuple(cell[name] for name in ("category", "variant", "shots", "seed")) for cell in index.cells}
+    found = {tuple(cell[name] for name in CELL) for cell in index.cells}
+    if before is not None:
+        rows = before.loc[before["seed"].notna(), CELL].astype(object)
+        found |= set(rows.where(rows.notna(), None).itertuples(index=False, name=None))
     lacking: dict[tuple[str, int | None], dict[int, None]] = {}
     for cell in wanted_cells(dataset, dataset.manifest(), available=dict.fromkeys(planned)):
         if cell not in found:
@@ -180,80 +178,7 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
             note = "Differences in percentage points; a verdict compares unlike networks where the reason says so."
             of = "" if category == "mean" else f", {category}"
             yield Block(f"{_number(whole, by_category, category)}: {HEADINGS[metric]}{of}", note, frame)
-    yield Block("All metrics of these variants", _describe_seeds(dataset, rows), _metrics_frame(rows))
-
-
-def _study_blocks(dataset: ProjectDataset) -> Iterator[Block]:
-    for study, chosen in dataset.studies.items():
-        if study == MAIN_STUDY:
-            continue
-        rows = study_metrics.read_metrics(dataset, study=study)
-        rows = rows[rows["variant"].isin(chosen.variants)]
-        if rows.empty:
-            continue
-        heading, note = _study_heading(study, dataset), _describe_seeds(dataset, rows)
-        if chosen.shots != (None,):
-            few = rows[rows["shots"].notna()]
-            for metric in ("image_auroc", "pixel_auroc"):
-                claims = ()
-                if metric == "image_auroc":
-                    claims = tuple(low_shot_claims(_means(few, metric), dataset))
-                yield Block(f"{heading}: {HEADINGS[metric]}", note, _shots_frame(few, metric), claims)
-            continue
-        claims = ()
-        if study in ("subsampling", "centroids"):
-            claims = tuple(subsampling_claims(study_metrics.mean_over_categories(rows, "image_auroc"), dataset))
-        yield Block(heading, note, _metrics_frame(rows, radius=chosen.covering_radius), claims)
-
-
-def _describe_seeds(dataset: ProjectDataset, rows: pd.DataFrame) -> str:
-    """How many seeds stand behind a table, and which of its variants have fewer though a seed has a say in them."""
-    counts = rows.groupby(["variant", "shots"], sort=False, dropna=False)["seed"].nunique()
-    fewest = counts.groupby("variant", sort=False).min()
-    drawn = rows["shots"].notna().any()
-    fewer = [name for name in fewest.index[fewest < counts.max()] if drawn or dataset.config(name).seeded]
-    said = study_metrics.describe_seeds(rows)
-    return f"{said}; fewer: {', '.join(f'{name} ({fewest[name]})' for name in fewer)}" if fewer else said
-
-
-def _study_heading(study: str, dataset: ProjectDataset) -> str:
-    heading, source = STUDIES.get(study, (study, ""))
-    return f"{heading} ({source})" if source and is_papers(dataset) else heading
-
-
-def _metrics_frame(rows: pd.DataFrame, *, radius: bool = False) -> pd.DataFrame:
-    """One row a variant, one column a metric."""
-    frame = pd.DataFrame({"variant": rows["variant"].unique()}).set_index("variant")
-    for metric in METRICS:
-        frame[HEADINGS[metric]] = study_metrics.by_variant(rows, metric)
-    frame["misclassified"] = study_metrics.misclassified(rows)
-    banks = rows[rows["metric"] == "memory_bank"].groupby("variant")["value"].max()
-    frame["rows of the bank"] = [
-        Quantity(banks[name], form=",.0f") if pd.notna(banks.get(name)) else NOTHING for name in frame.index
-    ]
-    if radius:
-        frame["covering radius"] = _plain(rows, "covering_radius")
-    return frame.fillna(NOT_AVAILABLE).reset_index()
-
-
-def _plain(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """A metric that is no share, mean and spread over seeds, by variant."""
-    means = study_metrics.mean_over_categories(rows, metric).groupby("variant", sort=False)["value"]
-    return means.agg(lambda values: plain(values, digits=3))
-
-
-def _means(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Means over categories by variant, shots and seed."""
-    chosen = rows[rows["metric"] == metric]
-    means = chosen.groupby(["variant", "shots", "seed"], sort=False)["value"]
-    return means.agg(lambda values: values.mean(skipna=False)).reset_index()
-
-
-def _shots_frame(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row a variant, one column a number of nominal images."""
-    cells = _means(rows, metric).groupby(["variant", "shots"], sort=False)["value"].agg(percent)
-    frame = cells.unstack("shots").loc[list(rows["variant"].unique())]
-    return frame[sorted(frame.columns)].rename_axis(columns=None).reset_index()
+    yield Block("All metrics of these variants", describe_seeds(dataset, rows), metrics_frame(rows))
 
 
 def _counts(manifest: Manifest) -> list[str]:

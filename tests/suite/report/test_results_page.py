@@ -211,6 +211,16 @@ def test_of_a_run_that_was_ended_the_finished_results_are_written_and_the_others
     assert found.described.endswith("not measured yet is named in docs/results.md.")
 
 
+def test_what_an_earlier_run_measured_stays_where_a_later_one_has_less(kept, scored):
+    leave(scored, ("patchcore-10", 0), ("patchcore-10", 1))
+    results_page.run(Project(scored.params), kept, finished=True)
+    (found,) = read_all(kept)
+    assert found.pending == ()
+    (subsampling,) = [block for block in found.blocks if block.heading == "Subsampling (Figure 5)"]
+    assert "random-1" in set(subsampling.frame["variant"])
+    assert subsampling.note.endswith("; of an earlier run")
+
+
 def test_data_of_which_nothing_is_finished_stay_as_they_are(kept, scored, page, capsys):
     leave(scored)
     results_page.run(Project(scored.params), kept, finished=True)
