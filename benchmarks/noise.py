@@ -1,26 +1,31 @@
-"""What anomalous images among the training images cost each method, on a category of MVTec AD.
+"""What anomalous images among the training images cost each method, on MTD and on a category of MVTec AD.
 
-    python -m benchmarks.noise --category FOLDER [--levels 0 0.05 0.1 0.2 0.4] [--seeds 3]
+    python -m benchmarks.noise [--category FOLDER] [--mtd FOLDER] [--every 1] [--levels 0 0.05 0.1 0.2 0.4] [--seeds 3]
+        [--to measured]
 
-All levels are tested on the images that none of them moves, so that numbers differ by the training images alone.
+All levels are tested on the images that none of them moves, so that numbers differ by the training images alone. What
+is printed is written to the folder as well, where the report and the page of results find it. With `--every` only every
+so manyth training image is used, of the nominal ones and of those that were moved: their shares stay.
 """
 
 import argparse
-import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.asked_metrics import CROPPED
-from benchmarks.inputs import BATCH, WORKERS
+from benchmarks.inputs import BATCH, PREPROCESSING, WORKERS
+from benchmarks.noise_tables import METRICS, noise_results
 from patchcore_core import PatchCore, PatchCoreConfig, metrics
-from patchcore_core.common.errors import exit_on_input_error
+from patchcore_core.common.errors import InputError, exit_on_input_error
+from patchcore_core.common.files import sha256_json
 from patchcore_core.config import MethodConfig
 from patchcore_core.detector import put_together
 from patchcore_suite import datasets
@@ -28,17 +33,19 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.baselines.softpatch import SoftPatchConfig
 from patchcore_suite.baselines.trimmed_patchcore import TrimmedPatchCoreConfig
 from patchcore_suite.datasets.images import Batches, mask_array, read_mask
+from patchcore_suite.datasets.listing import sha256_content
 from patchcore_suite.datasets.noise import with_noise
+from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.metrics.pimo import aupimo
+from patchcore_suite.report.measured import FOLDER
 
 SHARE = 0.01  # of all patches, in every memory bank
 METHODS: Mapping[str, MethodConfig] = {
     "PatchCore": PatchCoreConfig(coreset_fraction=SHARE),
     "PatchCore, random rows": PatchCoreConfig(coreset_fraction=SHARE, sampler="random"),
     "trimmed, 5 % left out": TrimmedPatchCoreConfig(coreset_fraction=SHARE, left_out=0.05),
-    "trimmed, 15 % left out": TrimmedPatchCoreConfig(coreset_fraction=SHARE, left_out=0.15),
     "SoftPatch, LOF": SoftPatchConfig(coreset_fraction=SHARE, discriminator="lof"),
     "SoftPatch, nearest": SoftPatchConfig(coreset_fraction=SHARE, discriminator="nearest"),
     "SoftPatch, Gaussian": SoftPatchConfig(coreset_fraction=SHARE, discriminator="gaussian"),
@@ -47,26 +54,47 @@ METHODS: Mapping[str, MethodConfig] = {
 
 @dataclass(frozen=True)
 class Images:
-    """Patch features (n, h, w, d) of a category's images, and the masks (n, H, W) of those."""
+    """Patch features (n, h, w, d) of images, and the masks (n, H, W) of those.
 
+    Attributes:
+        name: of the category.
+        records: where they lie.
+        every: of the training images, how manyth is used.
+    """
+
+    name: str
     records: list[Record]
     features: Tensor
     masks: NDArray[np.bool_]
+    every: int = 1
 
     @classmethod
-    def of(cls, folder: Path) -> "Images":
-        """Describe all images of the folder of a category; all methods see the same features."""
-        records = [r for split in ("train", "test") for r in datasets.load(folder.parent, folder.name, split)]
-        images = Batches(records, CROPPED, BATCH, workers=WORKERS, description="images")
+    def of(cls, name: str, records: list[Record], preprocessing: Preprocessing, *, every: int = 1) -> "Images":
+        """Describe all images; all methods see the same features."""
+        images = Batches(records, preprocessing, BATCH, workers=WORKERS, description=f"{name}: images")
         model = PatchCore()
         described = (model.describe_images(batch) for batch in images)
         (features,) = put_together(described, count=len(records), device=torch.device("cpu"))
-        return cls(records, features, np.stack([mask_array(read_mask(record), CROPPED) for record in records]))
+        masks = np.stack([mask_array(read_mask(record), preprocessing) for record in records])
+        return cls(name, records, features, masks, every)
+
+    @property
+    def sha256(self) -> str:
+        """Of all images and masks, as a manifest has it."""
+        rows = [
+            [r.split, r.label, r.defect, r.frame, sha256_content(r.image), r.mask and sha256_content(r.mask)]
+            for r in self.records
+        ]
+        return sha256_json(rows)
 
     def places(self, noise: float, seed: int, split: str) -> list[int]:
         """The places of the images of a split, at a level of noise."""
         spec = DatasetSpec(source="images", layout="mvtec", noise=noise, seed=seed)
-        return [place for place, record in enumerate(with_noise(self.records, spec).records) if record.split == split]
+        moved = with_noise(self.records, spec).records
+        found = [[p for p, r in enumerate(moved) if r.split == split and r.label == label] for label in (0, 1)]
+        if split == "train":
+            found = [of_label[:: self.every] for of_label in found]
+        return sorted(found[0] + found[1])
 
 
 def measured(images: Images, config: MethodConfig, *, noise: float, most: float, seed: int) -> dict[str, float]:
@@ -80,33 +108,57 @@ def measured(images: Images, config: MethodConfig, *, noise: float, most: float,
     masks, maps = images.masks[test], prediction.maps.numpy()
     labels = np.array([images.records[place].label for place in test])
     return {
-        "image AUROC": 100 * metrics.image_auroc(labels, prediction.scores.numpy()),
-        "PRO": 100 * metrics.pro(masks, maps),
-        "AUPIMO": 100 * aupimo(masks, maps),
-        "seconds to fit": fitted,
+        "image_auroc": metrics.image_auroc(labels, prediction.scores.numpy()),
+        "aupimo": aupimo(masks, maps),
+        "seconds": fitted,
     }
 
 
+def run(images: Images, levels: Sequence[float], seeds: int, folder: Path | None) -> pd.DataFrame:
+    """Measure, print, and write what there is after each seed.
+
+    Returns:
+        a row a method, level and seed: columns variant, method, noise, seed, train, moved and the metrics.
+    """
+    rows = []
+    for seed in range(seeds):
+        for noise in levels:
+            train = images.places(noise, seed, "train")
+            moved = sum(images.records[place].label for place in train)
+            for name, config in METHODS.items():
+                found = measured(images, config, noise=noise, most=max(levels), seed=seed)
+                about = {"variant": name, "method": config.method, "noise": noise, "seed": seed}
+                rows.append(about | {"train": len(train), "moved": moved} | found)
+                told = [f"{heading} {100 * found[metric]:.1f}" for metric, heading in METRICS.items()]
+                told.append(f"{found['seconds']:.1f} s")
+                print(f"seed {seed}  {100 * noise:3.0f} %  {name:24}", *told, sep="  ", flush=True)
+        if folder is not None:
+            result, values = noise_results(pd.DataFrame(rows), images.name, images.sha256, every=images.every)
+            result.write(folder, values)
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.noise", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--category", type=Path, required=True, help="its folder, in MVTec AD's layout")
+    parser.add_argument("--category", type=Path, help="its folder, in MVTec AD's layout")
+    parser.add_argument("--mtd", type=Path, help="the folder of Magnetic Tile Defects")
+    parser.add_argument("--every", type=int, default=1, help="of the training images, how manyth is used [1]")
     parser.add_argument("--levels", type=float, nargs="+", default=[0, 0.05, 0.1, 0.2, 0.4])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--to", type=Path, help=f"folder that results are written to, such as {FOLDER}")
     given = parser.parse_args()
-    images, most = Images.of(given.category), max(given.levels)
-    print(f"{given.category.name}, {len(images.records)} images; mean ± standard deviation over {given.seeds} seeds")
-    for noise in given.levels:
-        for name, config in METHODS.items():
-            runs = [measured(images, config, noise=noise, most=most, seed=seed) for seed in range(given.seeds)]
-            columns = []
-            for metric in runs[0]:
-                values = [run[metric] for run in runs]
-                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-                columns.append(f"{metric} {statistics.mean(values):.1f}{spread}")
-            print(f"noise {100 * noise:3.0f} %  {name:24}", *columns, sep="  ", flush=True)
+    if not (given.category or given.mtd):
+        raise InputError("no images were given", remedy="give --category FOLDER, --mtd FOLDER or both")
+    if given.category:
+        name, root = given.category.name, given.category.parent
+        records = [r for split in ("train", "test") for r in datasets.load(root, name, split)]
+        run(Images.of(name, records, CROPPED, every=given.every), given.levels, given.seeds, given.to)
+    if given.mtd:
+        records = [r for split in ("train", "test") for r in datasets.load(given.mtd, split=split)]
+        run(Images.of("mtd", records, PREPROCESSING, every=given.every), given.levels, given.seeds, given.to)
 
 
 if __name__ == "__main__":
