@@ -2,7 +2,8 @@
 
 FOLDER is as for `patchcore fit`. A model with each backbone is fitted to its good images and exported with the proof,
 which is told with the times of torch, onnxruntime and, where it is installed, OpenVINO. Weights of `untrained/NAME`
-are drawn, which shows the chain of networks whose weights are not here.
+are drawn, which shows the chain of networks whose weights are not here. A backbone that cannot be exported is told
+with the reason, and the others go on.
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="test images to compare on, at most")
     parser.add_argument("--fitted-to", type=int, help="good images that a model is fitted to, at most")
     parser.add_argument("--size", type=int, nargs=2, default=(224, 224), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--untimed", action="store_true", help="tell differences alone")
     given = parser.parse_args()
     found = look_at(given.folder, good=given.good, layout=given.layout)
     if not found.good or not found.tested:
@@ -36,9 +38,13 @@ def main() -> None:
     tested = [entry.record.image for entry in found.tested[:: -(-len(found.tested) // given.images)]]  # of each kind
     print(f"{given.folder.name}, {machine()['processor']}")
     for backbone in given.backbones:
-        model = fit(few, FitOptions(resize=tuple(given.size), backbone=backbone))
-        with TemporaryDirectory() as folder:
-            told = export_onnx(model, Path(folder) / "onnx", tested, times=True)
+        try:
+            model = fit(few, FitOptions(resize=tuple(given.size), backbone=backbone))
+            with TemporaryDirectory() as folder:
+                told = export_onnx(model, Path(folder) / "onnx", tested, times=not given.untimed)
+        except InputError as error:
+            print(f"\n{backbone}: {error}", flush=True)
+            continue
         print(f"\n{backbone}, memory bank {tuple(model.detector.memory_bank.shape)}\n\n{told}", flush=True)
 
 
