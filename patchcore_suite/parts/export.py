@@ -159,8 +159,8 @@ def _check_given(model: PartsModel, folder: Path) -> None:
     problems, network = [], model.detector.network
     if not isinstance(network, nn.Module):
         problems.append(f"its network {network!r} is no nn.Module, which alone can be traced: wrap it in one")
-    if model.tiles is not None or model.region is not None:
-        problems.append("it has tiles or a region, and such a model cannot be exported: fit it without")
+    if model.region is not None and model.region.mask is None:
+        problems.append("its region is a mask for each image, and a graph holds one for all: fit it with one mask")
     if folder.exists() and not folder.is_dir():
         problems.append(f"{folder} is there already, and is no folder: name another one")
     elif folder.exists() and (others := [path.name for path in not_exported(folder)]):

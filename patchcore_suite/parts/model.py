@@ -24,14 +24,13 @@ from patchcore_suite.datasets.records import NOMINAL, Record
 from patchcore_suite.parts.describing import features_of
 from patchcore_suite.parts.model_files import read_fields, save_model
 from patchcore_suite.parts.photographs import PARTS
-from patchcore_suite.parts.region import Region, hide, patches_inside
+from patchcore_suite.parts.region import FAINT, Region, hide, patches_inside
 from patchcore_suite.parts.source import Source
 from patchcore_suite.parts.thresholds import Threshold, share_below
 from patchcore_suite.parts.tiles import Tiles
 
 AHEAD = 2  # threads that decode images
 FAINTEST = 2**12  # of 16 bits, the largest value that an image must have: some cameras fill 12
-FAINT = 1e-3  # share of a pixel's map that must come from the region
 
 
 @dataclass(frozen=True)

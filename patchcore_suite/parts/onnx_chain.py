@@ -2,7 +2,9 @@
 
 import copy
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from patchcore_core import PatchCore, scoring
@@ -10,6 +12,9 @@ from patchcore_core.backbones import Backbone, feature_maps
 from patchcore_core.neighbours import nearest
 from patchcore_suite.parts.onnx_features import PatchFeatures
 from patchcore_suite.parts.onnx_search import Search
+from patchcore_suite.parts.onnx_tiles import cut, joined
+from patchcore_suite.parts.region import FAINT, patches_inside
+from patchcore_suite.parts.tiles import Tiles, tiled_maps
 
 
 class Chain(nn.Module):
@@ -18,17 +23,29 @@ class Chain(nn.Module):
     Args:
         model: fitted, with a network that is an `nn.Module`; it is copied.
         size: (H, W), the same for all images.
+        tiles: in which the network sees images; None for whole ones.
+        region: (H, W) bool, what of images is looked at; None for all.
     """
 
     neighbourhoods: Tensor
     vertical: Tensor
     horizontal: Tensor
+    inside: Tensor
+    shown: Tensor
 
-    def __init__(self, model: PatchCore, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        model: PatchCore,
+        size: tuple[int, int],
+        *,
+        tiles: Tiles | None = None,
+        region: NDArray[np.bool_] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config = model.config
-        bank = model.memory_bank.cpu()
-        maps = feature_maps(model.network, torch.zeros(1, 3, *size, device=model.device))
+        self.size, self.tiles = size, tiles
+        bank, blank = model.memory_bank.cpu(), torch.zeros(1, 3, *size, device=model.device)
+        maps = feature_maps(model.network, blank) if tiles is None else tiled_maps(model.network, blank, tiles)
         self.network = copy.deepcopy(model.network).cpu().eval()
         self.features = PatchFeatures([fmap.shape[1] for fmap in maps], config)
         _, h, w, _ = self.features.to(maps[0].device)(maps).shape
@@ -40,12 +57,17 @@ class Chain(nn.Module):
         )  # (l, b), N_b of each row
         self.register_buffer("vertical", self._axis(h, size[0]))
         self.register_buffer("horizontal", self._axis(w, size[1]))
+        inside = None if region is None else patches_inside(region, (h, w))
+        self.register_buffer("inside", None if inside is None else inside.flatten().float())  # (h w,)
+        self.register_buffer("shown", None if inside is None else self._shown(torch.tensor(region), inside))  # (H, W)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(self._maps(images))
         _, h, w, d = features.shape
         distances, rows = self.search(features.reshape(-1, d))
         distances = distances.reshape(-1, h * w)
+        if self.inside is not None:
+            distances = distances * self.inside
         scores, worst = distances.max(dim=1)
         if self.neighbourhoods is not None:
             worst = worst + h * w * torch.arange(worst.shape[0])  # len() would be traced as a constant
@@ -54,15 +76,27 @@ class Chain(nn.Module):
             scores = scores.square()
         if self.config.squared_distances:
             distances = distances.square()
-        return scores, self.vertical @ distances.reshape(-1, h, w) @ self.horizontal.T
+        maps = self._smoothed(distances.reshape(-1, h, w))
+        return scores, maps if self.shown is None else maps * self.shown
+
+    def _smoothed(self, distances: Tensor) -> Tensor:
+        """Anomaly maps (n, H, W) of distances (n, h, w)."""
+        return self.vertical @ distances @ self.horizontal.T
+
+    def _shown(self, region: Tensor, inside: Tensor) -> Tensor:
+        """What maps (H, W) are multiplied by, so that they say what `PartsModel` says of a region."""
+        weight = self._smoothed(inside.float()[None])[0]
+        return torch.where(region & (weight > FAINT), 1 / weight.clamp(min=1e-6), 0)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         """Feature maps, finest first, as `feature_maps` gives them."""
         network = self.network
         if isinstance(network, Backbone):  # without its context of precision, which would be traced for minutes
             images, network = (images - network.mean) / network.std, network.network
-        maps = [fmap.float() for fmap in network(images)]
-        return sorted(maps, key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
+        tiles, size = self.tiles, self.size
+        maps = [fmap.float() for fmap in network(images if tiles is None else cut(images, tiles, size))]
+        maps = sorted(maps, key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
+        return maps if tiles is None else [joined(fmap, tiles, size) for fmap in maps]
 
     def _reweighted(self, scores: Tensor, patch: Tensor, row: Tensor) -> Tensor:
         """s (n,) of Eq. 7, as `scoring` has it, of each image's worst patch (n, d) and its neighbour (n,)."""

@@ -25,7 +25,8 @@ class FromPixels(nn.Module):
     def __init__(self, model: PartsModel) -> None:
         super().__init__()
         self.resized = Resized(model.preprocessing, model.size)
-        self.chain = Chain(model.detector, model.size)
+        region = None if model.region is None else model.region.mask
+        self.chain = Chain(model.detector, model.size, tiles=model.tiles, region=region)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         images, fits = self.resized(pixels)

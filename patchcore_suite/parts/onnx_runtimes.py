@@ -12,8 +12,10 @@ from PIL import Image
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets.images import image_tensor
+from patchcore_suite.parts.describing import features_of
 from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.onnx_proof import PROVEN, Pixels, Run
+from patchcore_suite.parts.region import hide, patches_inside
 
 TURNS = {1: 9, 16: 3}  # of so many images at once, of which the median is told
 
@@ -67,5 +69,9 @@ def latency(model: PartsModel, runs: Mapping[str, Run], pixels: Pixels) -> Itera
 
 def by_torch(model: PartsModel, pixels: Pixels) -> torch.Tensor:
     """Scores (n,) of decoded images."""
-    images = [image_tensor(Image.fromarray(one), model.preprocessing) for one in pixels]
-    return model.detector.predict(torch.stack(images)).scores
+    images = torch.stack([image_tensor(Image.fromarray(one), model.preprocessing) for one in pixels])
+    features = features_of(model.detector, images, model.tiles)
+    if model.region is not None and model.region.mask is not None:
+        inside = patches_inside(model.region.mask, model.grid)
+        features = hide(features, inside.expand(len(images), -1, -1))
+    return model.detector.predict_described([features], model.size).scores

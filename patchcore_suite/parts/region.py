@@ -18,6 +18,7 @@ from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
 
 INSIDE = 0.5  # share of a patch's pixels that must lie in the region
+FAINT = 1e-3  # share of a pixel's map that must come from the region
 REMEDY = "give an image of the photographs' size with two values: 0 where nothing is looked at, 255 elsewhere"
 
 

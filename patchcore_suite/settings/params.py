@@ -38,12 +38,16 @@ KEPT = (
 SECTIONS = ("datasets", "defaults", "variants", "tables", "execution")
 EXECUTION_KEYS = tuple(item.name for item in fields(Execution))
 RAY_KEYS = tuple(item.name for item in fields(Ray))
+OF_PARTS = ("tiles", "overlap", "region")  # a run of the pipeline compares methods on whole images
 HOMES = {  # where a key belongs that stands in a wrong place, such as one that is indented too little
     **dict.fromkeys(method_keys(PatchCoreConfig.method), "variants.NAME, defaults.METHOD or datasets.NAME.overrides"),
     **{key: "variants.NAME" for part in ("profile", "learning") for key in variant_keys(PatchCoreConfig.method)[part]},
     **dict.fromkeys(STUDY_KEYS, "datasets.NAME.studies.NAME"),
     **dict.fromkeys(DATASET_KEYS, "datasets.NAME"),
     **dict.fromkeys(EXECUTION_KEYS, "execution"),
+    **dict.fromkeys(
+        OF_PARTS, "a model of your own parts, not to params.yaml: patchcore fit --tiles, --overlap, --region"
+    ),
 }
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from patchcore_core import InputError
 from patchcore_core.common.files import sha256_file
 from patchcore_suite.parts import export
 from patchcore_suite.parts.export import export_onnx, export_saved
+from patchcore_suite.parts.region import Region
+from patchcore_suite.parts.tiles import Tiles
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,18 @@ def test_any_number_of_images_of_any_size_goes_in_at_once(exported_once, model, 
         said = model.judge(paths, show_progress=False)
         np.testing.assert_allclose(scores, [one.score for one in said], rtol=1e-5)
         np.testing.assert_allclose(maps, [one.map for one in said], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.long
+def test_a_model_with_tiles_and_a_region_is_exported_with_both(tmp_path):
+    for name in export.NEEDED:
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    mask = np.arange(48)[None].repeat(32, axis=0) > 20
+    model = replace(small_model(score="reweighted"), tiles=Tiles(32, 16), region=Region(mask))
+    found = export_onnx(model, tmp_path / "onnx", image_files(tmp_path, 18, size=(50, 60)))
+    assert {one.runtime for one in found.compared.differences} >= {"onnxruntime"}
+    assert found.compared.scores < 1e-5
+    assert found.compared.maps < 1e-5
 
 
 @pytest.mark.long

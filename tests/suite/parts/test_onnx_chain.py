@@ -1,8 +1,12 @@
 """The graph that is exported computes what the model does, in every variant."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from small_networks import SmallPyramid, pictures
+from small_parts import SIZE, decoded, image_files, small_model
 from torch import nn
 
 from patchcore_core import PatchCore, PatchCoreConfig
@@ -10,7 +14,10 @@ from patchcore_core.neighbours import nearest
 from patchcore_core.patches import patch_features
 from patchcore_suite.parts.onnx_chain import Chain
 from patchcore_suite.parts.onnx_features import PatchFeatures
+from patchcore_suite.parts.onnx_runtimes import by_torch
 from patchcore_suite.parts.onnx_search import GROUP, Search
+from patchcore_suite.parts.region import Region
+from patchcore_suite.parts.tiles import Tiles
 
 VARIANTS = {
     "as it is": {},
@@ -52,6 +59,22 @@ def test_images_that_the_bank_holds_score_what_the_model_says():
     with torch.inference_mode():
         scores, _ = Chain(model, (32, 48))(pictures(4))
     assert scores.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("config", [{}, {"score": "reweighted", "squared_distances": True}])
+@pytest.mark.parametrize("region", [None, np.arange(48)[None].repeat(32, axis=0) > 20])
+@pytest.mark.parametrize("tiles", [None, Tiles(32, 8), Tiles(32, 24)])
+def test_tiles_and_a_region_are_part_of_the_graph(tiles, region, config, tmp_path):
+    model = replace(small_model(**config), tiles=tiles, region=None if region is None else Region(region))
+    paths = image_files(tmp_path, 3)
+    pixels = np.stack([decoded(path) for path in paths])
+    with torch.inference_mode():
+        chain = Chain(model.detector, SIZE, tiles=tiles, region=region)
+        scores, maps = chain(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+    said = model.judge(paths, show_progress=False)
+    np.testing.assert_allclose(scores, [one.score for one in said], rtol=1e-5)
+    np.testing.assert_allclose(maps, np.stack([one.map for one in said]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(by_torch(model, pixels), [one.score for one in said], rtol=1e-6)
 
 
 def test_maps_come_in_any_order():

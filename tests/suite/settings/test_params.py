@@ -243,6 +243,14 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
             "    shots: [1]\n    overrides:",
             ["unknown key datasets.toy.shots; it belongs to datasets.NAME.studies.NAME"],
         ),
+        (
+            "    overrides:",
+            "    tiles: {size: 64, overlap: 8}\n    region: mask.png\n    overrides:",
+            [
+                "unknown key datasets.toy.tiles; it belongs to a model of your own parts, not to params.yaml",
+                "unknown key datasets.toy.region; it belongs to a model of your own parts",
+            ],
+        ),
         ("    resize: 64", "    resize: 64\n    masks: cubic", ["datasets.toy.masks='cubic' must be one of"]),
         (
             "    resize: 64",
