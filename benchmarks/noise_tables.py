@@ -73,7 +73,8 @@ def counts(rows: pd.DataFrame, name: str, every: int) -> list[str]:
     of = rows[rows["seed"] == rows["seed"].min()].drop_duplicates("noise")
     trained = ", ".join(f"{100 * row.noise:g} %: {row.moved} of {row.train}" for row in of.itertuples())
     said = [f"`{name}`: anomalous of the training images, by the share that was moved: {trained}"]
-    return [*said, *([f"of the training images every {every}th is used"] if every > 1 else [])]
+    nth = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
+    return [*said, *([f"of the training images every {nth} is used"] if every > 1 else [])]
 
 
 def table(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -105,15 +106,14 @@ def claims(rows: pd.DataFrame, metric: str) -> list[str]:
     if len(levels) < 2 or not found:
         return []
     ranked = sorted(found, key=lambda name: found[name].mean)
+    losing = [f"*{name}*" for name in ranked if found[name].interval.low > 0]
     least = ", ".join(f"*{name}* {_told(found[name])}" for name in ranked)
     means = rows.groupby(["noise", "variant"], sort=False)[metric].mean()
-    best = "; ".join(
-        f"{100 * level:g} %: *{means[level].idxmax()}* ({_percent(means[level].max())})" for level in levels
-    )
+    best = [f"{100 * level:g} %: *{means[level].idxmax()}* ({_percent(means[level].max())})" for level in levels]
     return [
         f"With {100 * levels[-1]:g} % of the anomalous images among the training images *{ranked[0]}* loses least of "
-        f"{heading}; in points: {least}.",
-        f"The highest {heading} at each share, by means: {best}.",
+        f"{heading} by means; in points: {least}. By these intervals there is a loss of {', '.join(losing) or 'none'}.",
+        f"The highest {heading} at each share, by means: {'; '.join(best)}.",
     ]
 
 

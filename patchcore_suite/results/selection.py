@@ -174,4 +174,4 @@ def _verdict(leads: Collection[Lead]) -> str:
         return " One seed: nothing is known of others."
     better, worse = (sum(one.decided and one.mean * sign > 0 for one in leads) for sign in (1, -1))
     others = "selection" if len(leads) == 1 else "selections"
-    return f" Better than {better} and worse than {worse} of {len(leads)} other {others} beyond doubt."
+    return f" By these intervals better than {better} and worse than {worse} of {len(leads)} other {others}."

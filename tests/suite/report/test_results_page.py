@@ -64,6 +64,7 @@ def scored_once(tmp_path_factory, whole):
                 "seeds": [0, 1],
                 "covering_radius": True,
             },
+            "selection": {"variants": ["patchcore-1", "random-1"], "seeds": [0, 1], "covering_radius": True},
             "low_shot": {
                 "variants": ["patchcore-10", "padim"],
                 "shots": [1, 2],
@@ -127,6 +128,16 @@ def test_studies_have_tables_and_claims(page):
     few = section(page, "### MVTec AD. Few nominal images (Figure 6, Table S5): image AUROC")
     assert "| variant | 1 | 2 |" in few
     assert "patchcore-10 is better than padim, by number of nominal images: 1: " in few
+
+
+def test_the_worth_of_selections_is_told_with_a_figure(page):
+    selections = section(page, "### MVTec AD. What the selection is worth")
+    assert "| random-1 | pixels | 1 | random | " in selections
+    assert "fit (s) |" in selections
+    assert "](../measured/toy_selection.png)" in selections
+    beside = section(page, "### MVTec AD. What the selection is worth: greedy beside the others")
+    assert "| pixels | 1 | random | " in beside
+    assert "- At 1 % with pixels, *greedy* is worth " in beside
 
 
 def test_a_variant_without_weights_is_named(page):
@@ -280,6 +291,7 @@ def test_the_report_shows_them_in_a_section_of_their_own(kept, scored):
         rendered(read_all(kept)).count(f"| {word} |") for word in ("near", "not reproduced", "no verdict")
     )
     assert "../measured/toy.json" in shown
+    assert '<a href="../measured/toy_selection.png">' in shown
     assert '<a href="#measured">Measured on real images</a>' in html
     assert "executed/measured" not in html
     shutil.rmtree(kept)
@@ -344,6 +356,7 @@ def test_real_images_give_the_tables_of_their_category(tmp_path, monkeypatch):
     base = read_yaml(ROOT / "params.yaml", remedy="")
     setting = f"datasets.mvtec.source={REAL / 'mvtec'}"
     written = grid.read_grid(ROOT / "grids/results.yaml", base, [setting]).to_write()
+    del written["datasets"]["mvtec"]["metrics"]  # of larger images
     written["datasets"]["mvtec"] |= {"variants": ["patchcore-1"], "studies": {}, "seeds": [0]} | SMALL
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     with chdir(tmp_path):

@@ -50,7 +50,8 @@ def test_claims_by_hand():
     (claim,) = selection.claims(values)
     assert claim == (
         f"At 1 % with {NETWORK}, *greedy* is worth +10.0 points of AUPIMO beside *random* (+10.0 to +10.0), "
-        "0.0 beside *two_round* (-2.5 to +2.5). Better than 1 and worse than 0 of 2 other selections beyond doubt."
+        "0.0 beside *two_round* (-2.5 to +2.5). "
+        "By these intervals better than 1 and worse than 0 of 2 other selections."
     )
 
 
