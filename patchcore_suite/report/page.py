@@ -146,7 +146,8 @@ def _drawings(project: Project, found: Sequence[Measured]) -> Iterator[Figure]:
 
 
 def _measured_table(found: Measured, block: Block) -> Table:
-    said = [f"{block.note.removesuffix('.')}.", *block.claims]
+    claims = [claim.replace("*", "") for claim in block.claims]  # which emphasise names, in Markdown
+    said = [f"{block.note.removesuffix('.')}.", *claims]
     return Table(f"{found.title}. {block.heading}", " ".join(said), synthetic=False, frame=block.frame)
 
 

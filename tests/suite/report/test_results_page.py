@@ -292,6 +292,7 @@ def test_the_report_shows_them_in_a_section_of_their_own(kept, scored):
     )
     assert "../measured/toy.json" in shown
     assert '<a href="../measured/toy_selection.png">' in shown
+    assert "At 1 % with pixels, greedy is worth " in shown  # no sign of Markdown
     assert '<a href="#measured">Measured on real images</a>' in html
     assert "executed/measured" not in html
     shutil.rmtree(kept)
