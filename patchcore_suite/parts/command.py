@@ -8,10 +8,11 @@ import click
 
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_text
-from patchcore_core.config import DEFAULT_BACKBONE
+from patchcore_core.config import DEFAULT_BACKBONE, PatchCoreConfig
 from patchcore_suite.parts import command_options as options
 from patchcore_suite.parts.bench_command import bench
 from patchcore_suite.parts.command_output import COLUMNS, as_row, check_file, show_json, show_tested, tell, tell_found
+from patchcore_suite.parts.convert_command import convert
 
 ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
 
@@ -57,6 +58,15 @@ def main() -> None:
 @click.option("--coreset", type=float, help="Share of patch features to keep. [default: 0.01, but 2,000 at least]")
 @click.option("--backbone", default=DEFAULT_BACKBONE, show_default=True, help="Of torchvision, timm or --networks.")
 @click.option(
+    "--hierarchy",
+    "hierarchies",
+    type=int,
+    multiple=True,
+    default=PatchCoreConfig.hierarchies,
+    show_default=True,
+    help="Whose feature maps are used, ascending, once for each; of a transformer, its blocks.",
+)
+@click.option(
     "--false-alarms", default=0.01, show_default=True, help="Share of good images that may be called anomalous."
 )
 @options.miss_cost
@@ -77,6 +87,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     \b
     patchcore fit photographs/good --to model
     patchcore fit photographs --good ok --size 256 256 --false-alarms 0.001
+    patchcore fit photographs/good --crop 224 --backbone vit_small_patch14_dinov2 --hierarchy 8 --hierarchy 11
     """
     from patchcore_suite.parts.fitting import FitOptions
     from patchcore_suite.parts.fitting import fit as fit_model
@@ -281,6 +292,7 @@ def export(model: Path, images: tuple[Path, ...], folder: Path | None, times: bo
 
 
 main.add_command(bench)
+main.add_command(convert)
 
 if __name__ == "__main__":
     main()

@@ -37,6 +37,7 @@ class FitOptions:
         region: a mask of what is looked at, or a folder with a mask for each image; None for all.
         coreset_fraction: share of the patch features that the memory bank keeps; None: 1 %, and 2,000 at least.
         backbone: the network by name.
+        hierarchies: whose feature maps are used, ascending; of a transformer, its blocks.
         false_alarms: share of good images that may be taken for anomalous.
         miss_cost: what a defect that is not found costs, in false alarms.
         seed: of what is drawn.
@@ -54,6 +55,7 @@ class FitOptions:
     region: str | Path | None = None
     coreset_fraction: float | None = None
     backbone: str = PatchCoreConfig.backbone
+    hierarchies: tuple[int, ...] = PatchCoreConfig.hierarchies
     false_alarms: float = 0.01
     miss_cost: float = 10.0
     seed: int = 0
@@ -101,9 +103,11 @@ def detector_of(options: FitOptions, *, coreset_fraction: float = 1.0, progress:
     """The method as it was chosen, not fitted yet.
 
     Raises:
-        InputError: the backbone is unknown, or the file of networks cannot be used.
+        InputError: the backbone is unknown, the hierarchies are out of range, or the file of networks cannot be used.
     """
-    config = PatchCoreConfig(backbone=options.backbone, coreset_fraction=coreset_fraction)
+    config = PatchCoreConfig(
+        backbone=options.backbone, hierarchies=options.hierarchies, coreset_fraction=coreset_fraction
+    )
     own = NONE if options.networks is None else read_networks(options.networks)
     own.check(config)
     network = own.modules.get(options.backbone)
