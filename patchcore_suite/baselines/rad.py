@@ -48,7 +48,8 @@ class Rad(PatchBankDetector):
     """One minus the largest cosine with a patch near the same place of images that are alike; mean over hierarchies.
 
     As the paper's retrieval and matching are written. Departs from it: without class tokens, images are compared by the
-    global mean of the last hierarchy, and coarse hierarchies are brought to the finest grid.
+    global mean of the last hierarchy, and coarse hierarchies are brought to the finest grid. The code's Gaussian ends
+    after two pixels, this one after four.
     """
 
     _nominal: list[Tensor] | None = None  # (n, c) of images, then (n, h, w, c_j) of each hierarchy

@@ -42,6 +42,7 @@ class SubspaceAd(PatchBankDetector):
 
     The squared residual, and the mean of the highest hundredth of an image. The paper's rotations are a variant's
     `rotations`. Departs from it: hierarchies stand side by side instead of being averaged, as they differ in channels.
+    The code's Gaussian ends after one pixel, this one after sixteen.
     """
 
     _mean: Tensor | None = None  # (d,)

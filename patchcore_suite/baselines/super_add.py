@@ -39,7 +39,8 @@ class SuperAdd(PatchBankDetector):
     """Distance to the nearest row of each hierarchy's bank, over its number of channels, averaged over hierarchies.
 
     As the authors' code has it, with their subsampling as `distance_sampled_coreset` does it. Departs from it: images
-    are taken whole instead of in overlapping tiles, and coarse hierarchies meet on the finest grid.
+    are taken whole instead of in overlapping tiles, and coarse hierarchies meet on the finest grid. Their code smooths
+    no maps and scores no images; both are anomalib's.
     """
 
     _banks: list[Tensor] | None = None  # (l, c_j)
