@@ -181,6 +181,25 @@ def test_missing_weights_are_told_with_the_remedy_and_leave_their_variants_out(t
     assert "https://download.pytorch.org/models/resnet18" in text
 
 
+@pytest.mark.long
+def test_what_a_transformer_cannot_do_is_told_of_all_variants_at_once(tmp_path):
+    mvtec_folder(tmp_path / "images", "bolt")
+    fits = {"backbone": "untrained/test_vit", "hierarchies": [1, 104], "coreset_fraction": 0.5}
+    variants = {
+        "fits": fits,
+        "uneven": fits | {"resize": [60, 64]},
+        "blocks": fits | {"hierarchies": [6]},
+        "weights": fits | {"backbone": "test_vit"},
+    }
+    found = check(Project(params_of(tmp_path / "p", "mvtec", tmp_path / "images", variants=variants)).dataset("toy"))
+    said = "\n".join(found.problems)
+    assert "takes no images of 60 x 64 pixels: its patches of 16 x 16 do not divide them" in said
+    assert "choose 48 x 64 or 64 x 64" in said
+    assert "hierarchies=[6]: backbone 'untrained/test_vit' has 0, 1, 2, 3, 4, 5, 100" in said
+    assert found.weights["test_vit"][1] == ["weights"]
+    assert [need.patches for need in found.needs] == [{4 * 4}]
+
+
 def test_nothing_is_downloaded_whether_the_images_are_prepared_or_not(project, monkeypatch):
     monkeypatch.setattr("patchcore_core.backbones.weights.reachable", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("a download"))
