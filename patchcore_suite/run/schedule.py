@@ -172,8 +172,9 @@ class Schedule:
 
 def _full(folder: Path) -> bool:
     """Whether a disk has no room for anything, so that nothing could be kept of whatever were computed."""
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
     try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
             return file.write(bytes(PAGE)) < PAGE
     except OSError as error:
         return error.errno in FULL

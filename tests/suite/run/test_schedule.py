@@ -112,7 +112,6 @@ def test_maps_that_cannot_be_made_cost_only_the_groups_that_wait_for_them(projec
 def test_of_a_full_disk_nothing_more_is_begun_and_that_is_told(project):
     project.variants = SEVERAL
     plans = schedule(project, free=1e12)
-    plans.work.store.mkdir(parents=True)
     make_all_maps(plans)
     begin(plans, 2)
     first, second = plans.running
