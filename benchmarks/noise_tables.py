@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = {name: HEADINGS[name] for name in ("image_auroc", "aupimo")}
+FLOOR = 0.1  # of a metric that no method exceeds without noise: it has nothing to lose
 LAST = 100  # place among what was measured, behind the datasets of the grid
 MOVED = "anomalous images moved in %"
 NOTE = (
@@ -105,10 +106,14 @@ def claims(rows: pd.DataFrame, metric: str) -> list[str]:
     levels, heading, found = sorted(rows["noise"].unique()), METRICS[metric], losses(rows, metric)
     if len(levels) < 2 or not found:
         return []
+    means = rows.groupby(["noise", "variant"], sort=False)[metric].mean()
+    if (most := means[levels[0]].max()) < FLOOR:
+        return [
+            f"{heading} is low with every method even at {100 * levels[0]:g} % ({_percent(most)} at most): no claim."
+        ]
     ranked = sorted(found, key=lambda name: found[name].mean)
     losing = [f"*{name}*" for name in ranked if found[name].interval.low > 0]
     least = ", ".join(f"*{name}* {_told(found[name])}" for name in ranked)
-    means = rows.groupby(["noise", "variant"], sort=False)[metric].mean()
     best = [f"{100 * level:g} %: *{means[level].idxmax()}* ({_percent(means[level].max())})" for level in levels]
     return [
         f"With {100 * levels[-1]:g} % of the anomalous images among the training images *{ranked[0]}* loses least of "

@@ -74,6 +74,13 @@ def test_claims_say_who_loses_least_and_which_losses_are_beyond_their_interval()
     assert best.endswith("0 %: *bad* (91.0); 20 %: *good* (85.0).")
 
 
+def test_nothing_is_claimed_of_a_metric_that_has_nothing_to_lose():
+    low = rows_of(good={0: [0.05, 0.03], 0.2: [0.01, 0.01]}, bad={0: [0, 0], 0.2: [0.02, 0]})
+    assert noise_tables.claims(low, "aupimo") == [
+        "AUPIMO is low with every method even at 0 % (4.0 at most): no claim."
+    ]
+
+
 def test_the_table_has_a_column_a_level_and_what_is_lost():
     table = noise_tables.table(LOSING, "image_auroc").map(str)
     assert table.to_numpy().tolist() == [
