@@ -102,9 +102,10 @@ def main() -> None:
     if given.mtd is not None and not given.mtd.is_dir():
         raise InputError(f"no such folder: {given.mtd}", remedy="data/README.md says where MTD is had")
     inputs = make_inputs(given.mtd, share=1 / 16 if given.quick else 1, device=given.device)
+    seen = {"nominal": inputs.nominal.cpu().numpy(), "masks": inputs.masks, "maps": inputs.maps}
     tables = []
     with (
-        Peer(given.peer, inputs) if given.peer else nullcontext() as peer,
+        Peer(given.peer, seen) if given.peer else nullcontext() as peer,
         progress_bar(
             (14 if given.mtd else 12) - (given.device != "cpu") + (given.peer is not None), "benchmarks", unit="table"
         ) as bar,

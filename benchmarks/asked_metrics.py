@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.clock import interleaved
-from benchmarks.inputs import BATCH, WORKERS, Inputs, make_inputs
+from benchmarks.inputs import BATCH, WORKERS, make_inputs
 from benchmarks.peers import Peer
 from patchcore_core import PatchCore, PatchCoreConfig, metrics
 from patchcore_core.common.errors import exit_on_input_error
@@ -86,10 +86,9 @@ def parity(masks: NDArray[np.bool_], maps: NDArray[np.float32], python: Path) ->
     ours = aupimo_of_images(masks, maps)
     order = ranked(masks, maps)
     top = int(order[~masks.any(axis=(1, 2))].max())
-    none = torch.empty(0)
     said = []
     for name, given, counts in (("as they are", maps, THRESHOLDS), ("as ranks", order, (top + 1,))):
-        with Peer(python, Inputs("", none, none, none, none, masks, given)) as peer:
+        with Peer(python, {"nominal": np.empty(0), "masks": masks, "maps": given}) as peer:
             for count in counts:
                 theirs = np.array(peer.ask("aupimo", thresholds=count)["values"], dtype=float)
                 away = np.nanmax(np.abs(theirs - ours))
