@@ -2,26 +2,32 @@
 
     python -m benchmarks.few_shot --mvtec FOLDER --mtd FOLDER [--train-list lists/mtd_train_filenames.txt]
 
-`grids/few_shot.yaml` says what is run. Raw results lie in the cell store of the project, so that a run that was ended
-goes on where it was. The page with all tables is docs/few_shot.md.
+`grids/few_shot.yaml` says what is run. Raw results lie in the cell store of the project and their metrics in
+.cache/few_shot, so that a run that was ended goes on where it was. The page with all tables is docs/few_shot.md; it is
+written anew after each dataset.
 """
 
 import argparse
-from collections.abc import Iterator
+import json
+from collections.abc import Callable
 from contextlib import chdir
+from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.few_shot_page import page
 from patchcore_core import metrics
 from patchcore_core.common.errors import InputError, exit_on_input_error
-from patchcore_core.common.files import write_text
+from patchcore_core.common.files import write_json, write_text
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.preflight.grid import read_base, read_grid, write
-from patchcore_suite.run.cells import Plan
+from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.prepare import prepare
 from patchcore_suite.run.raw_results import RawResult
 from patchcore_suite.run.result_metrics import ground_truth, maps_of
@@ -30,6 +36,7 @@ from patchcore_suite.settings.params import PARAMS_FILE, find_params
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
 GRID, WORK, PAGE = Path("grids/few_shot.yaml"), Path(".cache/few_shot"), Path("docs/few_shot.md")
+KEPT = "metrics.json"
 IMAGES_ONLY = ("mtd",)  # of which the papers print no pixel metrics
 
 
@@ -58,30 +65,55 @@ def measured(dataset: ProjectDataset) -> tuple[Plan, pd.DataFrame]:
 def scored(dataset: ProjectDataset) -> tuple[Plan, pd.DataFrame]:
     """Compute what is missing, and the metrics of every result, in percent: category, variant, shots, seed, ..."""
     work = score_dataset(dataset)
-    with progress_bar(len(work.cells), f"{dataset.name}: metrics", unit="cell") as bar:
-        rows = []
-        for row in _rows(work):
-            rows.append(row)
-            bar.update(1)
+    rows = []
+    with Kept(dataset.project.root / KEPT) as kept, progress_bar(len(work.cells), f"{dataset.name}: metrics") as bar:
+        for category, of_category in groupby(work.cells, key=lambda cell: cell.category):
+            truth = Truth(work, category)
+            for cell in of_category:
+                about = {"category": category, "variant": cell.variant, "shots": cell.shots, "seed": cell.seed}
+                rows.append(about | kept.values(cell.key, partial(truth.metrics, cell)))
+                bar.update(1)
     return work, pd.DataFrame(rows)
 
 
-def _rows(work: Plan) -> Iterator[dict[str, object]]:
-    masks: dict[tuple[str, Preprocessing], np.ndarray | None] = {}
-    for cell in work.cells:
-        records = work.manifest.records(cell.category, "test")
-        labels = np.array([record.label for record in records])
-        result = RawResult.read(work.path(cell))
-        row = {"category": cell.category, "variant": cell.variant, "shots": cell.shots, "seed": cell.seed}
-        row["image AUROC"] = 100 * metrics.image_auroc(labels, result.scores)
-        if work.dataset.name not in IMAGES_ONLY:
-            of = cell.category, cell.preprocessing
-            if of not in masks:
-                masks[of] = ground_truth(records, cell.preprocessing)
-            maps = maps_of(result, masks[of].shape[1:])
-            row["pixel AUROC"] = 100 * metrics.pixel_auroc(masks[of], maps)
-            row["PRO"] = 100 * metrics.pro(masks[of], maps)
-        yield row
+class Kept:
+    """Metrics of results by key, which are written to a file when the block is left, in whatever way."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        write_json(self._path, self._values)
+
+    def values(self, key: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What is kept under a key, or else what is measured now."""
+        if key not in self._values:
+            self._values[key] = measure()
+        return self._values[key]
+
+
+class Truth:
+    """What results of a category are measured against."""
+
+    def __init__(self, work: Plan, category: str) -> None:
+        self._work, self._records = work, work.manifest.records(category, "test")
+        self._labels = np.array([record.label for record in self._records])
+        self._masks: dict[Preprocessing, NDArray[np.bool_] | None] = {}
+
+    def metrics(self, cell: Cell) -> dict[str, float]:
+        """In percent; of the images alone where papers print no more."""
+        result = RawResult.read(self._work.path(cell))
+        found = {"image AUROC": 100 * metrics.image_auroc(self._labels, result.scores)}
+        if self._work.dataset.name in IMAGES_ONLY:
+            return found
+        if cell.preprocessing not in self._masks:
+            self._masks[cell.preprocessing] = ground_truth(self._records, cell.preprocessing)
+        masks = self._masks[cell.preprocessing]
+        return found | {"PRO": 100 * metrics.pro(masks, maps_of(result, masks.shape[1:]))}
 
 
 def main() -> None:
@@ -100,9 +132,11 @@ def main() -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write(merged, GRID, root, target, original)
     project = load_project(target)
+    found = []
     with chdir(target.parent):
-        found = [measured(dataset) for dataset in project.datasets.values()]
-    write_text(root / PAGE, page(found))
+        for dataset in project.datasets.values():
+            found.append(measured(dataset))
+            write_text(root / PAGE, page(found))
     print(f"written: {root / PAGE}")
 
 
