@@ -51,8 +51,8 @@ class Manifest:
         """Names of the categories, in alphabetical order."""
         return sorted(self.entries)
 
-    def records(self, category: str, split: str | None = None) -> list[Record]:
-        """The records of a category, of one split or of both."""
+    def records(self, category: str | None, split: str | None = None) -> list[Record]:
+        """The records of a category (None: of all, one after the other), of one split or of both."""
         return [entry.record for entry in self._entries(category) if split in (None, entry.record.split)]
 
     def counts(self, category: str) -> dict[str, dict[str, int]]:
@@ -62,8 +62,8 @@ class Manifest:
             counts[record.split][record.defect] += 1
         return {split: dict(counter) for split, counter in counts.items()}
 
-    def digest(self, category: str) -> str:
-        """SHA-256 of all that a category is to the benchmark; it does not depend on where the files lie."""
+    def digest(self, category: str | None) -> str:
+        """SHA-256 of all that a category (None: all of them) is to the benchmark, wherever the files lie."""
         rows = []
         for entry in self._entries(category):
             record = entry.record
@@ -161,7 +161,9 @@ class Manifest:
             },
         )
 
-    def _entries(self, category: str) -> tuple[Entry, ...]:
+    def _entries(self, category: str | None) -> tuple[Entry, ...]:
+        if category is None:
+            return tuple(entry for name in self.categories for entry in self.entries[name])
         if category not in self.entries:
             known = ", ".join(self.categories)
             raise InputError(f"dataset {self.name} has no category {category!r}", remedy=f"choose from {known}")

@@ -85,10 +85,10 @@ class Category:
                 f"the results were written by another version: their stamp lacks {', '.join(missing)}", remedy=remedy
             )
         shown = (result.indices, result.coreset_indices, result.distances)
-        if "rotations" in result.stamp or any(array is None for array in shown):
+        if {"rotations", "together"} & set(result.stamp) or any(array is None for array in shown):
             raise InputError(
                 f"variant {result.stamp.get('variant')!r} keeps no patches of training images that could be shown",
-                remedy="choose a PatchCore variant with a greedy or random coreset, without rotations",
+                remedy="choose a PatchCore variant with a greedy or random coreset, no rotations, one category",
             )
         self.config = PatchCoreConfig.from_mapping(result.stamp["config"], where="the stamp of the results")
         self.preprocessing = Preprocessing(**result.stamp["preprocessing"])

@@ -12,7 +12,12 @@ IMAGES = ("complete", "reduced", "synthetic", "own")
 UNLIKE_IMAGES = SYNTHETIC, REDUCED, OWN = "data synthetic", "data reduced", "data own"  # which rule a verdict out
 CATEGORIES_DIFFER = "categories differ"  # which does so too
 PAPER_WEIGHTS = "torchvision ImageNet V1"
-UNNAMED = ("shots", "noise", "rotations")  # a table that names none uses all images, and those as they are
+UNNAMED = (
+    "shots",
+    "noise",
+    "rotations",
+    "together",
+)  # where a table names none: all images, unturned, a model each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,7 @@ class Conditions:
     shots: int | None = field(default=None, metadata={"none": "all"})  # nominal images a category
     noise: float | None = None  # share of the anomalous images that are among the training images
     rotations: tuple[float, ...] | None = None  # degrees by which nominal images are turned
+    together: bool | None = None  # whether one model learned all categories
     metric: str | None = None  # its definition by name: `pro` is not `pro_per_image`
 
     def __post_init__(self) -> None:
@@ -95,6 +101,7 @@ def conditions_of(dataset: ProjectDataset, variant: str, *, categories: Sequence
         crop=images.crop,
         noise=dataset.spec.noise or None,
         rotations=dataset.rotations(variant) or None,
+        together=dataset.settings.protocol.together or None,
         metric=metric,
     )
 

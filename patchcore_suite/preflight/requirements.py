@@ -181,6 +181,7 @@ def _needs(
     """What the cells of a category take."""
     splits = Counter(record.split for record in manifest.records(category))
     train, test = splits["train"], splits["test"]
+    learned = _learned(category, dataset, manifest)
     needs = Needs(category, train, test)
     height, width = manifest.entries[category][0].size
     budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
@@ -201,13 +202,14 @@ def _needs(
             continue
         shapes = [described_shape(m, of) for m, of in zip(config.members, maps, strict=True)]
         rotations = dataset.rotations(variant)
-        nominal = (shots or train) * (len(rotations) or 1)
+        nominal = sum(min(shots or n, n) for n in learned) * (len(rotations) or 1)
         problem = _misfit(config, shapes, nominal)
         if problem and variant not in refused:
             checked.problems.append(f"{category}: variants.{variant}: {problem}")
             refused.add(variant)
         largest = max(largest, math.prod(size))
-        counts = {"described": images[rotations], "nominal": nominal, "test": test}
+        others = sum(learned) - train  # of categories that are learned together with this one
+        counts = {"described": images[rotations] + others * (len(rotations) or 1), "nominal": nominal, "test": test}
         _note_sizes(needs, config, shapes, pixels=math.prod(size), budget=budget, **counts)
         if cell in done:
             needs.done += 1
@@ -222,6 +224,12 @@ def _needs(
     evaluated = evaluation_bytes(test=test, pixels=largest, results=kept)
     needs.memory = max(needs.memory, evaluated)
     return needs
+
+
+def _learned(category: str, dataset: ProjectDataset, manifest: Manifest) -> list[int]:
+    """Nominal images of each category that a model of this one learns."""
+    names = manifest.categories if dataset.settings.protocol.together else [category]
+    return [len(manifest.records(name, "train")) for name in names]
 
 
 def _described_images(

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,14 @@ from patchcore_suite.datasets.names import shown
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
-from patchcore_suite.run.few_shot import check_shots, drawn_rows, image_names, possible_shots, shots_left_out
+from patchcore_suite.run.few_shot import (
+    check_shots,
+    check_together,
+    drawn_together,
+    image_names,
+    possible_shots,
+    shots_left_out,
+)
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.own_networks import Network, OwnNetworks, project_networks
 from patchcore_suite.run.raw_results import RawResult
@@ -45,7 +52,8 @@ class Cell:
     covering_radius: bool
     weights_origin: str  # where the files were found; no part of the key
     stamp: dict[str, object]
-    drawn: tuple[int, ...] | None = None  # rows of the nominal images that it learns from; None for all
+    scope: str | None  # the category that it learns; None for all of the dataset, of which it is tested with its own
+    drawn: tuple[int, ...] | None  # rows of the nominal images of its scope that it learns from; None for all
     rotations: tuple[float, ...] = ()  # degrees by which each of these is turned
 
     def learned(self, rows: Sequence[int]) -> list[int]:
@@ -56,7 +64,7 @@ class Cell:
 
     def learned_of(self, nominal: int) -> int:
         """How many images it learns from, where `nominal` ones are described; turned ones are images of their own."""
-        return nominal if self.shots is None else self.shots * (len(self.rotations) or 1)
+        return nominal if self.drawn is None else len(self.drawn) * (len(self.rotations) or 1)
 
     @property
     def key(self) -> str:
@@ -107,6 +115,11 @@ class Plan:
             self._intact[path] = state
         return True
 
+    def read_by(self, cells: Iterable[Cell]) -> list[str]:
+        """Categories whose images cells learn or are tested with."""
+        read = [self.manifest.categories if cell.scope is None else [cell.scope] for cell in cells]
+        return list(dict.fromkeys(category for of_cell in read for category in of_cell))
+
     def path(self, cell: Cell) -> Path:
         """Where the store keeps a cell's raw result."""
         return self.store / f"{cell.key}.safetensors"
@@ -129,11 +142,13 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
     libraries = versions()
-    nominal = {category: manifest.records(category, "train") for category in manifest.categories}
-    cells = []
+    check_together(dataset, manifest, found)
+    protocol, cells = dataset.settings.protocol, []
     for (category, variant, shots, seed), covering_radius in wanted.items():
         config, preprocessing, rotations = configs[variant], dataset.preprocessing(variant), dataset.rotations(variant)
-        drawn = drawn_rows(nominal[category], shots, seed, dataset.settings.protocol.draw)
+        scope = None if protocol.together else category
+        learned = [manifest.records(name, "train") for name in ([scope] if scope else manifest.categories)]
+        drawn = drawn_together(learned, shots, seed, protocol.draw)
         stamp = {
             "dataset": dataset.name,
             "source": manifest.source,
@@ -154,14 +169,17 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
             "code_sha256": code_fingerprint(SCORING, *sorted(_modules(config, given))),
         }
         if drawn is not None:
-            stamp["drawn"] = image_names(manifest, [nominal[category][row] for row in drawn])
+            records = manifest.records(scope, "train")
+            stamp["drawn"] = image_names(manifest, [records[row] for row in drawn])
+        if protocol.together:
+            stamp["together"] = {name: manifest.digest(name) for name in manifest.categories}
         if rotations:
             stamp["rotations"] = rotations
         if (file_sha256 := own.sha256_for(config)) is not None:
             stamp["networks_sha256"] = file_sha256
         origin = ", ".join(weights.origin for _, weights in found[variant])
         about = (category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp)
-        cells.append(Cell(*about, drawn, rotations))
+        cells.append(Cell(*about, scope, drawn, rotations))
     known = {"notes": tuple(shots_left_out(dataset, manifest)), "networks_sha256": own.sha256}
     return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, **known)
 
@@ -256,7 +274,7 @@ def wanted_cells(
                 if variant not in available:
                     continue
                 config = dataset.config(variant)
-                for shots in possible_shots(study, manifest):
+                for shots in possible_shots(study, dataset, manifest):
                     # Without anything drawn all seeds would say the same.
                     seeds = study.seeds if config.seeded or shots is not None else study.seeds[:1]
                     for seed in seeds:

@@ -66,13 +66,17 @@ class Descriptions:
         counts = {"described": train + test, "nominal": cell.learned_of(train), "test": test}
         return lies_on_disk(cell.config, self._shapes, budget=self._budget, **counts)
 
-    def of(self, cell: Cell, chosen: Sequence[int]) -> tuple[Given, Given]:
-        """Of the nominal images that a cell learns from, those `chosen` of all, and of the test images."""
+    def nominal(self, cell: Cell, chosen: Sequence[int]) -> Given:
+        """Of the nominal images that a cell learns from, those `chosen` of all."""
         if self.makes_anew(cell):
-            train = [self._splits.train[i] for i in chosen]
-            return self._rows(train), self._rows(self._splits.test)
-        nominal, test = self.held
-        return nominal if cell.shots is None else [part[torch.tensor(chosen)] for part in nominal], test
+            return self._rows([self._splits.train[place] for place in chosen])
+        return _chosen(self.held[0], chosen)
+
+    def test(self, cell: Cell, chosen: Sequence[int]) -> Given:
+        """Of the test images that a cell scores, those `chosen` of all."""
+        if self.makes_anew(cell):
+            return self._rows([self._splits.test[place] for place in chosen])
+        return _chosen(self.held[1], chosen)
 
     @cached_property
     def held(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -96,6 +100,11 @@ class Descriptions:
     def _rows(self, images: Sequence[int]) -> PatchRows:
         (maps,), (model,) = self._maps, self._models
         return PatchRows(maps, images, lambda some: model.describe(some)[0], self._step, model.device)
+
+
+def _chosen(held: list[Tensor], chosen: Sequence[int]) -> list[Tensor]:
+    """Rows of tensors (n, ...), which ascend; all of them without a copy."""
+    return held if len(chosen) == len(held[0]) else [part[torch.tensor(chosen)] for part in held]
 
 
 def _described(maps: Sequence[NDArray], rows: Sequence[int], model: Detector, step: int) -> Iterator[list[Tensor]]:

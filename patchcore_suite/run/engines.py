@@ -136,8 +136,8 @@ def _hold_lines(lines: "Synchronized[int]") -> Iterator[tqdm]:
         yield tqdm(file=io.StringIO())
 
 
-def _make(of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
-    return _worker.make(of, category, hierarchies)
+def _make(of: MapsOf, scope: str | None, hierarchies: Sequence[int]) -> Shapes:
+    return _worker.make(of, scope, hierarchies)
 
 
 def _compute(group: Group) -> None:

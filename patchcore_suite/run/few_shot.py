@@ -14,6 +14,17 @@ from patchcore_suite.settings.project import ProjectDataset
 from patchcore_suite.settings.studies import BLOCKS, Study
 
 
+def drawn_together(
+    categories: Sequence[Sequence[Record]], shots: int | None, seed: int, draw: str
+) -> tuple[int, ...] | None:
+    """`drawn_rows` of several categories whose nominal images stand one after the other: `shots` of each."""
+    drawn, before = [], 0
+    for records in categories:
+        drawn += [before + row for row in drawn_rows(records, shots, seed, draw) or ()]
+        before += len(records)
+    return None if shots is None else tuple(drawn)
+
+
 def drawn_rows(records: Sequence[Record], shots: int | None, seed: int, draw: str) -> tuple[int, ...] | None:
     """Rows of the nominal training images that a cell learns from, ascending; None for all.
 
@@ -47,6 +58,12 @@ def rotated(records: Iterable[Record], rotations: Sequence[float]) -> list[Recor
     return [replace(record, rotation=degrees) for record in records for degrees in rotations or (0.0,)]
 
 
+def learned_records(dataset: ProjectDataset, manifest: Manifest, category: str, variant: str) -> list[Record]:
+    """The nominal images that a model learns which scores images of a category, turned as the variant has them."""
+    scope = None if dataset.settings.protocol.together else category
+    return rotated(manifest.records(scope, "train"), dataset.rotations(variant))
+
+
 def rotated_rows(
     learned: Iterable[tuple[tuple[float, ...], tuple[int, ...] | None]], nominal: int
 ) -> dict[tuple[float, ...], tuple[int, ...]]:
@@ -71,9 +88,9 @@ def image_names(manifest: Manifest, records: Iterable[Record]) -> list[str]:
     ]
 
 
-def possible_shots(study: Study, manifest: Manifest) -> list[int | None]:
+def possible_shots(study: Study, dataset: ProjectDataset, manifest: Manifest) -> list[int | None]:
     """The shots of a study that each of its categories has nominal images for, so that means are of all of them."""
-    least = min(_nominal(study, manifest).values(), default=0)
+    least = min(_nominal(study, dataset, manifest).values(), default=0)
     return [shots for shots in study.shots if shots is None or shots <= least]
 
 
@@ -81,15 +98,38 @@ def shots_left_out(dataset: ProjectDataset, manifest: Manifest) -> list[str]:
     """One sentence a study of which some shots are more than a category has nominal images."""
     notes = []
     for name, study in dataset.studies.items():
-        possible = possible_shots(study, manifest)
+        possible = possible_shots(study, dataset, manifest)
         if left_out := [str(shots) for shots in study.shots if shots not in possible]:
-            few = _nominal(study, manifest)
+            few = _nominal(study, dataset, manifest)
             fewest = min(few, key=few.__getitem__)
             notes.append(
                 f"datasets.{dataset.name}.studies.{name}.shots: {', '.join(left_out)} left out, since {fewest} has "
                 f"{few[fewest]} nominal training images"
             )
     return notes
+
+
+def check_together(dataset: ProjectDataset, manifest: Manifest, variants: Iterable[str]) -> None:
+    """Refuse to learn all categories together where there is one, or where their images come out in several sizes.
+
+    Raises:
+        InputError: it is so.
+    """
+    if not dataset.settings.protocol.together:
+        return
+    where = f"datasets.{dataset.name}.together"
+    if len(manifest.categories) == 1:
+        raise InputError(
+            f"{where}=true, but there is one category only: {manifest.categories[0]}", remedy="set it to false"
+        )
+    for preprocessing in dict.fromkeys(map(dataset.preprocessing, variants)):
+        sizes = {name: preprocessing.size(manifest.entries[name][0].size) for name in manifest.categories}
+        if len(set(sizes.values())) > 1:
+            raise InputError(
+                f"{where}=true, but images come out in several sizes after resize={preprocessing.resize}",
+                offenders=[f"{name}: {height} x {width}" for name, (height, width) in sizes.items()],
+                remedy="give resize as [height, width], or add a crop",
+            )
 
 
 def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
@@ -103,7 +143,7 @@ def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
     """
     problems = []
     for name, study in dataset.studies.items():
-        where, nominal = f"datasets.{dataset.name}.studies.{name}.shots", _nominal(study, manifest)
+        where, nominal = f"datasets.{dataset.name}.studies.{name}.shots", _nominal(study, dataset, manifest)
         if dataset.settings.protocol.draw == BLOCKS:
             problems += [
                 f"{where}: seed {max(study.seeds)} takes images {max(study.seeds) * shots + 1} to "
@@ -112,7 +152,7 @@ def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
                 for category, there in nominal.items()
                 if shots is not None and (max(study.seeds) + 1) * shots > there
             ]
-        elif nominal and not possible_shots(study, manifest):
+        elif nominal and not possible_shots(study, dataset, manifest):
             fewest = min(nominal, key=nominal.__getitem__)
             asked = ", ".join(map(str, study.shots))
             problems.append(f"{where}: {asked}, but {fewest} has {nominal[fewest]} nominal training images")
@@ -124,9 +164,10 @@ def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
         )
 
 
-def _nominal(study: Study, manifest: Manifest) -> dict[str, int]:
-    """Nominal training images of each category of a study that is there."""
+def _nominal(study: Study, dataset: ProjectDataset, manifest: Manifest) -> dict[str, int]:
+    """Nominal training images of each category that a study learns."""
     chosen = [category for category in study.chosen(manifest.categories) if category in manifest.categories]
+    chosen = manifest.categories if dataset.settings.protocol.together else chosen
     return {category: len(manifest.records(category, "train")) for category in chosen}
 
 

@@ -17,15 +17,13 @@ from patchcore_core.detector import Detector, Prediction
 from patchcore_core.neighbours import Index
 from patchcore_core.patches import Rows
 from patchcore_suite.baselines.registry import detector
-from patchcore_suite.datasets.manifest import Manifest
-from patchcore_suite.datasets.records import Record
 from patchcore_suite.run import streamed
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.descriptions import Descriptions, Given, Splits
 from patchcore_suite.run.environment import commit, machine, peak_memory
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
-from patchcore_suite.run.few_shot import rotated, rotated_rows
 from patchcore_suite.run.fixed_order import images_at_once
+from patchcore_suite.run.mapped_images import MapsOfCells, mapped_images
 from patchcore_suite.run.model_size import model_bytes
 from patchcore_suite.run.patch_rows import PatchRows
 from patchcore_suite.run.raw_results import RawResult
@@ -37,7 +35,7 @@ SEARCHED_AT_ONCE = 2**16  # patches, for the covering radius
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Cells of one category that share the descriptions of its images.
+    """Cells of one category, or of all, that share the descriptions of its images.
 
     Attributes:
         cells: these.
@@ -51,39 +49,43 @@ class Group:
     hierarchies: tuple[tuple[int, ...], ...]
 
     @property
-    def category(self) -> str:
-        return self.cells[0].category
+    def scope(self) -> str | None:
+        """The category that its cells learn; None for all of the dataset."""
+        return self.cells[0].scope
+
+    @property
+    def place(self) -> str:
+        """What messages call what it learns."""
+        return self.scope or "all categories"
 
     def splits(self, work: Plan) -> Splits:
         """Which of the images that there are maps of are nominal training images, and which are tested."""
-        records = mapped_images(work.manifest, self.category, self.maps[0])
+        records = mapped_images(work.manifest, self.scope, self.maps[0])
         of = ([row for row, record in enumerate(records) if record.split == split] for split in ("train", "test"))
         return Splits(*of)
 
     def learned(self, cell: Cell, work: Plan) -> list[int]:
         """Which of those training images a cell learns from."""
-        images = len(work.manifest.records(self.category, "train"))
+        images = len(work.manifest.records(self.scope, "train"))
         return cell.learned(self.maps[0].rows if cell.rotations else range(images))
 
-
-def mapped_images(manifest: Manifest, category: str, of: MapsOf) -> list[Record]:
-    """The images that there are feature maps of, in their order: turned ones of training first, then those for test."""
-    if not of.rotations:
-        return manifest.records(category)
-    nominal = manifest.records(category, "train")
-    return rotated([nominal[row] for row in of.rows], of.rotations) + manifest.records(category, "test")
+    def tested(self, cell: Cell, work: Plan) -> list[int]:
+        """Which of those test images a cell scores: those of its category."""
+        records = work.manifest.records(self.scope, "test")
+        return [place for place, record in enumerate(records) if record.category == cell.category]
 
 
 def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> list[Group]:
     """Cells in groups, category by category.
 
     Args:
-        largest: cells a group; a larger one is divided into equal parts, each with some of every variant.
+        largest: cells a group, or models that all categories share; a larger one is divided into equal parts, each with
+            some of every variant.
     """
     found = []
-    for category, of_category in groupby(cells, key=lambda cell: cell.category):
-        pending = list(of_category)
-        maps_of = _MapsOfCells(pending, work.manifest, category)
+    for scope, of_scope in groupby(cells, key=lambda cell: cell.scope):
+        pending = list(of_scope)
+        maps_of = MapsOfCells(pending, work.manifest, scope)
         needed: dict[MapsOf, set[int]] = defaultdict(set)
         for cell in pending:
             for maps, member in zip(maps_of(cell), cell.config.members, strict=True):
@@ -92,9 +94,21 @@ def groups(cells: Sequence[Cell], work: Plan, *, largest: int | None = None) -> 
         for together in sorted(alike, key=len, reverse=True):  # the longest first: the last ones are short
             maps = maps_of(together[0])
             hierarchies = tuple(tuple(sorted(needed[of])) for of in maps)
-            parts = 1 if largest is None else -(-len(together) // largest)
-            found += [Group(tuple(together[part::parts]), maps, hierarchies) for part in range(parts)]
+            models = _models(together)
+            parts = 1 if largest is None else -(-len(models) // largest)
+            found += [
+                Group(tuple(cell for model in models[part::parts] for cell in model), maps, hierarchies)
+                for part in range(parts)
+            ]
     return found
+
+
+def _models(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells by the model that they are tested with: one each, or those of all categories that learn together."""
+    found: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.scope, cell.variant, cell.shots, cell.seed), []).append(cell)
+    return list(found.values())
 
 
 def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool = False) -> Iterator[Cell]:
@@ -112,11 +126,11 @@ def compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: boo
 
 def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bool) -> Iterator[Cell]:
     started = time.perf_counter()
-    first, where = group.cells[0], f"{work.dataset.name}/{group.category}"
+    first, where = group.cells[0], f"{work.dataset.name}/{group.place}"
     maps = [
         cache.maps(
             of,
-            mapped_images(work.manifest, group.category, of),
+            mapped_images(work.manifest, group.scope, of),
             member.map_hierarchies,
             wanted_later=together,
             description=f"{where}: {member.backbone}" if show_progress else None,
@@ -130,14 +144,15 @@ def _compute(group: Group, work: Plan, cache: FeatureCache, *, show_progress: bo
     made = {"commit": commit(work.dataset.project.root), "machine": machine()}
     took = time.perf_counter() - started
     # Cells that hold no descriptions come first, while there are none.
-    for cell in sorted(group.cells, key=descriptions.makes_anew, reverse=True):
-        started = time.perf_counter()
-        given = descriptions.of(cell, group.learned(cell, work))
+    for cells in sorted(_models(group.cells), key=lambda cells: descriptions.makes_anew(cells[0]), reverse=True):
+        started, cell = time.perf_counter(), cells[0]
+        nominal = descriptions.nominal(cell, group.learned(cell, work))
+        tests = [descriptions.test(cell, group.tested(cell, work)) for cell in cells]
         took += time.perf_counter() - started
         budget = work.memory if descriptions.lies_on_disk(cell) else None
         made |= {"features_s": round(took, 3)}
-        _run_cell(cell, *given, work, made, budget=budget, show_progress=show_progress)
-        yield cell
+        _run_model(cells, nominal, tests, work, made, budget=budget, show_progress=show_progress)
+        yield from cells
 
 
 @contextmanager
@@ -151,34 +166,9 @@ def _shortage_told(group: Group) -> Iterator[None]:
         if not short:
             raise
         raise InputError(
-            f"memory ran out while {group.cells[0].variant} was computed on {group.category}",
+            f"memory ran out while {group.cells[0].variant} was computed on {group.place}",
             remedy="use smaller images or a machine with more memory; what was finished is kept",
         ) from None
-
-
-class _MapsOfCells:
-    """The feature maps that each member of a cell's method describes, of the cells of a category.
-
-    Those that turn nominal images alike share maps of the images that any of them learns from.
-    """
-
-    def __init__(self, cells: Sequence[Cell], manifest: Manifest, category: str) -> None:
-        self._images_sha256 = manifest.digest(category)
-        nominal = len(manifest.records(category, "train"))
-        self._rows = rotated_rows(((cell.rotations, cell.drawn) for cell in cells), nominal)
-
-    def __call__(self, cell: Cell) -> tuple[MapsOf, ...]:
-        return tuple(
-            MapsOf(
-                images_sha256=self._images_sha256,
-                preprocessing=cell.preprocessing,
-                backbone=member.backbone,
-                weights_sha256=weights["sha256"],
-                rotations=cell.rotations,
-                rows=self._rows.get(cell.rotations, ()),
-            )
-            for member, weights in zip(cell.config.members, cell.stamp["weights"], strict=True)
-        )
 
 
 def _description(cell: Cell) -> str:
@@ -187,32 +177,46 @@ def _description(cell: Cell) -> str:
     return sha256_json([cell.stamp["preprocessing"], cell.rotations, members])
 
 
-def _run_cell(
-    cell: Cell,
+def _run_model(
+    cells: Sequence[Cell],
     nominal: Given,
-    test: Given,
+    tests: Sequence[Given],
     work: Plan,
     made: Mapping[str, object],
     *,
     budget: float | None,
     show_progress: bool,
 ) -> None:
-    started = time.perf_counter()
-    size = _size(cell, work)
+    """Fit a method to nominal images, and write what it says of the test images of each cell."""
+    started, first = time.perf_counter(), cells[0]
     device = work.dataset.execution.device
-    model = detector(cell.config, seed=cell.seed, device=device, progress=show_progress)
-    with _fitted(model, nominal, test, work, budget) as model:
-        fitted, kept_bytes = time.perf_counter(), model_bytes(model)
-        prediction = _predict(model, test, size)
-        predicted = time.perf_counter()
+    model = detector(first.config, seed=first.seed, device=device, progress=show_progress)
+    with _fitted(model, nominal, tests, work, budget) as model:
+        made = {**made, "coreset_s": round(time.perf_counter() - started, 3)}
+        made["model_bytes"] = model_bytes(model)  # what the fitted method keeps, beside its network
         images = nominal.grid[0] if isinstance(nominal, PatchRows) else len(nominal[0])
-        measured = {"image_size": list(size), "nominal_images": images, "key": cell.key}
+        measured: dict[str, object] = {"nominal_images": images}
         bank, kept = getattr(model, "memory_bank", None), getattr(model, "coreset_indices", None)
         if bank is not None:
             measured["memory_bank"] = list(bank.shape)
-        if bank is not None and cell.covering_radius:
+        if bank is not None and any(cell.covering_radius for cell in cells):
             rows = nominal if isinstance(nominal, PatchRows) else nominal[0].flatten(0, 2)
             measured["covering_radius"] = _covering_radius(rows, bank, kept)
+        for cell, test in zip(cells, tests, strict=True):
+            started, size = time.perf_counter(), _size(cell, work)
+            prediction = _predict(model, test, size)
+            made["scoring_s"] = round(time.perf_counter() - started, 3)
+            _write_result(cell, prediction, kept, measured | {"image_size": list(size), "key": cell.key}, made, work)
+
+
+def _write_result(
+    cell: Cell,
+    prediction: Prediction,
+    kept: Tensor | None,
+    measured: Mapping[str, object],
+    made: Mapping[str, object],
+    work: Plan,
+) -> None:
     result = RawResult(
         scores=prediction.scores.cpu().numpy(),
         distances=_array(prediction.distances, np.float32),
@@ -224,10 +228,7 @@ def _run_cell(
     timing = {
         **made,
         "key": cell.key,
-        "coreset_s": round(fitted - started, 3),
-        "scoring_s": round(predicted - fitted, 3),
         "peak_memory_bytes": peak_memory(),  # of the process so far
-        "model_bytes": kept_bytes,  # what the fitted method keeps, beside its network
         "weights_origin": cell.weights_origin,
     }
     path = work.path(cell)
@@ -241,10 +242,12 @@ def _size(cell: Cell, work: Plan) -> tuple[int, int]:
 
 
 @contextmanager
-def _fitted(model: Detector, nominal: Given, test: Given, work: Plan, budget: float | None) -> Iterator[Detector]:
+def _fitted(
+    model: Detector, nominal: Given, tests: Sequence[Given], work: Plan, budget: float | None
+) -> Iterator[Detector]:
     """A method fitted to nominal images, in memory, or within a budget."""
     if budget is not None:
-        folder, images = work.dataset.project.rows, test.grid[0]
+        folder, images = work.dataset.project.rows, max(test.grid[0] for test in tests)
         with streamed.fitted(model, nominal, test=images, folder=folder, budget=budget) as found:
             yield found
         return

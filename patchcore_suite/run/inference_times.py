@@ -17,7 +17,7 @@ from patchcore_suite.baselines.registry import detector
 from patchcore_suite.datasets.images import Batches
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.datasets.records import Record
-from patchcore_suite.run.few_shot import rotated
+from patchcore_suite.run.few_shot import learned_records
 from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -132,7 +132,7 @@ def fit_systems(
     chosen, execution = settings.studies[study], dataset.execution
     own = project_networks(dataset.project).modules
     manifest = dataset.manifest()
-    nominal = manifest.records(category or chosen.chosen(manifest.categories)[0], "train")
+    category = category or chosen.chosen(manifest.categories)[0]
     systems: dict[str, System] = {}
     skipped: dict[str, str] = {}
     described: dict[str, list[torch.Tensor]] = {}
@@ -148,12 +148,11 @@ def fit_systems(
             weights=execution.own_weights,
             device=execution.device,
         )
-        rotations = dataset.rotations(variant)
-        key = repr((preprocessing, rotations, config.description(model.seed)))
+        key = repr((preprocessing, dataset.rotations(variant), config.description(model.seed)))
         try:
             if key not in described:
-                turned = rotated(nominal, rotations)
-                images = Batches(turned, preprocessing, execution.batch_size, workers=execution.workers)
+                nominal = learned_records(dataset, manifest, category, variant)
+                images = Batches(nominal, preprocessing, execution.batch_size, workers=execution.workers)
                 parts = zip(*(model.describe_images(batch) for batch in images), strict=True)
                 described[key] = [torch.cat(part) for part in parts]
         except WeightsMissing:

@@ -75,7 +75,7 @@ def _look(work: Plan, cells: Sequence[Cell], store: Store | None) -> Look:
 
 
 def _images(work: Plan, cells: Sequence[Cell]) -> Iterator[str]:
-    for category in dict.fromkeys(cell.category for cell in cells):
+    for category in work.read_by(cells):
         if found := work.manifest.changes(category):
             path, (recorded, sha256) = next(iter(found.items()))
             there = f"SHA-256 {sha256[:SHOWN]} there" if sha256 else "missing there"

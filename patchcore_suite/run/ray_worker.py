@@ -71,9 +71,9 @@ class RayWorker:
         cache = FeatureCache(self._work.dataset.project.features, execution, {})
         self._worker = Worker(self._work, cache, self._threads)
 
-    def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
+    def make(self, of: MapsOf, scope: str | None, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps."""
-        return self._worker.make(of, category, hierarchies)
+        return self._worker.make(of, scope, hierarchies)
 
     def compute(self, group: Group) -> Files:
         """Compute a group; files that nobody has taken."""

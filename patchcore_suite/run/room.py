@@ -59,9 +59,9 @@ def check_room(groups: Sequence[Group], work: Plan, *, own: Container[str], free
         variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
         made = making(group, work)
         if (more := max(needed, made) - there) > free:
-            lacking.append(f"{group.category}: {variants}: {more / 2**30:.1f} GiB more")
+            lacking.append(f"{group.place}: {variants}: {more / 2**30:.1f} GiB more")
         elif needed > work.memory:
-            beyond.append(f"{group.category}: {variants}: {needed / 2**30:.2f} GiB")
+            beyond.append(f"{group.place}: {variants}: {needed / 2**30:.2f} GiB")
     if lacking:
         raise InputError(
             f"cells of {work.dataset.name} do not fit into the {free / 2**30:.1f} GiB of memory that are free",
@@ -109,4 +109,5 @@ def _large(groups: Sequence[Group], work: Plan, room: float, *, own: Container[s
 
 def _size(group: Group, work: Plan) -> tuple[int, int]:
     """(H, W) that the images of a group are brought to."""
-    return group.cells[0].preprocessing.size(work.manifest.entries[group.category][0].size)
+    first = group.cells[0]
+    return first.preprocessing.size(work.manifest.entries[first.category][0].size)

@@ -103,10 +103,10 @@ class Schedule:
         there = sum(other.place.machine == begun.place.machine for other in self.running.values())
         self.most[begun.place.machine] = max(there, self.most.get(begun.place.machine, 0))
 
-    def asks(self, of: MapsOf) -> tuple[str, Sequence[int]]:
-        """Category and hierarchies of feature maps that a group waits for."""
+    def asks(self, of: MapsOf) -> tuple[str | None, Sequence[int]]:
+        """Scope and hierarchies of feature maps that a group waits for."""
         group = next(group for group in self.waiting if of in group.maps)
-        return group.category, group.hierarchies[group.maps.index(of)]
+        return group.scope, group.hierarchies[group.maps.index(of)]
 
     def finish(self, handle: Hashable, made: Shapes | None) -> None:
         """A worker has done what it began; the shapes are those of the maps, if it was maps."""
@@ -129,7 +129,7 @@ class Schedule:
         lost = [task] if isinstance(task, Group) else [group for group in self.waiting if task in group.maps]
         self.waiting = [group for group in self.waiting if group not in lost]
         if isinstance(error, InputError):
-            self.problems += [(group.category, error) for group in lost]
+            self.problems += [(group.place, error) for group in lost]
             if _full(self.work.store):
                 self.not_begun += sum(len(group.cells) for group in self.waiting)
                 self.waiting = []

@@ -101,9 +101,10 @@ def _processes(execution: Execution) -> int:
 
 def _compute_here(pending: Sequence[Cell], work: Plan, cache: FeatureCache, bar: "tqdm[NoReturn]") -> None:
     """Compute cells in this process, one after the other."""
-    for category, of_category in groupby(groups(pending, work), key=lambda group: group.category):
-        work.manifest.check_unchanged(category)
-        for group in of_category:
+    for scope, of_scope in groupby(groups(pending, work), key=lambda group: group.scope):
+        for category in work.manifest.categories if scope is None else [scope]:
+            work.manifest.check_unchanged(category)
+        for group in of_scope:
             for _ in compute(group, work, cache, show_progress=not bar.disable):
                 bar.update(1)
 
@@ -123,7 +124,7 @@ def _compute_at_once(pending: Sequence[Cell], work: Plan, count: int | None, bar
         if together:
             compute_on_ray(together, work, looked=count_finished)
     else:
-        for category in dict.fromkeys(cell.category for cell in pending):
+        for category in work.read_by(pending):
             work.manifest.check_unchanged(category)
         shown = not bar.disable
         compute_in_processes(together, work, min(count, len(together)), looked=count_finished, show_progress=shown)

@@ -37,7 +37,7 @@ from patchcore_suite.datasets.submission import (
     private_images,
 )
 from patchcore_suite.datasets.tiff import write_tiff
-from patchcore_suite.run.few_shot import rotated
+from patchcore_suite.run.few_shot import learned_records
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
 LAYOUT = "mvtec_ad_2"
@@ -95,7 +95,7 @@ def _fitted(dataset: ProjectDataset, manifest: Manifest, category: str, variant:
     manifest.check_unchanged(category)
     execution, preprocessing = dataset.execution, dataset.preprocessing(variant)
     model = detector(dataset.config(variant), seed=seed, weights=execution.own_weights, device=execution.device)
-    nominal = rotated(manifest.records(category, "train"), dataset.rotations(variant))
+    nominal = learned_records(dataset, manifest, category, variant)
     return model.fit(Batches(nominal, preprocessing, BATCH, workers=execution.workers))
 
 

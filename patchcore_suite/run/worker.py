@@ -11,8 +11,9 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.run.cells import Cell, Plan
 from patchcore_suite.run.feature_cache import FeatureCache, MapsOf
 from patchcore_suite.run.fixed_order import take_one_thread
-from patchcore_suite.run.groups import Group, compute, mapped_images
+from patchcore_suite.run.groups import Group, compute
 from patchcore_suite.run.kept_memory import give_back, rest
+from patchcore_suite.run.mapped_images import mapped_images
 from patchcore_suite.run.own_networks import project_networks
 from patchcore_suite.run.schedule import Shapes
 
@@ -37,10 +38,10 @@ class Worker:
             faiss.omp_set_num_threads(threads)
             cv2.setNumThreads(threads)
 
-    def make(self, of: MapsOf, category: str, hierarchies: Sequence[int]) -> Shapes:
+    def make(self, of: MapsOf, scope: str | None, hierarchies: Sequence[int]) -> Shapes:
         """Make feature maps, and say of which shapes they are."""
         with self._working():
-            images = mapped_images(self._work.manifest, category, of)
+            images = mapped_images(self._work.manifest, scope, of)
             maps = self._cache.maps(of, images, hierarchies, description=None)
         rest()
         return {j: tuple(array.shape[1:]) for j, array in zip(hierarchies, maps, strict=True)}

@@ -52,9 +52,12 @@ class Protocol:
     Attributes:
         draw: how `shots` are drawn. nested: with the seed, more shots holding the fewer; blocks, as AnomalyDINO does:
             seed s takes the images from s * shots on, in the order of their files' names.
+        together: whether one model learns all categories of the dataset, and each is tested with it; `shots` are of
+            each category.
     """
 
     draw: Annotated[Literal[DRAWS], one_of(*DRAWS)] = NESTED
+    together: Annotated[bool, Wanted("true or false")] = False
 
 
 STUDY_KEYS = tuple(item.name for item in fields(Study))

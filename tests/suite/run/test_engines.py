@@ -63,9 +63,9 @@ def test_a_group_shares_descriptions_and_every_cell_is_in_one(project):
     project.variants = SEVERAL
     work = plan(project.toy)
     found = groups(work.cells, work)
-    assert [cell for group in found for cell in group.cells if group.category == "bolt"] != []
+    assert [cell for group in found for cell in group.cells if group.scope == "bolt"] != []
     assert sorted(cell.key for group in found for cell in group.cells) == sorted(cell.key for cell in work.cells)
-    together = [{cell.variant for cell in group.cells} for group in found if group.category == "nut"]
+    together = [{cell.variant for cell in group.cells} for group in found if group.scope == "nut"]
     assert together[0] == {"tenth", "all"}  # the longest first
     assert {"third"} in together
     assert {"window"} in together
@@ -74,7 +74,7 @@ def test_a_group_shares_descriptions_and_every_cell_is_in_one(project):
 def test_a_large_group_is_divided_into_equal_parts_with_some_of_every_variant(project):
     project.dataset["seeds"] = [0, 1, 2]
     work = plan(project.toy)
-    parts = [group for group in groups(work.cells, work, largest=2) if group.category == "bolt"]
+    parts = [group for group in groups(work.cells, work, largest=2) if group.scope == "bolt"]
     assert [len(group.cells) for group in parts] == [2, 2, 2]
     assert {cell.variant for cell in parts[0].cells} == {"tenth", "all"}
 

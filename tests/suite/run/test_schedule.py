@@ -46,7 +46,7 @@ def test_maps_are_made_once_and_before_the_groups_that_read_them(project):
     bolt, nut = plans.running
     plans.finish(bolt, SHAPES)
     plans.finish(nut, SHAPES)
-    assert {group.category for group in begin(plans, 8)[:3]} == {"bolt"}
+    assert {group.scope for group in begin(plans, 8)[:3]} == {"bolt"}
 
 
 def test_what_runs_at_once_stays_within_the_free_memory_but_something_always_runs(project):
@@ -84,7 +84,7 @@ def test_a_group_whose_process_died_twice_is_left_out_with_its_name(project):
     assert group not in plans.waiting
     ((category, error),) = plans.problems
     variants = ", ".join(dict.fromkeys(cell.variant for cell in group.cells))
-    assert category == group.category
+    assert category == group.scope
     assert error.problem == f"{variants}: the process that computed it died, most often for want of memory"
     with pytest.raises(InputError, match="all others are finished and kept"):
         plans.raise_problems()
@@ -105,7 +105,7 @@ def test_maps_that_cannot_be_made_cost_only_the_groups_that_wait_for_them(projec
     (maps,) = begin(plans, 1)
     plans.fail(next(iter(plans.running)), InputError("an image is damaged", remedy="replace it"))
     assert {category for category, _ in plans.problems} == {"bolt"}
-    assert {group.category for group in plans.waiting} == {"nut"}
+    assert {group.scope for group in plans.waiting} == {"nut"}
     assert begin(plans, 1) != [maps]
 
 

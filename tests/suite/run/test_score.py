@@ -60,13 +60,13 @@ def unscored(finished):
 @pytest.fixture
 def computed(monkeypatch):
     """The cells that are computed from now on, as they are."""
-    done, original = [], groups._run_cell
+    done, original = [], groups._run_model
 
-    def run_cell(cell, *arguments, **options):
-        original(cell, *arguments, **options)
-        done.append((cell.category, cell.variant, cell.seed))
+    def run_model(cells, *arguments, **options):
+        original(cells, *arguments, **options)
+        done.extend((cell.category, cell.variant, cell.seed) for cell in cells)
 
-    monkeypatch.setattr(groups, "_run_cell", run_cell)
+    monkeypatch.setattr(groups, "_run_model", run_model)
     return done
 
 
@@ -170,7 +170,7 @@ def test_two_runs_from_scratch_give_the_same_bytes(finished, project):
 def test_a_second_run_computes_nothing(finished, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")}
     results = files(finished.root / "reports" / "scores")
-    for module, name in ((PatchCore, "fit_described"), (feature_cache, "load_backbone"), (groups, "_run_cell")):
+    for module, name in ((PatchCore, "fit_described"), (feature_cache, "load_backbone"), (groups, "_run_model")):
         monkeypatch.setattr(module, name, refuse)
     run(finished)
     assert {path: path.stat().st_mtime_ns for path in (finished.root / ".cache").rglob("*")} == before
@@ -462,7 +462,7 @@ def test_memory_that_runs_out_in_the_midst_of_work_is_told(unscored, monkeypatch
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(groups, "_run_cell", fail)
+    monkeypatch.setattr(groups, "_run_model", fail)
     with pytest.raises(InputError, match=r"memory ran out while \S+ was computed on bolt"):
         run(unscored)
 

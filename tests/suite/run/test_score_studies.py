@@ -299,7 +299,7 @@ def test_a_second_run_with_an_equal_network_computes_nothing(mine, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(groups, "_run_cell", refuse)
+    monkeypatch.setattr(groups, "_run_model", refuse)
     monkeypatch.setattr("patchcore_suite.run.feature_cache.feature_maps", refuse)
     mine.score(networks={"mine": network()})
 

@@ -257,6 +257,7 @@ def test_an_unknown_key_is_named_with_its_path_and_a_suggestion(tmp_path, old, n
             "    resize: 64\n    draw: block",
             ["datasets.toy.draw='block' must be one of nested, blocks"],
         ),
+        ("    resize: 64", "    resize: 64\n    together: 1", ["datasets.toy.together=1 must be true or false"]),
         ("    resize: 64", "    resize: 64\n    draw: null", ["datasets.toy.draw=null must be one of nested, blocks"]),
         (
             "batch_size: 4",
