@@ -182,34 +182,29 @@ def _needs(
     splits = Counter(record.split for record in manifest.records(category))
     train, test = splits["train"], splits["test"]
     learned = _learned(category, dataset, manifest)
+    others = sum(learned) - train  # of categories that are learned together with this one
     needs = Needs(category, train, test)
-    height, width = manifest.entries[category][0].size
     budget = memory_budget(dataset.execution) if dataset.execution.device == "cpu" else math.inf
     images = _described_images(cells, dataset, manifest.records(category, "train"), test)
-    shared = Shared(images, pixels=height * width, own=own)
-    refused: set[str] = set()
+    shared = Shared(images, pixels=math.prod(manifest.entries[category][0].size), own=own)
+    refused: dict[str, str] = {}  # why, by variant
     largest = 0  # pixels of an image
     for cell, radius in cells.items():
         _, variant, shots, seed = cell
         config, preprocessing = dataset.config(variant), dataset.preprocessing(variant)
+        turns = len(rotations := dataset.rotations(variant)) or 1
         try:
             size = _size(category, manifest, preprocessing)
             maps = [shapes_of_maps(m.backbone, m.map_hierarchies, size, own) for m in config.members]
         except InputError as error:
-            if variant not in refused:
-                checked.problems.append(f"{category}: variants.{variant}: {one_line(error)}")
-                refused.add(variant)
+            refused.setdefault(variant, f"{category}: variants.{variant}: {one_line(error)}")
             continue
         shapes = [described_shape(m, of) for m, of in zip(config.members, maps, strict=True)]
-        rotations = dataset.rotations(variant)
-        nominal = sum(min(shots or n, n) for n in learned) * (len(rotations) or 1)
-        problem = _misfit(config, shapes, nominal)
-        if problem and variant not in refused:
-            checked.problems.append(f"{category}: variants.{variant}: {problem}")
-            refused.add(variant)
+        nominal = sum(min(shots or n, n) for n in learned) * turns
+        if problem := _misfit(config, shapes, nominal):
+            refused.setdefault(variant, f"{category}: variants.{variant}: {problem}")
         largest = max(largest, math.prod(size))
-        others = sum(learned) - train  # of categories that are learned together with this one
-        counts = {"described": images[rotations] + others * (len(rotations) or 1), "nominal": nominal, "test": test}
+        counts = {"described": images[rotations] + others * turns, "nominal": nominal, "test": test}
         _note_sizes(needs, config, shapes, pixels=math.prod(size), budget=budget, **counts)
         if cell in done:
             needs.done += 1
@@ -221,8 +216,8 @@ def _needs(
         needs.by_variant[variant] = needs.by_variant.get(variant, Work()) + work
     needs.maps = sum(shared.extracted.values())
     kept = (needs.todo + needs.done) * (3 if dataset.asked else 1)  # what is asked for takes twice as much besides
-    evaluated = evaluation_bytes(test=test, pixels=largest, results=kept)
-    needs.memory = max(needs.memory, evaluated)
+    needs.memory = max(needs.memory, evaluation_bytes(test=test, pixels=largest, results=kept))
+    checked.problems += refused.values()
     return needs
 
 
