@@ -75,7 +75,7 @@ def _measured(work: Plan, category: str, frame: pd.DataFrame) -> str:
     protocol = work.dataset.settings.protocol.draw
     name = NAMES[work.manifest.paper]
     title = f"## {name}" + ("" if category == work.dataset.name else f", `{category}`") + f": {DRAWS[protocol]}\n"
-    metrics = [metric for metric in frame if metric in {known.heading for known in METRICS.values()}]
+    metrics = [metric.heading for metric in METRICS.values() if metric.heading in frame]
     counts = work.manifest.counts(category)
     images = f"{sum(counts['train'].values())} nominal training images, {sum(counts['test'].values())} test images."
     tables = [results_table(frame, metric) for metric in metrics]
@@ -93,14 +93,14 @@ def results_table(frame: pd.DataFrame, metric: str) -> str:
     return f"\n**{metric}**\n\n" + table(["method", *map(str, shots), "all"], lines)
 
 
-def turning(frame: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
+def turning(frame: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     """What turned images change, method by method: a sentence each, of differences with the same images and seeds."""
-    drawn = frame[frame["shots"].notna()].set_index(["variant", "shots", "seed"])
+    drawn = frame[frame["shots"].notna()].set_index(["variant", "shots", "seed"])[list(metrics)]
     said = []
     for name, label in METHODS.items():
         if not {name, name + TURNED} <= set(drawn.index.get_level_values("variant")):
             continue
-        steps = (drawn.xs(name + TURNED) - drawn.xs(name))[list(metrics)].dropna()
+        steps = (drawn.xs(name + TURNED) - drawn.xs(name)).dropna()
         changes = ", ".join(f"{metric} {mean_and_spread(steps[metric], sign='+')}" for metric in metrics)
         said.append(f"- {label}: {changes} ({len(steps)} pairs)")
     head = "\nWhat turning changes, in points: mean ± standard deviation of differences of the same images and seed.\n"

@@ -13,7 +13,8 @@ from patchcore_core import InputError
 def frame(**values):
     """Image AUROC by variant, shots and seed."""
     rows = [
-        {"variant": name.replace("_turned", "-turned"), "shots": shots, "seed": seed, "image AUROC": value}
+        {"category": "nut", "variant": name.replace("_turned", "-turned"), "shots": shots, "seed": seed}
+        | {"image AUROC": value}
         for name, given in values.items()
         for (shots, seed), value in given.items()
     ]
