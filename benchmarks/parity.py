@@ -20,7 +20,7 @@ from benchmarks.inputs import BATCH, WORKERS
 from benchmarks.peers import Peer
 from patchcore_core import PatchCore, PatchCoreConfig
 from patchcore_core.backbones import UNTRAINED, backbone_weights, load_backbone
-from patchcore_core.backbones.architectures import build_architecture
+from patchcore_core.backbones.architectures import IMAGENET_MEAN, IMAGENET_STD, build_architecture
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import write_text
 from patchcore_core.config import DEFAULT_BACKBONE
@@ -95,6 +95,14 @@ def ours_after(switches: int) -> tuple[PatchCoreConfig, Preprocessing]:
     return PatchCoreConfig(**fields, hierarchies=(2, 3), coreset_fraction=FRACTION), Preprocessing(**images)
 
 
+def normalising_as_anomalib(config: PatchCoreConfig) -> PatchCore:
+    """Ours, with images normalised by ImageNet's mean and deviation, whatever the network was trained with."""
+    model = PatchCore(config, seed=SEED)
+    for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+        getattr(model.network, name).copy_(torch.tensor(values).view(1, 3, 1, 1))
+    return model
+
+
 def ask_patchcore(peer: Peer, records: Mapping[str, datasets.Dataset]) -> dict[str, Tensor]:
     """Let anomalib do all from files to scores; what it made on the way."""
     whole = build_architecture(DEFAULT_BACKBONE, (2, 3)).whole
@@ -104,20 +112,19 @@ def ask_patchcore(peer: Peer, records: Mapping[str, datasets.Dataset]) -> dict[s
         peer.ask("images", files=[str(record.image.resolve()) for record in of], name=split)
     peer.ask("patchcore", backbone=DEFAULT_BACKBONE, layers=LAYERS, weights="weights.safetensors", fraction=FRACTION,
              seed=SEED)  # fmt: skip
-    names = ("train", "test", "nominal", "projected", "picks", "scores", "maps")
-    return {name: peer.read(name) for name in names}
+    return {name: peer.read(name) for name in ("train", "test", "nominal", "projected", "picks", "scores", "maps")}
 
 
 def stages(theirs: Mapping[str, Tensor], whole: Images, labels: Sequence[int]) -> Iterator[tuple[str, str]]:
     """What each stage says, with the same input, of ours beside anomalib's PatchCore."""
     config, _ = ours_after(len(steps("paper", "anomalib", backbone=DEFAULT_BACKBONE)))
-    model = PatchCore(config, seed=SEED)
     levels = torch.cat([(whole[split] - theirs[split]).abs() for split in whole]) * 255
     yield "images, from the files", f"{levels.max():.2f} of 255 levels at most, {levels.mean():.2f} on average"
-    features = described(model, {split: theirs[split] for split in whole})
-    yield "patch features, of its images", away(features["train"].flatten(0, 2), theirs["nominal"])
-    picks = theirs["picks"]
-    projected = theirs["projected"]
+    model = normalising_as_anomalib(config)
+    for what, of in (("", PatchCore(config, seed=SEED)), (", normalised as it does", model)):
+        features = described(of, {split: theirs[split] for split in whole})
+        yield f"patch features, of its images{what}", away(features["train"].flatten(0, 2), theirs["nominal"])
+    picks, projected = theirs["picks"], theirs["projected"]
     own = greedy_coreset(projected, len(picks), start=int(picks[0]))
     same = int((own == picks).int().cumprod(0).sum())
     shared = len({*own.tolist()} & {*picks.tolist()})
@@ -151,8 +158,12 @@ def by_switch(
         variant = f"anomalib-{count}: {name}" if name else "paper"
         side = preprocessing.crop or SIDE
         yield _line(variant, model.fit_described([features["train"]]), features["test"], side, theirs, labels)
+    model = normalising_as_anomalib(config)
+    features = described(model, read(records, preprocessing))
+    model.fit_described([features["train"]])
+    yield _line("anomalib, its normalisation", model, features["test"], SIDE, theirs, labels)
     for what, of in (
-        ("anomalib, its projection and first pick", features),
+        ("the same, its projection and first pick", features),
         ("the same, its resized images", described(model, {split: theirs[split] for split in records})),
     ):
         model.memory_bank = of["train"].flatten(0, 2)[theirs["picks"]]

@@ -77,6 +77,7 @@ def patchcore(backbone: str, layers: list[str], weights: str, fraction: float, s
         model(batch)
     nominal = torch.vstack(model.embedding_store)
     torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - scikit-learn draws columns of the projection of it
     sampler = KCenterGreedy(embedding=nominal, sampling_ratio=fraction)  # as `subsample_embedding` does
     picks = torch.tensor(sampler.select_coreset_idxs())
     model.memory_bank = nominal[picks]

@@ -5,8 +5,9 @@ is open-edge-platform/anomalib (b723368, with its default transform). A profile 
 differ or could; it leaves open what a variant is about: hierarchies, coreset fraction, search.
 
 Not imitated, because it belongs to no variant: anomalib scales scores to [0, 1] and clips them before its metrics,
-projects sparsely, and smooths with a kernel whose border differs in the last pixels; the authors' PRO is a mean over
-images.
+projects sparsely, smooths with a kernel whose border differs in the last pixels, resizes images that are not 8-bit any
+more, and normalises them by ImageNet's statistics whatever the network (docs/parity.md has what each makes); the
+authors' PRO is a mean over images.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,6 @@ import torch
 
 from benchmarks import parity
 from benchmarks.peers import Peer
-from patchcore_core import PatchCore
 
 WORKER = """
 import json, sys
@@ -26,7 +25,7 @@ def both():
     """Images, ours in the place of the other library's, and labels that it tells apart."""
     draw = torch.Generator().manual_seed(0)
     whole = {split: 0.5 * torch.rand(2, 3, 256, 256, generator=draw) for split in ("train", "test")}
-    model = PatchCore(parity.ours_after(4)[0], seed=0)
+    model = parity.normalising_as_anomalib(parity.ours_after(4)[0])
     features = parity.described(model, whole)
     model.fit_described([features["train"]])
     found = model.predict_described([features["test"]], (256, 256))
@@ -53,6 +52,7 @@ def test_equal_results_differ_by_nothing_and_others_are_told(both):
     assert next(said for name, said in told.items() if "selection" in name).endswith(
         f"of {count} picks; {count} in all"
     )
+    assert float(told.pop("patch features, of its images")) > 0.01  # normalised as the network was trained
     assert [said for name, said in told.items() if "selection" not in name] == ["0.0e+00"] * 4
     other = theirs | {"scores": 2 * theirs["scores"], "train": whole["train"] + 0.1, "maps": theirs["maps"].clone()}
     other["maps"][:, 0] += 9 * theirs["maps"].max()
