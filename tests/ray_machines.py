@@ -25,7 +25,7 @@ SURROUNDINGS = {
     "RAY_raylet_start_wait_time_s": "60",
 }
 STARTS = 6
-PATIENCE = 90  # seconds
+LOOKS = 180  # for a machine that joins, half a second apart
 
 
 @contextmanager
@@ -111,11 +111,12 @@ def joined(address: str, machines: Callable[[], int]) -> Iterator[Apart]:
     for _ in range(STARTS):
         process = psutil.Popen(["unshare", "--mount", *start], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         try:
-            until = time.monotonic() + PATIENCE
-            while process.poll() is None and time.monotonic() < until:
+            for _ in range(LOOKS):
                 if machines() > before:
                     yield Apart(process)
                     return
+                if process.poll() is not None:
+                    break
                 time.sleep(0.5)
         finally:
             with suppress(psutil.NoSuchProcess):

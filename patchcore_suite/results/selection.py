@@ -49,7 +49,8 @@ def selection_values(dataset: ProjectDataset, study: str) -> pd.DataFrame:
     """`study_tables.study_values` of a study of selections, with `SETTINGS` and the metrics that were measured."""
     values = study_tables.study_values(dataset, study, metrics=[RADIUS, *METRICS], fields=SETTINGS)
     values = values[~values["control"] & values["sampler"].notna()]
-    return values.dropna(axis=1, how="all").reset_index(drop=True)
+    not_measured = [name for name in (RADIUS, *METRICS) if values[name].isna().all()]
+    return values.drop(columns=not_measured).reset_index(drop=True)
 
 
 def bank_table(values: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +103,7 @@ def lead_table(values: pd.DataFrame) -> pd.DataFrame:
                 if several:
                     row[f"{HEADINGS[metric]}: interval"] = NOTHING if found is None else found.interval
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["network", "patches kept in %", "beside"])
 
 
 def claims(values: pd.DataFrame) -> list[str]:
