@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -61,10 +61,12 @@ class Weights:
         if self.path is None:
             raise InputError(f"there are no weights of {self.origin!r} to load into backbone {name!r}")
         expected = network.state_dict()
-        state = _read(self.path)
-        if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
-            state = dict(zip(expected, state.values(), strict=True))
-        problems = [*_problems(state, expected, needed)]
+        state = saved_weights(self.path)
+        problems = [f"{key} is no tensor" for key, value in state.items() if not isinstance(value, Tensor)]
+        if not problems:
+            if self.in_order and [t.shape for t in state.values()] == [t.shape for t in expected.values()]:
+                state = dict(zip(expected, state.values(), strict=True))
+            problems = [*_problems(state, expected, needed)]
         if problems:
             shown = problems[:5] + [f"... and {len(problems) - 5} more"] * (len(problems) > 5)
             raise InputError(
@@ -212,9 +214,8 @@ def _published_timm(name: str) -> _Published:
 
 
 def _from_setting(name: str, weights: str | None) -> Weights | None:
-    setting, origin = (
-        (weights, "execution.weights") if weights else (os.environ.get(WEIGHTS_VARIABLE), WEIGHTS_VARIABLE)
-    )
+    setting = weights or os.environ.get(WEIGHTS_VARIABLE)
+    origin = "execution.weights" if weights else WEIGHTS_VARIABLE
     if not setting:
         return None
     path = Path(setting).expanduser()
@@ -239,7 +240,8 @@ def _weights(path: Path, origin: str, *, in_order: bool = False) -> Weights | No
     return Weights(path, origin, sha256_file(path), in_order) if path.is_file() else None
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def saved_weights(path: Path) -> dict[str, Any]:
+    """What a file holds by name: tensors, or mappings of some; InputError where it cannot be read or has no names."""
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -248,12 +250,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
         ) from None
-    tensors = cast("dict[str, object]", state) if isinstance(state, dict) else None
-    if tensors is None or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(
-            f"weights {path} hold no plain mapping of names to tensors", remedy="save network.state_dict()"
-        )
-    return cast("dict[str, Tensor]", tensors)
+    if not isinstance(state, dict):
+        raise InputError(f"weights {path} hold no tensors by name", remedy="save network.state_dict()")
+    return cast("dict[str, Any]", state)
 
 
 def reachable(url: str) -> bool:

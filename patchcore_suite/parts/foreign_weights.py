@@ -3,14 +3,14 @@
 import importlib
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from patchcore_core.backbones import UNTRAINED, Weights
 from patchcore_core.backbones.architectures import library_of
+from patchcore_core.backbones.weights import saved_weights
 from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import sha256_file
 
@@ -31,12 +31,14 @@ def convert(file: Path, backbone: str, folder: Path) -> Path:
     target = folder / f"{name}.safetensors"
     if name.startswith(UNTRAINED) or library_of(backbone) != "timm":
         raise InputError(f"backbone {backbone!r} is none of timm's", remedy="give timm's name of the network")
+    if not file.is_file():
+        raise InputError(f"there is no file {file}", remedy="check the path")
     if target.exists():
         raise InputError(f"{target} is there already", remedy="name another folder, or remove the file")
     import timm
 
     network: Any = timm.create_model(name)
-    tensors = _in_timms_names(_read(file), network, file, backbone)
+    tensors = _in_timms_names(saved_weights(file), network, file, backbone)
     head = network.pretrained_cfg.get("classifier")
     heads = tuple(f"{one}." for one in ([head] if isinstance(head, str) else head or []))
     needed = [key for key in network.state_dict() if not key.startswith(heads)]
@@ -54,26 +56,6 @@ def convert(file: Path, backbone: str, folder: Path) -> Path:
             ) from None
         written.replace(target)
     return target
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """What a file holds: tensors by name, or such mappings."""
-    if not file.is_file():
-        raise InputError(f"there is no file {file}", remedy="check the path")
-    try:
-        if file.suffix == ".safetensors":
-            return safetensors.torch.load_file(file)
-        found: object = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        raise InputError(
-            f"{file} cannot be read: {str(error).splitlines()[0]}",
-            remedy="give a .safetensors file, or a .pth of tensors only",
-        ) from None
-    if not isinstance(found, dict):
-        raise InputError(
-            f"{file} holds a {type(found).__name__}, no weights by name", remedy="save network.state_dict()"
-        )
-    return cast("dict[str, Any]", found)
 
 
 def _in_timms_names(found: dict[str, Any], network: Any, file: Path, backbone: str) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ class Code:
             "that timm's rules for 'test_vit' know",
         ),
         (lambda theirs: theirs | {"epoch": 3}, VIT, "epoch is a int"),
-        (lambda theirs: [*theirs.values()], VIT, "holds a list, no weights by name"),
+        (lambda theirs: [*theirs.values()], VIT, "hold no tensors by name"),
         (lambda theirs: {"model": Code()}, VIT, "cannot be read"),
         (lambda theirs: theirs, "test_resnet", "timm has no rules that bring other names"),
         (lambda theirs: theirs, "resnet18", "none of timm's"),
