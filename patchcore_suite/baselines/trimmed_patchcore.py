@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from patchcore_core.common.progress import progress_bar
 from patchcore_core.coreset import coreset_size
 from patchcore_core.detector import Prediction, generator
 from patchcore_core.scoring import image_scores
 from patchcore_suite.baselines.costs import Shape, Work, all_products
 from patchcore_suite.baselines.descriptions import check_nominal
 from patchcore_suite.baselines.patch_banks import PROJECTION, PatchBankConfig, PatchBankDetector
+from patchcore_suite.baselines.trimmed_greedy import trimmed_coreset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class TrimmedPatchCoreConfig(PatchBankConfig):
     def cell_work(self, shape: Shape, *, nominal: int, test: int) -> Work:
         h, w, d = shape
         rows = nominal * h * w
-        selected = all_products(rows, self.bank_rows(rows), min(d, PROJECTION)) * 3  # one row at a time
+        selected = all_products(rows, self.bank_rows(rows), min(d, PROJECTION)) * 1.6  # fewer, in double precision
         return super().cell_work(shape, nominal=nominal, test=test) + selected
 
     def _range_problems(self) -> Iterator[str]:
@@ -77,32 +76,3 @@ class TrimmedPatchCore(PatchBankDetector):
         """
         distances, _ = self.nearest_rows(test[0])
         return self.predicted(distances, image_scores(distances), size)
-
-
-def trimmed_coreset(
-    features: Tensor, size: int, *, outliers: int, generator: Generator | None = None, progress: bool = False
-) -> Tensor:
-    """Pick the row that is farthest from those picked, but for `outliers` rows, again and again.
-
-    Args:
-        features: (n, d).
-        size: how many to pick, at most n - outliers.
-        outliers: how many rows may be farther than a pick; which they are may change from pick to pick.
-        generator: draws the first pick.
-
-    Returns:
-        (size,) distinct row indices, in order of selection.
-    """
-    n = len(features)
-    norms = features.square().sum(dim=1)
-    gaps = features.new_full((n,), torch.inf)  # squared distance to the picks
-    picks = [int(torch.randint(n, (), generator=generator))]
-    with progress_bar(size, "trimmed coreset", unit="pick", show=progress) as bar:
-        for _ in range(size - 1):
-            last = picks[-1]
-            apart = (norms + norms[last] - 2 * (features @ features[last])).clamp_min(0)
-            gaps = torch.minimum(gaps, apart)
-            gaps[picks] = -1  # a duplicate has gap 0; a picked row must rank below it
-            picks.append(int(gaps.kthvalue(n - outliers).indices) if outliers else int(gaps.argmax()))
-            bar.update(1)
-    return torch.tensor(picks, device=features.device)
