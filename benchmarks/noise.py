@@ -1,16 +1,17 @@
 """What anomalous images among the training images cost each method, on MTD and on a category of MVTec AD.
 
-    python -m benchmarks.noise [--category FOLDER] [--mtd FOLDER] [--every 1] [--levels 0 0.05 0.1 0.2 0.4] [--seeds 3]
-        [--to measured]
+    python -m benchmarks.noise [--category FOLDER] [--mtd FOLDER] [--backbone NAME ...] [--every 1]
+        [--levels 0 0.05 0.1 0.2 0.4] [--seeds 3] [--to measured]
 
 All levels are tested on the images that none of them moves, so that numbers differ by the training images alone. What
-is printed is written to the folder as well, where the report and the page of results find it. With `--every` only every
-so manyth training image is used, of the nominal ones and of those that were moved: their shares stay.
+is printed is written to the folder as well, where the report and the page of results find it, beside what it holds of
+other networks. With `--every` only every so manyth training image is used, of the nominal ones and of those that were
+moved: their shares stay.
 """
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from torch import Tensor
 
 from benchmarks.asked_metrics import CROPPED
 from benchmarks.inputs import BATCH, PREPROCESSING, WORKERS
-from benchmarks.noise_tables import METRICS, noise_results
+from benchmarks.noise_files import earlier, write
+from benchmarks.noise_tables import METRICS
 from patchcore_core import PatchCore, PatchCoreConfig, metrics
+from patchcore_core.backbones import backbone_weights
 from patchcore_core.common.errors import InputError, exit_on_input_error
 from patchcore_core.common.files import sha256_json
-from patchcore_core.config import MethodConfig
+from patchcore_core.config import DEFAULT_BACKBONE, MethodConfig
 from patchcore_core.detector import put_together
 from patchcore_suite import datasets
 from patchcore_suite.baselines.registry import detector
@@ -59,6 +62,7 @@ class Images:
     Attributes:
         name: of the category.
         records: where they lie.
+        network: that described them.
         every: of the training images, how manyth is used.
     """
 
@@ -66,17 +70,20 @@ class Images:
     records: list[Record]
     features: Tensor
     masks: NDArray[np.bool_]
+    network: str = DEFAULT_BACKBONE
     every: int = 1
 
     @classmethod
-    def of(cls, name: str, records: list[Record], preprocessing: Preprocessing, *, every: int = 1) -> "Images":
+    def of(
+        cls, name: str, records: list[Record], preprocessing: Preprocessing, *, network: str, every: int
+    ) -> "Images":
         """Describe all images; all methods see the same features."""
-        images = Batches(records, preprocessing, BATCH, workers=WORKERS, description=f"{name}: images")
-        model = PatchCore()
+        images = Batches(records, preprocessing, BATCH, workers=WORKERS, description=f"{name}, {network}: images")
+        model = PatchCore(PatchCoreConfig(backbone=network))
         described = (model.describe_images(batch) for batch in images)
         (features,) = put_together(described, count=len(records), device=torch.device("cpu"))
         masks = np.stack([mask_array(read_mask(record), preprocessing) for record in records])
-        return cls(name, records, features, masks, every)
+        return cls(name, records, features, masks, network, every)
 
     @property
     def sha256(self) -> str:
@@ -114,12 +121,13 @@ def measured(images: Images, config: MethodConfig, *, noise: float, most: float,
     }
 
 
-def run(images: Images, levels: Sequence[float], seeds: int, folder: Path | None) -> pd.DataFrame:
+def run(images: Images, levels: Sequence[float], seeds: int, folder: Path | None) -> None:
     """Measure, print, and write what there is after each seed.
 
-    Returns:
-        a row a method, level and seed: columns variant, method, noise, seed, train, moved and the metrics.
+    Raises:
+        InputError: the folder holds what was measured on other images.
     """
+    before = earlier(folder, images.name, images.sha256) if folder else None
     rows = []
     for seed in range(seeds):
         for noise in levels:
@@ -127,15 +135,13 @@ def run(images: Images, levels: Sequence[float], seeds: int, folder: Path | None
             moved = sum(images.records[place].label for place in train)
             for name, config in METHODS.items():
                 found = measured(images, config, noise=noise, most=max(levels), seed=seed)
-                about = {"variant": name, "method": config.method, "noise": noise, "seed": seed}
-                rows.append(about | {"train": len(train), "moved": moved} | found)
+                about = {"network": images.network, "every": images.every, "variant": name, "method": config.method}
+                rows.append(about | {"noise": noise, "seed": seed, "train": len(train), "moved": moved} | found)
                 told = [f"{heading} {100 * found[metric]:.1f}" for metric, heading in METRICS.items()]
                 told.append(f"{found['seconds']:.1f} s")
                 print(f"seed {seed}  {100 * noise:3.0f} %  {name:24}", *told, sep="  ", flush=True)
-        if folder is not None:
-            result, values = noise_results(pd.DataFrame(rows), images.name, images.sha256, every=images.every)
-            result.write(folder, values)
-    return pd.DataFrame(rows)
+        if folder:
+            write(pd.DataFrame(rows), before, images.name, images.sha256, folder)
 
 
 def main() -> None:
@@ -145,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--category", type=Path, help="its folder, in MVTec AD's layout")
     parser.add_argument("--mtd", type=Path, help="the folder of Magnetic Tile Defects")
+    parser.add_argument("--backbone", nargs="+", default=[DEFAULT_BACKBONE], help=f"networks [{DEFAULT_BACKBONE}]")
     parser.add_argument("--every", type=int, default=1, help="of the training images, how manyth is used [1]")
     parser.add_argument("--levels", type=float, nargs="+", default=[0, 0.05, 0.1, 0.2, 0.4])
     parser.add_argument("--seeds", type=int, default=3)
@@ -152,13 +159,21 @@ def main() -> None:
     given = parser.parse_args()
     if not (given.category or given.mtd):
         raise InputError("no images were given", remedy="give --category FOLDER, --mtd FOLDER or both")
-    if given.category:
-        name, root = given.category.name, given.category.parent
-        records = [r for split in ("train", "test") for r in datasets.load(root, name, split)]
-        run(Images.of(name, records, CROPPED, every=given.every), given.levels, given.seeds, given.to)
-    if given.mtd:
-        records = [r for split in ("train", "test") for r in datasets.load(given.mtd, split=split)]
-        run(Images.of("mtd", records, PREPROCESSING, every=given.every), given.levels, given.seeds, given.to)
+    for network in given.backbone:
+        backbone_weights(network)  # what is wrong with any of them is said before the first one is measured
+    for name, preprocessing, records in _datasets(given.category, given.mtd):
+        for network in given.backbone:
+            images = Images.of(name, records, preprocessing, network=network, every=given.every)
+            run(images, given.levels, given.seeds, given.to)
+
+
+def _datasets(category: Path | None, mtd: Path | None) -> Iterator[tuple[str, Preprocessing, list[Record]]]:
+    """Name, preprocessing and images of what was given."""
+    if category:
+        root, name = category.parent, category.name
+        yield name, CROPPED, [r for split in ("train", "test") for r in datasets.load(root, name, split)]
+    if mtd:
+        yield "mtd", PREPROCESSING, [r for split in ("train", "test") for r in datasets.load(mtd, split=split)]
 
 
 if __name__ == "__main__":

@@ -1,26 +1,22 @@
 """What `benchmarks.noise` measured, as tables, claims and a figure that the page of results and the report show."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from patchcore_core import PatchCoreConfig
-from patchcore_core.backbones import backbone_weights
 from patchcore_suite import figures
-from patchcore_suite.report.measured import Block, Drawing, Measured
-from patchcore_suite.results.formats import HEADINGS
+from patchcore_suite.report.measured import Block, Drawing
+from patchcore_suite.results.formats import HEADINGS, NOTHING
 from patchcore_suite.results.quantities import Quantity, difference
 from patchcore_suite.results.selection import Lead, ahead
 from patchcore_suite.results.summaries import percent
-from patchcore_suite.run.environment import commit, machine, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = {name: HEADINGS[name] for name in ("image_auroc", "aupimo")}
 FLOOR = 0.1  # of a metric that no method exceeds without noise: it has nothing to lose
-LAST = 100  # place among what was measured, behind the datasets of the grid
 MOVED = "anomalous images moved in %"
 NOTE = (
     "By the share of the anomalous test images that stand among the training images; mean ± standard deviation over "
@@ -30,59 +26,49 @@ NOTE = (
 )
 
 
-def noise_results(rows: pd.DataFrame, name: str, sha256: str, *, every: int = 1) -> tuple[Measured, pd.DataFrame]:
-    """What was measured on a category, and its values as they are written beside it.
+def noise_blocks(rows: pd.DataFrame, name: str, title: str) -> tuple[Block, ...]:
+    """The tables of what was measured on a category, a metric each, with claims; the first has the figure.
 
     Args:
-        rows: of `noise.run`.
-        name: of the category.
-        sha256: of its images.
-        every: of the training images, how manyth was used.
+        rows: one a fitted model: columns network, every, variant, noise, seed, train, moved and the metrics.
     """
-    title = f"{name} with anomalous training images"
     drawing = Drawing(f"{name}_noise", f"{title}: metrics against the share that was moved", curves(rows, title=title))
-    blocks = tuple(
+    return tuple(
         Block(
             f"{heading} by noise",
             NOTE.format(seeds=rows["seed"].nunique()),
-            table(rows, metric),
-            tuple(claims(rows, metric)),
+            pd.concat([table(of, metric) for _, of in networks(rows)], ignore_index=True).fillna(NOTHING),
+            tuple(f"{network}: {claim}" for network, of in networks(rows) for claim in claims(of, metric)),
             drawing=drawing if number == 0 else None,
         )
         for number, (metric, heading) in enumerate(METRICS.items())
     )
-    backbone = PatchCoreConfig().backbone
-    weights = backbone_weights(backbone)
-    root = Path(__file__).parents[1]
-    stamp = {
-        "commits": [commit(root)],
-        "versions": [versions()],
-        "weights": {backbone: [weights.sha256, weights.origin]},
-        "images": {name: sha256},
-        "machines": [{key: value for key, value in machine().items() if key != "threads"}],
-    }
-    found = Measured(
-        name=f"{name}_noise", order=LAST, title=title, counts=tuple(counts(rows, name, every)), missing=(), pending=(),
-        blocks=blocks, stamp=stamp,
-    )  # fmt: skip
-    values = rows.melt(["variant", "method", "noise", "seed"], list(METRICS), "metric", "value")
-    return found, values.assign(dataset=f"{name}_noise", category=name, shots=float("nan"))
 
 
-def counts(rows: pd.DataFrame, name: str, every: int) -> list[str]:
-    """How many training images there were, level by level, of the first draw."""
-    of = rows[rows["seed"] == rows["seed"].min()].drop_duplicates("noise")
-    trained = ", ".join(f"{100 * row.noise:g} %: {row.moved} of {row.train}" for row in of.itertuples())
-    said = [f"`{name}`: anomalous of the training images, by the share that was moved: {trained}"]
-    nth = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
-    return [*said, *([f"of the training images every {nth} is used"] if every > 1 else [])]
+def networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each network with its rows, in their order."""
+    return ((str(network), of) for network, of in rows.groupby("network", sort=False))
+
+
+def noise_counts(rows: pd.DataFrame, name: str) -> Iterator[str]:
+    """How many training images there were, by network, level by level, of the first draw; equal ones are told once."""
+    told: dict[str, list[str]] = {}
+    for network, of in networks(rows):
+        first = of[of["seed"] == of["seed"].min()].drop_duplicates("noise")
+        trained = ", ".join(f"{100 * row.noise:g} %: {row.moved} of {row.train}" for row in first.itertuples())
+        every = int(first["every"].iloc[0])
+        nth = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
+        used = f"; of the training images every {nth} is used" if every > 1 else "; all training images are used"
+        told.setdefault(trained + used, []).append(network)
+    for trained, of in told.items():
+        yield f"`{name}`, {', '.join(of)}: anomalous of the training images, by the share that was moved: {trained}"
 
 
 def table(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A metric: one row a method, one column a level, and what is lost between the first and the last."""
+    """A metric of one network: one row a method, one column a level, what is lost between the first and the last."""
     levels, found = sorted(rows["noise"].unique()), losses(rows, metric)
     cells = rows.groupby(["variant", "noise"], sort=False)[metric].agg(percent).unstack("noise")
-    frame = pd.DataFrame({"method": found.keys()})
+    frame = pd.DataFrame({"network": rows["network"].iloc[0], "method": found.keys()})
     for level in levels:
         frame[f"{100 * level:g} %"] = [cells.loc[name, level] for name in found]
     frame["lost"] = [difference(one.mean) for one in found.values()]
@@ -123,9 +109,12 @@ def claims(rows: pd.DataFrame, metric: str) -> list[str]:
 
 
 def curves(rows: pd.DataFrame, *, title: str) -> "Figure":
-    """The metrics against the share that was moved, a line a method."""
-    shown = rows.rename(columns={"variant": "series", **METRICS}).assign(**{MOVED: 100 * rows["noise"]})
-    return figures.sweep(shown, x=MOVED, values=list(METRICS.values()), title=title)
+    """The metrics against the share that was moved, a line a method; a row of panels a metric, a panel a network."""
+    shown = rows.rename(columns={"variant": "series"}).assign(**{MOVED: 100 * rows["noise"]})
+    panels = {f"{heading}, {name}": (metric, name) for metric, heading in METRICS.items() for name, _ in networks(rows)}
+    for panel, (metric, name) in panels.items():
+        shown[panel] = rows[metric].where(rows["network"] == name)
+    return figures.sweep(shown, x=MOVED, values=list(panels), title=title)
 
 
 def _told(one: Lead) -> str:

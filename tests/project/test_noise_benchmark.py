@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import noise, noise_tables
-from patchcore_core import PatchCoreConfig
+from benchmarks import noise, noise_files, noise_tables
+from patchcore_core import InputError, PatchCoreConfig
 from patchcore_suite.datasets.records import Record
 from patchcore_suite.report.measured import Measured
 
@@ -49,10 +50,19 @@ def test_defects_are_found_by_a_bank_that_has_none_of_them(images):
     assert found["aupimo"] > 0.5
 
 
-def rows_of(**of_methods):
+def rows_of(network="small", every=1, **of_methods):
     """A row a method, level and seed, from {method: {level: [a value a seed]}}."""
     rows = [
-        {"variant": name, "method": "patchcore", "noise": level, "seed": seed, "train": 10, "moved": int(100 * level)}
+        {
+            "network": network,
+            "every": every,
+            "variant": name,
+            "method": "patchcore",
+            "noise": level,
+            "seed": seed,
+            "train": 10,
+            "moved": int(100 * level),
+        }
         | {metric: value for metric in noise_tables.METRICS}
         for name, levels in of_methods.items()
         for level, values in levels.items()
@@ -84,21 +94,69 @@ def test_nothing_is_claimed_of_a_metric_that_has_nothing_to_lose():
 def test_the_table_has_a_column_a_level_and_what_is_lost():
     table = noise_tables.table(LOSING, "image_auroc").map(str)
     assert table.to_numpy().tolist() == [
-        ["good", "85.0 ± 5.0", "85.0 ± 5.0", "0.0", "+0.0 to +0.0"],
-        ["bad", "91.0 ± 1.0", "71.3 ± 1.5", "+19.7", "+18.2 to +21.1"],
+        ["small", "good", "85.0 ± 5.0", "85.0 ± 5.0", "0.0", "+0.0 to +0.0"],
+        ["small", "bad", "91.0 ± 1.0", "71.3 ± 1.5", "+19.7", "+18.2 to +21.1"],
     ]
 
 
-def test_results_are_written_as_what_was_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(noise_tables, "backbone_weights", lambda name: SimpleNamespace(sha256="w", origin="here"))
-    found, values = noise_tables.noise_results(LOSING, "nut", "images", every=2)
-    found.write(tmp_path, values)
-    read = Measured.read(tmp_path / "nut_noise.json")
+@pytest.fixture
+def weights(monkeypatch):
+    def found(name):
+        return SimpleNamespace(sha256=f"of {name}", origin="here")
+
+    monkeypatch.setattr(noise_files, "backbone_weights", found)
+
+
+def write(rows, folder, images="images"):
+    noise_files.write(rows, noise_files.earlier(folder, "nut", images), "nut", images, folder)
+    return Measured.read(folder / "nut_noise.json")
+
+
+def test_results_are_written_as_what_was_measured(tmp_path, weights):
+    read = write(LOSING.assign(every=2), tmp_path)
     assert read.stamp["images"] == {"nut": "images"}
     assert read.counts == (
-        "`nut`: anomalous of the training images, by the share that was moved: 0 %: 0 of 10, 20 %: 20 of 10",
+        "`nut`, small: anomalous of the training images, by the share that was moved: 0 %: 0 of 10, 20 %: 20 of 10; "
         "of the training images every 2nd is used",
     )
     assert (tmp_path / "nut_noise.png").is_file()
     kept = pd.read_csv(tmp_path / "nut_noise.csv")
     assert kept.groupby(["variant", "noise", "metric"]).size().eq(3).all()
+
+
+def test_networks_stand_beside_each_other_whichever_was_measured_first(tmp_path, weights):
+    alone = write(LOSING, tmp_path / "alone")
+    large = rows_of("large", every=4, good={0: [0.7, 0.7, 0.7], 0.2: [0.6, 0.6, 0.6]})
+    write(large, tmp_path)
+    read = write(LOSING, tmp_path)
+    table = read.blocks[1].frame
+    assert table["network"].tolist() == ["large", "small", "small"]
+    assert table.iloc[1:].map(str).to_numpy().tolist() == alone.blocks[1].frame.map(str).to_numpy().tolist()
+    assert [claim.partition(": ")[0] for claim in read.blocks[1].claims] == ["large", "large", "small", "small"]
+    assert [line.partition(":")[0] for line in read.counts] == ["`nut`, large", "`nut`, small"]
+    assert read.stamp["weights"] == {"large": ["of large", "here"], "small": ["of small", "here"]}
+    assert len(read.stamp["machines"]) == len(read.stamp["commits"]) == 1
+    again = write(large.assign(aupimo=0.5, every=1), tmp_path)  # takes the place of what it was
+    assert again.blocks[1].frame["0 %"].map(str).tolist()[0] == "50.0 ± 0.0"
+    assert len(again.blocks[1].frame) == 3
+
+
+def test_numbers_of_other_images_or_of_an_unknown_network_are_not_mixed(tmp_path, weights):
+    write(LOSING, tmp_path)
+    with pytest.raises(InputError, match="other images of nut"):
+        noise_files.earlier(tmp_path, "nut", "others")
+    unknown = replace(Measured.read(tmp_path / "nut_noise.json"), name="old_noise")
+    values = pd.read_csv(tmp_path / "nut_noise.csv").drop(columns=["network", "every"])
+    unknown.write(tmp_path, values)
+    with pytest.raises(InputError, match=r"old_noise.csv lacks network, every"):
+        noise_files.earlier(tmp_path, "old", "images")
+
+
+def test_the_figure_has_a_panel_a_metric_and_network_and_the_same_colours_in_all():
+    rows = pd.concat([LOSING, rows_of("large", good={0: [0.7], 0.2: [0.6]})], ignore_index=True)
+    figure = noise_tables.curves(rows, title="nut")
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["image AUROC, small", "image AUROC, large", "AUPIMO, small", "AUPIMO, large"]
+    shown = figure.axes[3].lines[0]
+    assert (shown.get_xdata().tolist(), shown.get_ydata().tolist()) == ([0, 20], [0.7, 0.6])
+    assert shown.get_color() == figure.axes[0].lines[0].get_color()
