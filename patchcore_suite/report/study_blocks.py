@@ -11,6 +11,7 @@ from patchcore_suite.results.quantities import Cell, Quantity
 from patchcore_suite.results.selection_costs import selection_costs, with_costs
 from patchcore_suite.results.sentences import low_shot_claims, subsampling_claims
 from patchcore_suite.results.sources import dataset_title, is_papers
+from patchcore_suite.results.study_resamples import study_resamples
 from patchcore_suite.results.study_tables import selection_seconds
 from patchcore_suite.results.summaries import percent, plain
 from patchcore_suite.settings.params import MAIN_STUDY
@@ -18,6 +19,11 @@ from patchcore_suite.settings.project import ProjectDataset
 
 METRICS = ("image_auroc", "image_auroc_reweighted", "pixel_auroc", "pro")
 ASKED = ("aupimo",)  # where the dataset asks for it
+LEADS = (
+    "differences in points, seed by seed. Two intervals (95 %): of Student's t over seeds, on these test images; then "
+    "over test images, with these seeds (1000 resamples, nominal and anomalous images apart, the same ones for both "
+    "selections and all seeds). Better or worse is what both say"
+)
 # Headings, and where the paper has such a study of its images.
 STUDIES = {
     "subsampling": ("Subsampling", "Figure 5"),
@@ -75,10 +81,10 @@ def _selection_blocks(dataset: ProjectDataset, heading: str, note: str) -> Itera
     shows = f"{title}, radius and metrics against the share of patches that each sampler keeps"
     drawing = Drawing(f"{dataset.name}_{selection.STUDY}", shows, selection.curves(values, title=title))
     yield Block(heading, note, table, drawing=drawing)
-    frame = selection.lead_table(values)
-    if len(frame):
-        said = "differences in points, seed by seed; intervals (95 %) of Student's t over seeds, on these test images"
-        yield Block(f"{heading}: greedy beside the others", said, frame, tuple(selection.claims(values)))
+    if selection.compared(values):
+        resamples = study_resamples(dataset, selection.STUDY, selection.METRICS)
+        frame, claims = selection.lead_table(values, resamples), tuple(selection.claims(values, resamples))
+        yield Block(f"{heading}: greedy beside the others", LEADS, frame, claims)
 
 
 def _seconds(value: float | None) -> Cell:

@@ -1,16 +1,15 @@
 """What the choice of a memory bank's rows is worth: selections of equal size, by network; a table, sentences."""
 
-import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from scipy.special import stdtrit
 
 from patchcore_suite import figures
 from patchcore_suite.results import study_tables
 from patchcore_suite.results.formats import HEADINGS, NOTHING
-from patchcore_suite.results.quantities import Cell, Interval, Quantity, difference
+from patchcore_suite.results.leads import Lead, Resamples, ahead
+from patchcore_suite.results.quantities import Cell, Quantity, difference
 from patchcore_suite.results.summaries import percent, plain
 from patchcore_suite.run.metric_registry import METRICS as REGISTRY
 from patchcore_suite.settings.project import ProjectDataset
@@ -22,27 +21,7 @@ STUDY = "selection"  # of the grid of real images
 GREEDY = "greedy"
 METRICS = ("image_auroc", "pro", "aupimo")  # that the selection is judged by; AUPIMO where a dataset asks for it
 RADIUS = "covering_radius"
-LEVEL = 0.95
 SETTINGS = ("backbone", "coreset_fraction", "sampler")
-
-
-class Lead(NamedTuple):
-    """How far one is ahead of another in a metric: the mean of differences seed by seed, as fractions.
-
-    Attributes:
-        mean: of the one's values less the other's.
-        interval: of Student's t over the seeds; NaN for one seed, which says nothing of others.
-        seeds: that both have.
-    """
-
-    mean: float
-    interval: Interval
-    seeds: int
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval leaves no doubt of the sign."""
-        return self.interval.low > 0 or self.interval.high < 0
 
 
 def selection_values(dataset: ProjectDataset, study: str) -> pd.DataFrame:
@@ -69,27 +48,31 @@ def bank_table(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def lead(values: pd.DataFrame, metric: str, *, backbone: str, fraction: float, other: str) -> Lead | None:
+def lead(
+    values: pd.DataFrame,
+    metric: str,
+    *,
+    backbone: str,
+    fraction: float,
+    other: str,
+    resamples: Resamples | None = None,
+) -> Lead | None:
     """How far greedy is ahead of another sampler; None where no seed has both."""
     chosen = values[(values["backbone"] == backbone) & (values["coreset_fraction"] == fraction)]
-    by_seed = {name: chosen[chosen["sampler"] == name].groupby("seed")[metric].first() for name in (GREEDY, other)}
-    return ahead(by_seed[GREEDY], by_seed[other])
+    parts = [chosen[chosen["sampler"] == name] for name in (GREEDY, other)]
+    drawn = None
+    if resamples is not None and not any(part.empty for part in parts):
+        drawn = tuple(resamples.get(part["variant"].iloc[0], {}).get(metric, {}) for part in parts)
+    return ahead(*(part.groupby("seed")[metric].first() for part in parts), drawn)
 
 
-def ahead(first: pd.Series, second: pd.Series) -> Lead | None:
-    """How far the first values are ahead of the second, both by seed; None where no seed has both."""
-    apart = (first - second).dropna()
-    if apart.empty:
-        return None
-    count, half = len(apart), math.nan
-    if count > 1:
-        half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * apart.std(ddof=1) / math.sqrt(count)
-    mean = float(apart.mean())
-    return Lead(mean, Interval(mean - half, mean + half, form="+.1f"), count)
+def lead_table(values: pd.DataFrame, resamples: Resamples | None = None) -> pd.DataFrame:
+    """What greedy is worth beside every other selection of equal size, in points, with intervals over seeds.
 
-
-def lead_table(values: pd.DataFrame) -> pd.DataFrame:
-    """What greedy is worth beside every other selection of equal size, in points, with intervals over seeds."""
+    Args:
+        values: of `selection_values`.
+        resamples: of `study_resamples`, for intervals over test images beside those.
+    """
     rows: list[dict[str, Cell]] = []
     several = values["seed"].nunique() > 1
     for backbone, fraction, others in compared(values):
@@ -97,30 +80,34 @@ def lead_table(values: pd.DataFrame) -> pd.DataFrame:
             row: dict[str, Cell] = {"network": backbone, "patches kept in %": kept(fraction), "beside": other}
             if RADIUS in values:
                 row["its radius, times greedy's"] = _ratio(values, backbone, fraction, other)
+            where = {"backbone": backbone, "fraction": fraction, "other": other, "resamples": resamples}
             for metric in (name for name in METRICS if name in values):
-                found = lead(values, metric, backbone=backbone, fraction=fraction, other=other)
-                row[f"{HEADINGS[metric]}: greedy is ahead by"] = NOTHING if found is None else difference(found.mean)
+                found, heading = lead(values, metric, **where), HEADINGS[metric]
+                row[f"{heading}: greedy is ahead by"] = NOTHING if found is None else difference(found.mean)
                 if several:
-                    row[f"{HEADINGS[metric]}: interval"] = NOTHING if found is None else found.interval
+                    row[f"{heading}: interval"] = NOTHING if found is None else found.interval
+                if resamples is not None:
+                    row[f"{heading}: over images"] = (found and found.images) or NOTHING
             rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["network", "patches kept in %", "beside"])
 
 
-def claims(values: pd.DataFrame) -> list[str]:
-    """What greedy is worth, a sentence for each network, size and metric, the strictest metric first."""
+def claims(values: pd.DataFrame, resamples: Resamples | None = None) -> list[str]:
+    """What greedy is worth, a sentence for each network, size and metric, the strictest metric first.
+
+    Args:
+        values, resamples: as `lead_table`.
+    """
     said = []
     for backbone, fraction, others in compared(values):
+        where = {"backbone": backbone, "fraction": fraction, "resamples": resamples}
         for metric in (name for name in reversed(METRICS) if name in values):
-            found = {
-                other: one
-                for other in others
-                if (one := lead(values, metric, backbone=backbone, fraction=fraction, other=other))
-            }
+            found = {other: one for other in others if (one := lead(values, metric, other=other, **where))}
             if found:
                 named = [f"{difference(one.mean)} beside *{other}*{_over(one)}" for other, one in found.items()]
                 named[0] = named[0].replace(" beside", f" points of {HEADINGS[metric]} beside", 1)
-                where = f"At {100 * fraction:g} % with {backbone}"
-                said.append(f"{where}, *greedy* is worth {', '.join(named)}.{_verdict(found.values())}")
+                start = f"At {100 * fraction:g} % with {backbone}"
+                said.append(f"{start}, *greedy* is worth {', '.join(named)}.{_verdict(found.values())}")
     return said
 
 
@@ -165,8 +152,11 @@ def _ratio(values: pd.DataFrame, backbone: str, fraction: float, other: str) -> 
 
 
 def _over(one: Lead) -> str:
-    """The interval in brackets, of which there is none over one seed."""
-    return f" ({one.interval})" if one.seeds > 1 else ""
+    """The intervals in brackets, over seeds, then over test images; over one seed there is none of the first kind."""
+    over = [str(one.interval)] if one.seeds > 1 else []
+    if one.images is not None:
+        over.append(str(one.images) if over else f"{one.images} over test images")
+    return f" ({'; '.join(over)})" if over else ""
 
 
 def _verdict(leads: Collection[Lead]) -> str:
@@ -175,4 +165,5 @@ def _verdict(leads: Collection[Lead]) -> str:
         return " One seed: nothing is known of others."
     better, worse = (sum(one.decided and one.mean * sign > 0 for one in leads) for sign in (1, -1))
     others = "selection" if len(leads) == 1 else "selections"
-    return f" By these intervals better than {better} and worse than {worse} of {len(leads)} other {others}."
+    by = "By these intervals" if any(one.images is None for one in leads) else "By both intervals"
+    return f" {by} better than {better} and worse than {worse} of {len(leads)} other {others}."

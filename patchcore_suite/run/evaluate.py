@@ -74,8 +74,8 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
             manifest.check_unchanged(category)
             labels = np.array([record.label for record in manifest.records(category, "test")])
             masks: dict[Preprocessing, Regions | None] = {}
-            results = _judged(dataset, manifest, index, category, masks)
-            workers = _at_once(dataset.preprocessing(), manifest, category)
+            results = judged_results(dataset, manifest, index, category, masks)
+            workers = at_once(dataset.preprocessing(), manifest, category)
             for cell, judged, values, statistics in map_ahead(evaluate, results, workers):
                 about = [dataset.name, category, cell["variant"], cell["shots"], cell["seed"]]
                 rows += [[*about, metric, value] for metric, value in values.items()]
@@ -93,7 +93,7 @@ def evaluate_dataset(dataset: ProjectDataset, *, show_progress: bool = True) -> 
     return Evaluation(frame, intervals.frame(), random_pixels)
 
 
-def _judged(
+def judged_results(
     dataset: ProjectDataset,
     manifest: Manifest,
     index: ScoreIndex,
@@ -125,7 +125,7 @@ def _judged(
         yield cell, Judged(result, labels, regions, maps_of(result, regions.masks.shape[1:]) if mapped else None)
 
 
-def _at_once(preprocessing: Preprocessing, manifest: Manifest, category: str) -> int:
+def at_once(preprocessing: Preprocessing, manifest: Manifest, category: str) -> int:
     """How many results to judge side by side: none where the maps of one are enough for all cores (see `metrics`)."""
     height, width = preprocessing.size(manifest.entries[category][0].size)
     pixels = len(manifest.records(category, "test")) * height * width

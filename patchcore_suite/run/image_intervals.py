@@ -61,22 +61,47 @@ def bootstrap_mean_auroc(
     """
     if not categories:
         raise ValueError("there are no categories to take the mean over")
-    if replicates < 1:
-        raise ValueError(f"replicates={replicates} must be at least 1")
     if not 0 < level < 1:
         raise ValueError(f"level={level} must lie in (0, 1)")
-    checked = [_labels_and_scores(labels, scores) for labels, scores in categories]
-    if any(min(labels.sum(), (~labels).sum()) < 2 for labels, _ in checked):
-        return float("nan"), float("nan")
-    total = np.zeros(replicates)
-    for number, (labels, scores) in enumerate(checked):
-        generator = np.random.default_rng([seed, number])
-        at_once = max(1, COUNTS_AT_ONCE // len(labels))
-        for start in range(0, replicates, at_once):
-            part = total[start : start + at_once]
-            counts = stratified_counts(labels, len(part), generator)
-            part += np.mean([resampled_auroc(labels, of_seed, counts) for of_seed in scores], axis=0)
-    return percentile_interval(total / len(checked), level=level)
+    drawn = [
+        auroc_replicates(labels, scores, replicates=replicates, seed=seed, category=number)
+        for number, (labels, scores) in enumerate(categories)
+    ]
+    return percentile_interval(np.sum(drawn, axis=0) / len(drawn), level=level)
+
+
+def auroc_replicates(
+    labels: ArrayLike, scores: ArrayLike, *, replicates: int = 1000, seed: int = 0, category: int = 0
+) -> NDArray[np.float64]:
+    """Image AUROC of resampled test images of one category, for `percentile_interval`.
+
+    The images that are drawn depend on nothing but `labels`, `replicates`, `seed` and `category`: replicates of two
+    results can be subtracted one from another.
+
+    Args:
+        labels, scores: as `bootstrap_auroc` takes them; of several seeds the mean is taken.
+        replicates: resamples.
+        seed: of the draws.
+        category: its number, so that categories are drawn apart.
+
+    Returns:
+        (replicates,); NaN where a class has fewer than two images.
+
+    Raises:
+        ValueError: as `bootstrap_auroc`.
+    """
+    if replicates < 1:
+        raise ValueError(f"replicates={replicates} must be at least 1")
+    labels, scores = _labels_and_scores(labels, scores)
+    if min(labels.sum(), (~labels).sum()) < 2:
+        return np.full(replicates, np.nan)
+    values, generator = np.zeros(replicates), np.random.default_rng([seed, category])
+    at_once = max(1, COUNTS_AT_ONCE // len(labels))
+    for start in range(0, replicates, at_once):
+        part = values[start : start + at_once]
+        counts = stratified_counts(labels, len(part), generator)
+        part[:] = np.mean([resampled_auroc(labels, of_seed, counts) for of_seed in scores], axis=0)
+    return values
 
 
 def percentile_interval(replicates: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:

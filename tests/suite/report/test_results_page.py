@@ -137,7 +137,9 @@ def test_the_worth_of_selections_is_told_with_a_figure(page):
     assert "](../measured/toy_selection.png)" in selections
     beside = section(page, "### MVTec AD. What the selection is worth: greedy beside the others")
     assert "| pixels | 1 | random | " in beside
+    assert "| PRO: interval | PRO: over images |" in beside
     assert "- At 1 % with pixels, *greedy* is worth " in beside
+    assert "By both intervals better than " in beside
 
 
 def test_a_variant_without_weights_is_named(page):

@@ -12,6 +12,7 @@ from patchcore_core import metrics
 from patchcore_suite.metrics.overlap import pro_per_image
 from patchcore_suite.run import pixel_intervals
 from patchcore_suite.run.image_intervals import (
+    auroc_replicates,
     bootstrap_auroc,
     bootstrap_mean_auroc,
     percentile_interval,
@@ -214,6 +215,15 @@ def test_the_mean_over_categories_and_seeds_is_that_of_a_plain_loop():
         replicates.append(np.mean([auroc_by_loops(labels, of_seed, counts) for of_seed in scores], axis=0))
     wanted = np.quantile(np.mean(replicates, axis=0), [0.025, 0.975])
     assert bootstrap_mean_auroc(categories, replicates=100) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_replicates_of_two_results_are_of_the_same_images():
+    labels, scores = case(1)
+    other = scores + rng(5).normal(size=len(labels))
+    counts = stratified_counts(labels, 200, rng([7, 3]))
+    of_both = [auroc_replicates(labels, one, replicates=200, seed=7, category=3) for one in (scores, other)]
+    assert of_both == [pytest.approx(auroc_by_loops(labels, one, counts)) for one in (scores, other)]
+    assert np.isnan(auroc_replicates([0, 1, 1], [1.0, 2.0, 3.0])).all()  # one nominal image is drawn ever again
 
 
 def test_one_category_and_one_seed_are_the_simple_case():
