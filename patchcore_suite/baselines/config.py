@@ -26,6 +26,11 @@ class BaselineConfig(MethodConfig):
 
     window: ClassVar[int] = 1  # side of the window of positions that `describe` reads for each position
 
+    @property
+    def least_images(self) -> int:
+        """Nominal images without which it cannot be fitted; turned ones count."""
+        return 1
+
     def described_shape(self, maps: Sequence[Shape]) -> Shape:
         """(h, w, d) of what is kept of an image, from (c, h, w) of its feature maps, finest first.
 
@@ -136,6 +141,10 @@ class MahalanobisConfig(BaselineConfig):
     backbone: str = DEFAULT_BACKBONE
     hierarchies: tuple[int, ...] = (1, 2, 3, 4)
 
+    @property
+    def least_images(self) -> int:
+        return 2  # of one there is no covariance
+
 
 @dataclass(frozen=True, kw_only=True)
 class NearestImagesConfig(BaselineConfig):
@@ -213,6 +222,10 @@ class EnsembleConfig(BaselineConfig):
     @property
     def members(self) -> tuple[MethodConfig, ...]:
         return self.models
+
+    @property
+    def least_images(self) -> int:
+        return 2  # its scores are scaled on each nominal image, beside the others
 
     @property
     def backbone(self) -> str:

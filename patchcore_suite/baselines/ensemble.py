@@ -102,7 +102,7 @@ class Ensemble(Detector):
                 or infinite.
         """
         self._check_grids(nominal)
-        check_nominal(*nominal, at_least=2)
+        check_nominal(*nominal, at_least=self.config.least_images)
         self._scales = []
         for model, features in zip(self.models, nominal, strict=True):
             scores, distances = leave_one_out(model.fit_described([features]), features)

@@ -35,7 +35,7 @@ class Mahalanobis(Detector):
         Raises:
             InputError: fewer than two images, or features that are NaN or infinite.
         """
-        check_nominal(*nominal, at_least=2)
+        check_nominal(*nominal, at_least=self.config.least_images)
         self._gaussians = [shrunk_gaussian(features) for features in nominal]
         return self
 

@@ -34,6 +34,10 @@ class SoftPatchConfig(PatchBankConfig):
     soft_weights: bool = True  # whether distances to a row of the bank are multiplied by how little nominal it looks
     coreset_fraction: float = 0.1  # of all patches
 
+    @property
+    def least_images(self) -> int:
+        return self.lof_neighbours + 1 if self.discriminator == "lof" else 2  # patches are compared with others' there
+
     def bank_rows(self, patches: int) -> int:
         return min(coreset_size(patches, self.coreset_fraction), max(1, round(patches * (1 - self.noise_share))))
 
@@ -62,7 +66,7 @@ class SoftPatch(PatchBankDetector):
                 infinite.
         """
         config = self.config
-        check_nominal(*nominal, at_least=config.lof_neighbours + 1 if config.discriminator == "lof" else 2)
+        check_nominal(*nominal, at_least=config.least_images)
         n, h, w, _ = nominal[0].shape
         rows = nominal[0].flatten(0, 2)
         projected = self.projected(rows)

@@ -272,8 +272,6 @@ def _misfit(config: object, shapes: Sequence[Shape], nominal: int) -> str:
     if len(grids) > 1:
         shown = ", ".join(f"{h} x {w}" for h, w in sorted(grids))
         return f"the models of an ensemble see different grids: {shown}; choose hierarchies and strides that give one"
-    if len(shapes) > 1 and nominal < 2:
-        return "an ensemble needs at least two nominal images"
     least = {"ivf": searches.ROWS_A_CELL, "ivfpq": 256}.get(getattr(config, "search", ""), 0)
     if least and memory_bank(config, shapes[0], nominal)[0] < least:
         return f"search={config.search!r} needs at least {least} rows in the memory bank; use search: torch"

@@ -18,7 +18,7 @@ from patchcore_suite.report.shown_tables import Shown
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.sources import FEW, index_of, paper_name, scope
-from patchcore_suite.results.standings import COSTS, Standings, intervals_table, ranked_table, standings
+from patchcore_suite.results.standings import COSTS, FRONTIER, Standings, intervals_table, ranked_table, standings
 from patchcore_suite.results.table import Table
 from patchcore_suite.run.controls import is_control
 from patchcore_suite.run.metric_registry import METRICS
@@ -143,7 +143,8 @@ def _board(
 ) -> Board:  # fmt: skip
     frame = ranked_table(found)
     known = [cost for cost in COSTS if found.costs[cost].notna().any()]
-    frame = frame.drop(columns=[COSTS[cost] for cost in COSTS if cost not in known])
+    unknown = [COSTS[cost] for cost in COSTS if cost not in known] + ([] if known else [FRONTIER])
+    frame = frame.drop(columns=unknown)
     of = Table(f"{title}: ranks and costs", "Run by this suite.", synthetic, frame)
     ends = Table(f"{title}: 95 % intervals", "Run by this suite.", synthetic, intervals_table(found))
     charts = (frontier_chart(found, cost) for cost in known)

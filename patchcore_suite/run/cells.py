@@ -20,6 +20,7 @@ from patchcore_suite.baselines.registry import implementation
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.names import shown
 from patchcore_suite.datasets.preprocessing import Preprocessing
+from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.few_shot import (
@@ -33,6 +34,7 @@ from patchcore_suite.run.few_shot import (
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.own_networks import Network, OwnNetworks, project_networks
 from patchcore_suite.run.raw_results import RawResult
+from patchcore_suite.run.suited import check_numbers, check_sizes
 from patchcore_suite.settings.problems import one_line
 from patchcore_suite.settings.project import ProjectDataset
 
@@ -142,7 +144,8 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     wanted = wanted_cells(dataset, manifest, available=found)
     configs = {variant: dataset.config(variant) for variant in found}
     libraries = versions()
-    check_together(dataset, manifest, found)
+    check_sizes(dataset, manifest, found, own=given)
+    check_asked(dataset, manifest)
     protocol, cells = dataset.settings.protocol, []
     for (category, variant, shots, seed), covering_radius in wanted.items():
         config, preprocessing, rotations = configs[variant], dataset.preprocessing(variant), dataset.rotations(variant)
@@ -250,7 +253,8 @@ def wanted_cells(
     More shots than a study's categories have nominal images are left out, see `shots_left_out`.
 
     Raises:
-        InputError: a study names a category that is not there, or asks for more nominal images than there are.
+        InputError: a study names a category that is not there, asks for more nominal images than there are, or gives
+            a method fewer than it can do with; or categories cannot be learned together.
     """
     studies = dataset.studies
     problems = [
@@ -265,6 +269,7 @@ def wanted_cells(
             f"studies do not suit {dataset.name}", offenders=problems, remedy="correct them in params.yaml"
         )
     check_shots(dataset, manifest)
+    check_together(dataset, manifest, available)
     wanted: dict[tuple[str, str, int | None, int], bool] = {}
     for category in manifest.categories:
         for study in studies.values():
@@ -280,4 +285,5 @@ def wanted_cells(
                     for seed in seeds:
                         cell = (category, variant, shots, seed)
                         wanted[cell] = wanted.get(cell, False) or study.covering_radius
+    check_numbers(dataset, manifest, wanted)
     return wanted

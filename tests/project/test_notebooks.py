@@ -245,6 +245,19 @@ def test_times_that_are_measured_by_hand_are_shown_and_not_kept(project):
     assert not (project / "reports/timings/t5_inference_time.csv").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_method_is_shown_on_images_that_are_turned_as_the_variant_has_them(project):
+    values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    values["variants"][values["tables"]["00_method"]["variant"]]["rotations"] = [0, 90]
+    (project / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    variables = run_cells(project, "00_method", nominal_images=2)
+    assert [record.rotation for record in variables["nominal_records"]] == [0, 90, 0, 90]
+    nominal = variables["nominal"]
+    assert len(nominal) == 4
+    assert nominal[1].rot90(-1, (1, 2)).numpy() == pytest.approx(nominal[0].numpy(), abs=0.01)  # counter-clockwise
+
+
 def test_the_results_of_a_dataset_have_a_row_for_each_variant(project):
     run_cells(project, "dataset_results", dataset="mvtec")
     table = pd.read_csv(project / "reports/tables/results_mvtec.csv", dtype=str, keep_default_na=False)

@@ -98,10 +98,12 @@ def test_nothing_is_quoted_where_no_dataset_of_a_paper_is(evaluated):
 
 
 def test_without_times_there_are_no_costs_and_no_charts(evaluated):
+    assert "<span>beaten</span>" in build_leaderboard(Project(evaluated.params))
     (evaluated.root / "reports/timings/toy.json").unlink()
     html = build_leaderboard(Project(evaluated.params))
     assert "No times are known." in html
     assert "<span>seconds</span>" not in html
+    assert "<span>beaten</span>" not in html  # nothing is known of costs, and nothing said of what is beaten at them
     assert "<svg" not in html
 
 
