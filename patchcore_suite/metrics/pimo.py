@@ -51,11 +51,12 @@ def aupimo_of_images(
         raise ValueError(f"bounds={bounds} must be two rising rates in (0, 1]")
     regions, maps = regions_and_maps(masks, maps)
     defective = regions.masks.any(axis=(1, 2))
-    levels, rates = _lowest_rates(maps[~defective].ravel(), bounds)
-    values = np.full(len(maps), np.nan)
-    first, last = (_nearest(rates, bound) for bound in bounds)
-    if rates[0] > lower or first == last:
+    nominal, values = maps[~defective].ravel(), np.full(len(maps), np.nan)
+    _check_pixels(nominal, bounds)
+    levels, rates = _lowest_rates(nominal, bounds)
+    if not _span(rates, bounds):
         return values
+    first, last = (_nearest(rates, bound) for bound in bounds)
     # From one rate to the next the found share is what scores above the next level, and jumps by what scores just that.
     weights = np.append(0.0, np.cumsum(np.diff(np.log(rates[first : last + 1]))[::-1]))  # of levels from the lowest up
     rising = levels[first + 1 : last + 1][::-1]
@@ -68,20 +69,32 @@ def aupimo_of_images(
     return values
 
 
+def has_value(nominal: NDArray[np.floating], bounds: tuple[float, float] = FPR_BOUNDS) -> bool:
+    """Whether scores (k,) of pixels of nominal images have rates between which the area can be taken."""
+    return len(nominal) >= pixels_needed(bounds) and _span(_lowest_rates(nominal, bounds)[1], bounds)
+
+
+def _span(rates: NDArray[np.float64], bounds: tuple[float, float]) -> bool:
+    """Whether some of the rates are as low as the lower bound, and the bounds are nearest to two different ones."""
+    return bool(rates[0] <= bounds[0]) and _nearest(rates, bounds[0]) != _nearest(rates, bounds[1])
+
+
+def _check_pixels(nominal: NDArray[np.floating], bounds: tuple[float, float]) -> None:
+    """Raise InputError where pixels of nominal images are too few for the lower rate."""
+    if len(nominal) < pixels_needed(bounds):
+        found = (
+            f"{len(nominal):,} pixels of nominal images are too few" if len(nominal) else "there are no nominal images"
+        )
+        raise InputError(
+            f"{found} for a false-positive rate of {bounds[0]:g}",
+            remedy=f"give nominal test images of {pixels_needed(bounds):,} pixels or more, all together",
+        )
+
+
 def _lowest_rates(
     nominal: NDArray[np.floating], bounds: tuple[float, float]
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """Falling scores (t,) of nominal pixels, and the rates that score as high, up to the first not below the upper.
-
-    Raises:
-        InputError: there are none, or too few.
-    """
-    if len(nominal) < pixels_needed(bounds):
-        found = f"{len(nominal):,} pixels of nominal images are" if len(nominal) else "no nominal images are"
-        raise InputError(
-            f"{found} too few for a false-positive rate of {bounds[0]:g}",
-            remedy=f"give nominal test images of {pixels_needed(bounds):,} pixels or more, all together",
-        )
+    """Falling scores (t,) of nominal pixels, and the rates that score as high, up to the first not below the upper."""
     count = min(len(nominal), math.ceil(bounds[1] * len(nominal)) + 1)
     lowest = np.partition(nominal, len(nominal) - count)[len(nominal) - count]
     levels, counts = np.unique(nominal[nominal >= lowest], return_counts=True)

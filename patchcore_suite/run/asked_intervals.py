@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from patchcore_core.metrics import Regions
 from patchcore_core.metrics.pixels import regions_and_maps
+from patchcore_suite.metrics.pimo import has_value
 from patchcore_suite.metrics.rates import FPR_BOUNDS
 from patchcore_suite.metrics.segmentation import LOW_FPR, nominal_threshold
 from patchcore_suite.run.pixel_intervals import area_to, counts_at
@@ -32,6 +33,7 @@ class AskedStatistics:
         called: (n, 2) nominal and anomalous pixels above the threshold of SegF1.
         false_steps, true_steps: (t,) how many different scores nominal images and anomalous pixels have from each
             threshold up to the one before; at least 1.
+        aupimo: whether it has a value on the whole test set.
     """
 
     nominal: NDArray[np.float32]
@@ -41,11 +43,15 @@ class AskedStatistics:
     called: NDArray[np.float32]
     false_steps: NDArray[np.int64]
     true_steps: NDArray[np.int64]
+    aupimo: bool
 
     metrics: ClassVar[tuple[str, ...]] = ASKED_PIXEL_METRICS
 
     def resampled(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The `ASKED_PIXEL_METRICS` of each resample, (5, replicates); NaN in one without any defect."""
+        """The `ASKED_PIXEL_METRICS` of each resample, (5, replicates); NaN in one without any defect.
+
+        What has no value on the whole test set has none in its resamples.
+        """
         drawn = counts.astype(np.float64)
         false, true = (drawn @ sums.astype(np.float64) for sums in (self.nominal, self.anomalous))
         covered = np.pad(self.covered.astype(np.float64), ((0, 0), (1, 0)))
@@ -64,6 +70,8 @@ class AskedStatistics:
         Where one score of nominal images parts two thresholds, what is found between them is what scores above it, and
         half of what scores just as much; where several do, it has grown in as many steps.
         """
+        if not self.aupimo:
+            return np.full(len(drawn), np.nan)
         defective = self.anomalous[:, -1] > 0
         images, pixels = drawn[:, defective], self.anomalous[defective, -1:].astype(np.float64)
         reached, above = (
@@ -95,15 +103,16 @@ def asked_statistics(regions: Regions, maps: NDArray[np.floating]) -> AskedStati
     levels = _levels(regions, maps)
     over = maps > nominal_threshold(regions, maps)
     called = np.stack([(over & kind).sum(axis=(1, 2)) for kind in (~regions.masks, regions.masks)], axis=1)
-    scores = maps[regions.masks]
+    scores, nominal = maps[regions.masks], maps[~regions.masks.any(axis=(1, 2))].ravel()
     of_images = [np.sort(scores[place]) for place in regions.of_images()]
     above = [len(own) - np.searchsorted(own, levels, side="right") for own in of_images]
     return AskedStatistics(
         *counts_at(levels, regions, maps),
         above=np.array(above, dtype=np.float32),
         called=called.astype(np.float32),
-        false_steps=_steps(levels, maps[~regions.masks.any(axis=(1, 2))].ravel()),
+        false_steps=_steps(levels, nominal),
         true_steps=_steps(levels, scores),
+        aupimo=has_value(nominal, FPR_BOUNDS),
     )
 
 

@@ -79,6 +79,19 @@ def test_a_resample_without_a_defect_has_no_metrics():
     assert np.isnan(asked_statistics(Regions.label(masks), maps).resampled(counts)).all()
 
 
+def test_aupimo_without_a_value_has_no_interval(monkeypatch):
+    monkeypatch.setattr(asked_intervals, "FPR_BOUNDS", BOUNDS)
+    masks, maps = located(1)
+    tied = np.minimum(maps, np.quantile(maps[:10], 0.9))  # a tenth of nominal pixels share the highest score
+    assert np.isnan(pimo.aupimo(masks, tied, BOUNDS))
+    drawn = np.stack([np.ones(20, int), np.arange(20) % 2 * 2])
+    found = dict(zip(ASKED_PIXEL_METRICS, asked_statistics(Regions.label(masks), tied).resampled(drawn), strict=True))
+    assert np.isnan(found.pop("aupimo")).all()
+    assert np.isfinite(np.stack(list(found.values()))).all()
+    monkeypatch.setattr(asked_intervals, "FPR_BOUNDS", (1e-5, 1e-4))  # which so few pixels do not have
+    assert np.isnan(asked_statistics(Regions.label(masks), maps).resampled(drawn)[0]).all()
+
+
 def test_what_is_asked_for_is_in_files_tables_and_intervals(scored, monkeypatch):
     monkeypatch.setattr(intervals, "REPLICATES", 20)
     before = evaluate.evaluate_dataset(scored.toy, show_progress=False)
