@@ -47,6 +47,8 @@ best. Values are percent, mean ± standard deviation over {seeds} seeds, each of
 - `draw: blocks`: AnomalyDINO's, as its public code has it: of the files in the order of their names, seed s takes n
   from number s * n on. Its paper runs 1, 2, 4, 8 and 16 shots with seeds 0, 1 and 2.
 - Each raw result names the images that it learned from (`drawn` in its stamp); those of this page stand at its end.
+- One model for all categories (`together: true`), with few images and with all, has a page of its own:
+  [one_model.md](one_model.md).
 """
 PRINTED = """## Printed by papers
 
