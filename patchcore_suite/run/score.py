@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from patchcore_core.common.errors import InputError
-from patchcore_core.common.files import write_json, writing
+from patchcore_core.common.files import atomic_path, write_json
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_core.common.progress import progress_bar
 from patchcore_suite.run.cells import Cell, Plan, plan
@@ -147,10 +147,8 @@ def collect(work: Plan) -> ScoreIndex:
     shutil.rmtree(folder, ignore_errors=True)
     described, timings = [], {}
     for cell in work.cells:
-        target = folder / cell.file
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(work.path(cell), target)
+        with atomic_path(folder / cell.file) as temporary:
+            shutil.copyfile(work.path(cell), temporary)
         if timing := _timing(work.path(cell).with_suffix(".json"), cell):
             timings[cell.file] = sealed(timing)
         described.append(

@@ -502,6 +502,17 @@ def test_results_that_are_not_there_cannot_be_collected(unscored):
     assert not (unscored.root / "reports").exists()
 
 
+def test_a_result_that_is_copied_in_part_is_not_there(finished, monkeypatch):
+    def broken(source, target):
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", broken)
+    with pytest.raises(InputError, match="cannot be written: No space left"):
+        collect(plan(finished.toy))
+    assert not [path for path in (finished.root / "reports/scores").rglob("*") if path.is_file()]
+
+
 def test_images_of_different_sizes_without_a_common_one_are_named(project):
     save_image(project.root / "images/bolt/train/good/001.png", size=(24, 48))
     project.prepare().dataset["resize"] = 64
