@@ -12,12 +12,8 @@ IMAGES = ("complete", "reduced", "synthetic", "own")
 UNLIKE_IMAGES = SYNTHETIC, REDUCED, OWN = "data synthetic", "data reduced", "data own"  # which rule a verdict out
 CATEGORIES_DIFFER = "categories differ"  # which does so too
 PAPER_WEIGHTS = "torchvision ImageNet V1"
-UNNAMED = (
-    "shots",
-    "noise",
-    "rotations",
-    "together",
-)  # where a table names none: all images, unturned, a model each
+# Where a table names none: all images, none of them anomalous or turned, a model each.
+UNNAMED = ("shots", "noise", "rotations", "together")
 
 
 @dataclass(frozen=True, kw_only=True)
