@@ -14,6 +14,8 @@ from patchcore_core.common.files import FULL
 if TYPE_CHECKING:
     from patchcore_suite.parts.tiles import Tiles
 
+WEIGHTS_KEY = "execution.weights"  # in messages
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 weights = click.option("--weights", help="File or folder of the backbone's weights, where the model has none with it.")
@@ -54,10 +56,26 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(*given: object, **named: object) -> None:
-        with exit_on_input_error(), _full_output_told():
+        with exit_on_input_error(), _weights_as_option(), _full_output_told():
             command(*given, **named)
 
     return wrapped
+
+
+@contextmanager
+def _weights_as_option() -> Iterator[None]:
+    """Let an error name --weights where it names the key of params.yaml that says the same: here is no such file."""
+    try:
+        yield
+    except InputError as error:
+        said = [error.problem, *error.offenders, error.remedy]
+        if not any(WEIGHTS_KEY in text for text in said):
+            raise
+        problem, *offenders, remedy = (
+            text.replace(f"{WEIGHTS_KEY} in params.yaml", "--weights").replace(WEIGHTS_KEY, "--weights")
+            for text in said
+        )
+        raise InputError(problem, offenders=offenders, remedy=remedy) from None
 
 
 @contextmanager

@@ -227,3 +227,14 @@ def test_examples_of_help_and_documents_are_understood():
             context = click.Context(command, parent=context)
             command, words = command.commands[words[0]], words[1:]
         command.make_context("patchcore", words, parent=context)
+
+
+def test_weights_are_asked_for_by_the_commands_own_option(folder, tmp_path):
+    fit = ("fit", folder, "--to", tmp_path / "model", "--size", 64, 64)
+    missing = run(*fit, "--backbone", "wide_resnet50_2", code=1).stderr
+    assert "set --weights (or PATCHCORE_WEIGHTS) to a folder that holds wide_resnet50_2.safetensors" in missing
+    assert "Remedy: do one of the above" in missing
+    absent = run(*fit, "--weights", tmp_path / "absent", code=1).stderr
+    assert f"--weights='{tmp_path / 'absent'}' does not exist" in absent
+    assert "params.yaml" not in missing + absent
+    assert "execution.weights" not in missing + absent
