@@ -20,7 +20,6 @@ from patchcore_suite.baselines.registry import implementation
 from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.datasets.names import shown
 from patchcore_suite.datasets.preprocessing import Preprocessing
-from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.environment import versions
 from patchcore_suite.run.feature_cache import network_weights
 from patchcore_suite.run.few_shot import (
@@ -145,7 +144,6 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
     configs = {variant: dataset.config(variant) for variant in found}
     libraries = versions()
     check_sizes(dataset, manifest, found, own=given)
-    check_asked(dataset, manifest)
     protocol, cells = dataset.settings.protocol, []
     for (category, variant, shots, seed), covering_radius in wanted.items():
         config, preprocessing, rotations = configs[variant], dataset.preprocessing(variant), dataset.rotations(variant)

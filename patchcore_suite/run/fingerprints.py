@@ -10,7 +10,7 @@ from patchcore_suite.run import imports
 from patchcore_suite.run.imports import RUN, data_files, parsed
 
 PROJECT = Path(__file__).parents[2]
-# Messages, progress bars, estimates, hashes and file formats have no say in a result; settings, configurations,
+# Messages, checks, progress bars, estimates, hashes and file formats have no say in a result; settings, configurations,
 # records, manifests and own networks are in its stamp as values.
 WITHOUT_INFLUENCE = (
     "patchcore_core.common",
@@ -30,6 +30,7 @@ WITHOUT_INFLUENCE = (
     "patchcore_suite.run.own_networks",
     "patchcore_suite.run.raw_results",
     "patchcore_suite.run.sealed",
+    "patchcore_suite.run.suited",
     "patchcore_suite.settings",
 )
 

@@ -15,6 +15,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import atomic_path, write_json
 from patchcore_core.common.free_memory import free_bytes
 from patchcore_core.common.progress import progress_bar
+from patchcore_suite.run.asked_metrics import check_asked
 from patchcore_suite.run.cells import Cell, Plan, plan
 from patchcore_suite.run.engines import compute_in_processes
 from patchcore_suite.run.feature_cache import FeatureCache
@@ -45,8 +46,8 @@ def score_dataset(
             `backbone` is one of their names uses it, as those of the file that `execution.networks` names.
 
     Raises:
-        InputError: the dataset is not prepared, its files have changed, they do not suit a variant, or there is no
-            room for what would be computed.
+        InputError: the dataset is not prepared, its files have changed, they do not suit a variant or a metric that is
+            asked for, or there is no room for what would be computed.
     """
     device = torch.device(dataset.execution.device)
     engine = "local" if networks else dataset.execution.engine  # these are in this process alone
@@ -57,6 +58,7 @@ def score_dataset(
             f"execution.device={device} in params.yaml, but no GPU can be used here", remedy="set it to cpu"
         )
     work = plan(dataset, networks=networks)
+    check_asked(dataset, work.manifest)
     for note in work.notes:
         print(f"note: {note}", file=sys.stderr)
     own = {**project_networks(dataset.project, expected=work.networks_sha256).modules, **(networks or {})}

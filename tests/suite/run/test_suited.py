@@ -76,4 +76,6 @@ def test_sizes_that_a_transformer_does_not_take_are_refused_before_anything_is_c
 def test_metrics_that_need_more_pixels_are_refused_before_anything_is_computed(project):
     project.variants = {"tenth": PIXELS}
     project.dataset["metrics"] = ["aupimo"]
-    assert "bolt: 2 nominal test images of 64 x 64 pixels, not 25" in refused(project)
+    with pytest.raises(InputError, match="bolt: 2 nominal test images of 64 x 64 pixels, not 25"):
+        project.score()
+    assert not list((project.root / ".cache").glob("cells/*"))
