@@ -33,7 +33,8 @@ def with_noise(records: Sequence[Record], spec: DatasetSpec) -> Scan:
     The draw follows from the seed and the category's name; with a larger share the same images and more are moved.
 
     Returns:
-        the records in their order, and a line for each category that has no anomalous image left for test.
+        the records in their order, and a line for each category of whose anomalous images none is left for test, or
+        none is moved, since the share is less than half an image.
     """
     if not spec.noise:
         return Scan(list(records), [])
@@ -43,7 +44,8 @@ def with_noise(records: Sequence[Record], spec: DatasetSpec) -> Scan:
         given.sort(key=lambda record: (record.image.as_posix(), record.frame or 0))
         draw = np.random.Generator(np.random.PCG64([spec.seed, zlib.crc32(category.encode())]))
         drawn = draw.permutation(len(given))[: round(spec.noise * len(given))]
-        if given and len(drawn) == len(given):
-            problems.append(f"noise={spec.noise} leaves none of {len(given)} anomalous test images: {category}")
+        if given and len(drawn) in (0, len(given)):
+            what = "leaves" if len(drawn) else "moves"
+            problems.append(f"noise={spec.noise} {what} none of {len(given)} anomalous test images: {category}")
         moved |= {given[index] for index in drawn}
     return Scan([replace(r, split="train") if r in moved else r for r in records], problems)

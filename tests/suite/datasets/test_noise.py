@@ -53,6 +53,12 @@ def test_the_draw_follows_from_seed_and_category_and_a_larger_share_holds_a_smal
     assert moved(records(tmp_path, "bolt"), 0.4) == {path for path in shares[-1] if "bolt" in path.parts}
 
 
+def test_a_share_of_less_than_half_an_image_is_refused(tmp_path):
+    given = records(tmp_path, "bolt") + records(tmp_path, "nut", anomalous=60)
+    assert with_noise(given, spec(0.02)).problems == ["noise=0.02 moves none of 20 anomalous test images: bolt"]
+    assert with_noise(given, spec(0.03)).problems == []  # 0.6 and 1.8: one and two
+
+
 def test_the_manifest_records_the_draw(tmp_path):
     mvtec_folder(tmp_path / "images", "bolt")
     plain, noisy = (build_manifest("toy", tmp_path / "images", spec(noise)) for noise in (0.0, 0.5))
