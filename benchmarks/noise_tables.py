@@ -38,7 +38,7 @@ def noise_blocks(rows: pd.DataFrame, name: str, title: str) -> tuple[Block, ...]
             f"{heading} by noise",
             NOTE.format(seeds=rows["seed"].nunique()),
             pd.concat([table(of, metric) for _, of in networks(rows)], ignore_index=True).fillna(NOTHING),
-            tuple(f"{network}: {claim}" for network, of in networks(rows) for claim in claims(of, metric)),
+            tuple(claim for network, of in networks(rows) for claim in claims(of, metric, network)),
             drawing=drawing if number == 0 else None,
         )
         for number, (metric, heading) in enumerate(METRICS.items())
@@ -87,24 +87,24 @@ def losses(rows: pd.DataFrame, metric: str) -> dict[str, Lead]:
     return found
 
 
-def claims(rows: pd.DataFrame, metric: str) -> list[str]:
-    """Which method loses least, and which is the best at each level."""
+def claims(rows: pd.DataFrame, metric: str, network: str) -> list[str]:
+    """Which method loses least with a network, and which is the best at each level."""
     levels, heading, found = sorted(rows["noise"].unique()), METRICS[metric], losses(rows, metric)
     if len(levels) < 2 or not found:
         return []
     means = rows.groupby(["noise", "variant"], sort=False)[metric].mean()
     if (most := means[levels[0]].max()) < FLOOR:
-        return [
-            f"{heading} is low with every method even at {100 * levels[0]:g} % ({_percent(most)} at most): no claim."
-        ]
+        most_of = f"{heading} is low with every method even at {100 * levels[0]:g} % ({_percent(most)} at most)"
+        return [f"With {network} {most_of}: no claim."]
     ranked = sorted(found, key=lambda name: found[name].mean)
     losing = [f"*{name}*" for name in ranked if found[name].interval.low > 0]
     least = ", ".join(f"*{name}* {_told(found[name])}" for name in ranked)
     best = [f"{100 * level:g} %: *{means[level].idxmax()}* ({_percent(means[level].max())})" for level in levels]
+    with_all = f"With {network} and {100 * levels[-1]:g} % of the anomalous images among the training images"
     return [
-        f"With {100 * levels[-1]:g} % of the anomalous images among the training images *{ranked[0]}* loses least of "
-        f"{heading} by means; in points: {least}. By these intervals there is a loss of {', '.join(losing) or 'none'}.",
-        f"The highest {heading} at each share, by means: {'; '.join(best)}.",
+        f"{with_all} *{ranked[0]}* loses least of {heading} by means; in points: {least}. By these intervals there is "
+        f"a loss of {', '.join(losing) or 'none'}.",
+        f"With {network} the highest {heading} at each share, by means: {'; '.join(best)}.",
     ]
 
 

@@ -77,8 +77,10 @@ LOSING = rows_of(
 
 
 def test_claims_say_who_loses_least_and_which_losses_are_beyond_their_interval():
-    least, best = noise_tables.claims(LOSING, "aupimo")
-    assert least.startswith("With 20 % of the anomalous images among the training images *good* loses least of AUPIMO")
+    least, best = noise_tables.claims(LOSING, "aupimo", "small")
+    assert least.startswith(
+        "With small and 20 % of the anomalous images among the training images *good* loses least of AUPIMO"
+    )
     assert "*good* 0.0 (+0.0 to +0.0), *bad* +19.7 (+18.2 to +21.1)." in least
     assert least.endswith("By these intervals there is a loss of *bad*.")
     assert best.endswith("0 %: *bad* (91.0); 20 %: *good* (85.0).")
@@ -86,8 +88,8 @@ def test_claims_say_who_loses_least_and_which_losses_are_beyond_their_interval()
 
 def test_nothing_is_claimed_of_a_metric_that_has_nothing_to_lose():
     low = rows_of(good={0: [0.05, 0.03], 0.2: [0.01, 0.01]}, bad={0: [0, 0], 0.2: [0.02, 0]})
-    assert noise_tables.claims(low, "aupimo") == [
-        "AUPIMO is low with every method even at 0 % (4.0 at most): no claim."
+    assert noise_tables.claims(low, "aupimo", "small") == [
+        "With small AUPIMO is low with every method even at 0 % (4.0 at most): no claim."
     ]
 
 
@@ -133,7 +135,7 @@ def test_networks_stand_beside_each_other_whichever_was_measured_first(tmp_path,
     table = read.blocks[1].frame
     assert table["network"].tolist() == ["large", "small", "small"]
     assert table.iloc[1:].map(str).to_numpy().tolist() == alone.blocks[1].frame.map(str).to_numpy().tolist()
-    assert [claim.partition(": ")[0] for claim in read.blocks[1].claims] == ["large", "large", "small", "small"]
+    assert [claim.split()[1] for claim in read.blocks[1].claims] == ["large", "large", "small", "small"]
     assert [line.partition(":")[0] for line in read.counts] == ["`nut`, large", "`nut`, small"]
     assert read.stamp["weights"] == {"large": ["of large", "here"], "small": ["of small", "here"]}
     assert len(read.stamp["machines"]) == len(read.stamp["commits"]) == 1
