@@ -114,7 +114,10 @@ def curves(rows: pd.DataFrame, *, title: str) -> "Figure":
     panels = {f"{heading}, {name}": (metric, name) for metric, heading in METRICS.items() for name, _ in networks(rows)}
     for panel, (metric, name) in panels.items():
         shown[panel] = rows[metric].where(rows["network"] == name)
-    return figures.sweep(shown, x=MOVED, values=list(panels), title=title)
+    figure = figures.sweep(shown, x=MOVED, values=list(panels), title=title)
+    for axis, panel in zip(figure.axes, panels, strict=True):
+        axis.set_title(panel)  # the network by its name
+    return figure
 
 
 def _told(one: Lead) -> str:

@@ -156,10 +156,10 @@ def test_numbers_of_other_images_or_of_an_unknown_network_are_not_mixed(tmp_path
 
 
 def test_the_figure_has_a_panel_a_metric_and_network_and_the_same_colours_in_all():
-    rows = pd.concat([LOSING, rows_of("large", good={0: [0.7], 0.2: [0.6]})], ignore_index=True)
+    rows = pd.concat([LOSING, rows_of("a_large", good={0: [0.7], 0.2: [0.6]})], ignore_index=True)
     figure = noise_tables.curves(rows, title="nut")
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles == ["image AUROC, small", "image AUROC, large", "AUPIMO, small", "AUPIMO, large"]
+    assert titles == ["image AUROC, small", "image AUROC, a_large", "AUPIMO, small", "AUPIMO, a_large"]
     shown = figure.axes[3].lines[0]
     assert (shown.get_xdata().tolist(), shown.get_ydata().tolist()) == ([0, 20], [0.7, 0.6])
     assert shown.get_color() == figure.axes[0].lines[0].get_color()
