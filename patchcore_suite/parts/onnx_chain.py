@@ -12,7 +12,7 @@ from patchcore_core.backbones import Backbone, feature_maps
 from patchcore_core.neighbours import nearest
 from patchcore_suite.parts.onnx_features import PatchFeatures
 from patchcore_suite.parts.onnx_search import Search
-from patchcore_suite.parts.onnx_tiles import cut, joined
+from patchcore_suite.parts.onnx_tiles import tiled
 from patchcore_suite.parts.region import FAINT, patches_inside
 from patchcore_suite.parts.tiles import Tiles, tiled_maps
 
@@ -93,10 +93,11 @@ class Chain(nn.Module):
         network = self.network
         if isinstance(network, Backbone):  # without its context of precision, which would be traced for minutes
             images, network = (images - network.mean) / network.std, network.network
-        tiles, size = self.tiles, self.size
-        maps = [fmap.float() for fmap in network(images if tiles is None else cut(images, tiles, size))]
-        maps = sorted(maps, key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
-        return maps if tiles is None else [joined(fmap, tiles, size) for fmap in maps]
+        if self.tiles is None:
+            maps = [fmap.float() for fmap in network(images)]
+        else:
+            maps = tiled(network, images, self.tiles, self.size)
+        return sorted(maps, key=lambda fmap: -fmap.shape[-1] * fmap.shape[-2])
 
     def _reweighted(self, scores: Tensor, patch: Tensor, row: Tensor) -> Tensor:
         """s (n,) of Eq. 7, as `scoring` has it, of each image's worst patch (n, d) and its neighbour (n,)."""

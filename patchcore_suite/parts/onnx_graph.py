@@ -73,7 +73,7 @@ def write_graph(model: PartsModel, path: Path, facts: Mapping[str, str]) -> None
             "the network cannot be written as ONNX for any number of images at once",
             remedy="use a network whose steps are the same for 1 image and for 16",
         )
-    _forget_source(program.model)
+    _tidy(program.model)
     program.model.metadata_props.update(facts)
     program.save(path, external_data=False)
 
@@ -91,8 +91,9 @@ def _quiet() -> Generator[None, None, None]:
         logging.disable(before)
 
 
-def _forget_source(graph: object) -> None:
-    """Take the places in source files away, which name folders of this machine."""
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+def _tidy(graph: object) -> None:
+    """Take away the places in source files, which name folders of this machine, and what no step uses."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 
     ClearMetadataAndDocStringPass()(graph)
+    RemoveUnusedNodesPass()(graph)

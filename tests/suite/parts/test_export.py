@@ -107,6 +107,22 @@ def test_a_model_with_tiles_and_a_region_is_exported_with_both(tmp_path):
     assert {one.runtime for one in found.compared.differences} >= {"onnxruntime"}
     assert found.compared.scores < 1e-5
     assert found.compared.maps < 1e-5
+    assert_a_tile_at_a_time(tmp_path / "onnx/model.onnx")
+
+
+def assert_a_tile_at_a_time(path):
+    """A runtime holds what the network makes of one tile, however many an image has, and warns of nothing unused."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    first = next(node for node in graph.node if node.op_type == "Scan")
+    body = next(one.g for one in first.attribute if one.name == "body")
+    assert "Conv" in {node.op_type for node in body.node}
+    assert "Conv" not in {node.op_type for node in graph.node}
+    assert [size.dim_value for size in body.input[1].type.tensor_type.shape.dim][1:] == [3, 32, 32]
+    inside = [one.g for node in graph.node for one in node.attribute if one.name == "body"]
+    taken = {name for part in (graph, *inside) for node in part.node for name in node.input}
+    assert {one.name for one in graph.initializer} <= taken
 
 
 @pytest.mark.long
