@@ -37,6 +37,12 @@ def decode(path: Path) -> Image.Image:
         raise InputError(f"no such image: {path}", remedy="restore the file") from None
     except UnidentifiedImageError:
         raise InputError(f"unreadable image: {path}: not an image, or damaged", remedy="replace the file") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(
+            f"unreadable image: {path}: more than {most:,} pixels: save it smaller, or as several images",
+            remedy="save it smaller, or as several images",
+        ) from None
     except Exception as error:  # what a decoder raises on a damaged file is not defined
         raise InputError(f"unreadable image: {path}: {error}", remedy="replace the file") from None
     if frames > 1:

@@ -76,12 +76,18 @@ def unusable(root: Path) -> list[str]:
     for path in walk(root):
         if path.is_symlink() and not os.path.exists(path):
             problems.append(f"link that leads nowhere: {path} -> {path.readlink()}")
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            shown = os.fsencode(path).decode(errors="backslashreplace")
-            problems.append(f"name that is not UTF-8 (rename it): {shown}")
+        problems += not_utf8(path)
     return problems
+
+
+def not_utf8(path: Path) -> list[str]:
+    """A line for a path whose name is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        return [f"name that is not UTF-8 (rename it): {shown}"]
+    return []
 
 
 def folders(folder: Path) -> list[Path]:

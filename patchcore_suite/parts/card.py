@@ -52,7 +52,8 @@ Exported as ONNX, and compared with this model on images:
     patchcore predict THIS-FOLDER IMAGES{{ own }}
     patchcore explain THIS-FOLDER IMAGE{{ own }}
 
-`parts.json` and `model.json` carry the hashes of all files; a model that was changed or damaged is refused.
+`parts.json` and `model.json` carry the hashes of all files but this page; a model that was changed or damaged is \
+refused.
 """
 
 

@@ -10,8 +10,8 @@ from patchcore_core.common.errors import InputError
 from patchcore_core.common.files import write_text
 from patchcore_core.config import DEFAULT_BACKBONE, PatchCoreConfig
 from patchcore_suite.parts import command_options as options
+from patchcore_suite.parts import command_output as output
 from patchcore_suite.parts.bench_command import bench
-from patchcore_suite.parts.command_output import COLUMNS, as_row, check_file, show_json, show_tested, tell, tell_found
 from patchcore_suite.parts.convert_command import convert
 
 ALARM = 3  # exit code of `predict --alarm` where an image is anomalous
@@ -104,14 +104,16 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
     arranged = {name: chosen.pop(name) for name in ("layout", "category")}
     options_of_fit = FitOptions(resize=size or resize, coreset_fraction=fraction, tiles=laid_tiles, **chosen)
     found = look_at(folder, good=good, **arranged)
-    tell_found(found)
+    output.tell_found(found)
     fitted = fit_model(found, options_of_fit)
     exported = (model / EXPORT_FOLDER).exists()
     fitted.save(model, with_weights=with_weights)
     if exported and not (model / EXPORT_FOLDER).exists():
-        tell(f"note: {model / EXPORT_FOLDER} was an export of the model before, and is gone: export this one too")
+        output.tell(
+            f"note: {model / EXPORT_FOLDER} was an export of the model before, and is gone: export this one too"
+        )
     if as_json:
-        show_json(
+        output.show_json(
             {
                 "model": str(model),
                 "good_images": len(found.good),
@@ -125,7 +127,7 @@ def fit(folder: Path, model: Path, good: str | None, size: tuple[int, int] | Non
         return
     click.echo(f"model: {model} ({model / 'README.md'} says what it is)")
     click.echo(f"threshold {fitted.threshold.value:.4g}: {fitted.threshold.rule}")
-    show_tested(fitted.tested, {name: one.rule for name, one in fitted.thresholds.items()})
+    output.show_tested(fitted.tested, {name: one.rule for name, one in fitted.thresholds.items()})
 
 
 @main.command(short_help="Judge new images by a model.")
@@ -157,11 +159,10 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
     from patchcore_suite.datasets.names import csv_text
     from patchcore_suite.parts import pictures
     from patchcore_suite.parts.model import PartsModel, refuse_failed
-    from patchcore_suite.parts.photographs import named
     from patchcore_suite.parts.thresholds import Threshold
 
-    check_file(chosen["table"], ".csv")
-    files = named(images)
+    output.check_file(chosen["table"], ".csv")
+    files = output.images_of(images)
     where = {name: chosen[name] for name in ("weights", "networks", "device")}
     loaded = PartsModel.load(model, **where).with_region(chosen["region"])
     if threshold is not None:
@@ -172,16 +173,16 @@ def predict(model: Path, images: tuple[Path, ...], threshold: float | None, as_j
         if isinstance(one, InputError):
             failed.append(one)
             continue
-        rows.append(as_row(one))
+        rows.append(output.as_row(one))
         if chosen["overlays"] is not None:
             pictures.overlay(loaded, one, chosen["overlays"])
         if not as_json:
             verdict = "ANOMALOUS" if one.anomalous else "good"
             click.echo(f"{verdict:9} {one.score:10.4g}  above {100 * one.share:5.1f} % of good  {one.path}")
     if as_json:
-        show_json({"threshold": asdict(loaded.threshold), "images": rows, "failed": [e.problem for e in failed]})
+        output.show_json({"threshold": asdict(loaded.threshold), "images": rows, "failed": [e.problem for e in failed]})
     if chosen["table"] is not None:
-        write_text(chosen["table"], csv_text(pd.DataFrame(rows, columns=COLUMNS)))
+        write_text(chosen["table"], csv_text(pd.DataFrame(rows, columns=output.COLUMNS)))
     refuse_failed(failed)
     if chosen["alarm"] and any(row["anomalous"] for row in rows):
         sys.exit(ALARM)
@@ -217,15 +218,12 @@ def evaluate(model: Path, folder: Path, good: str | None, miss_cost: float, as_j
     loaded = PartsModel.load(model, **{name: chosen[name] for name in ("weights", "networks", "device")})
     loaded = loaded.with_region(chosen["region"])
     found = look_at(folder, good=good, **arranged)
-    known = {source.sha256 for source in loaded.sources}
-    chosen = [entry for entry in (*found.tested, *found.good) if entry.image_sha256 not in known]
-    if not chosen:
-        raise InputError(f"all images of {folder} are those that the model was fitted to", remedy="give others")
-    tested_as, thresholds = evaluate_model(loaded, chosen, miss_cost=miss_cost)
+    output.tell_unused(found)
+    tested_as, thresholds = evaluate_model(loaded, output.unknown_of(found, loaded), miss_cost=miss_cost)
     if as_json:
-        show_json({"tested": tested_as, "thresholds": {name: asdict(one) for name, one in thresholds.items()}})
+        output.show_json({"tested": tested_as, "thresholds": {name: asdict(one) for name, one in thresholds.items()}})
         return
-    show_tested(tested_as, {name: f"{one.value:.4g}, {one.rule}" for name, one in thresholds.items()})
+    output.show_tested(tested_as, {name: f"{one.value:.4g}, {one.rule}" for name, one in thresholds.items()})
 
 
 @main.command(short_help="Show why an image scores as it does.")
@@ -248,13 +246,12 @@ def explain(model: Path, image: Path, picture: Path | None, region: Path | None,
     from patchcore_suite import figures
     from patchcore_suite.parts import pictures
     from patchcore_suite.parts.model import PartsModel
-    from patchcore_suite.parts.photographs import named
 
     if image.is_dir():
         raise InputError(f"{image} is a folder, and one image is explained at a time", remedy="name an image in it")
-    (file,) = named([image])
+    (file,) = output.images_of([image])
     target = picture or Path(f"{file.stem}-why.png")
-    check_file(target, ".png")
+    output.check_file(target, ".png")
     if target.exists() and target.samefile(file):
         raise InputError(f"{target} is the image itself", remedy="name another file for the picture")
     loaded = PartsModel.load(model, **where).with_region(region)
@@ -285,9 +282,8 @@ def export(model: Path, images: tuple[Path, ...], folder: Path | None, times: bo
     python model/onnx/run_onnx.py new-photographs/1.png
     """
     from patchcore_suite.parts.export import EXPORT_FOLDER, export_saved
-    from patchcore_suite.parts.photographs import named
 
-    found = export_saved(model, named(images), folder, times=times, **where)
+    found = export_saved(model, output.images_of(images), folder, times=times, **where)
     click.echo(f"{found}\n\npython {(folder or model / EXPORT_FOLDER) / 'run_onnx.py'} IMAGE... needs no torch")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import click
 from patchcore_core.common.errors import InputError
 
 if TYPE_CHECKING:
-    from patchcore_suite.parts.model import Judgement
+    from patchcore_suite.datasets.records import Entry
+    from patchcore_suite.parts.model import Judgement, PartsModel
     from patchcore_suite.parts.photographs import Photographs
 
 COLUMNS = ("image", "score", "anomalous", "share_of_good_below")
@@ -60,8 +62,43 @@ def tell(text: str) -> None:
 
 def tell_found(found: "Photographs") -> None:
     """Say which photographs a model is fitted to, which are not used, and what is worth knowing of them."""
-    tell(
-        f"{len(found.good)} good images to fit to, {len(found.tested)} to test with"
-        + "".join(f"\nnot used: {path}: {why}" for path, why in found.unused.items())
-        + "".join(f"\nnote: {remark}" for remark in found.remarks)
-    )
+    tell(f"{len(found.good)} good images to fit to, {len(found.tested)} to test with")
+    tell_unused(found)
+
+
+def tell_unused(found: "Photographs") -> None:
+    """Say which photographs are not used, and what is worth knowing of the others."""
+    for path, why in found.unused.items():
+        tell(f"not used: {path}: {why}")
+    for remark in found.remarks:
+        tell(f"note: {remark}")
+
+
+def images_of(paths: Sequence[Path]) -> list[Path]:
+    """Image files that were named, and those in folders that were; what lies there and is no image is told.
+
+    Raises:
+        InputError: as of `photographs.named`.
+    """
+    from patchcore_suite.parts.photographs import named, passed_over
+
+    found = named(paths)
+    for path, why in passed_over(paths).items():
+        tell(f"not judged: {path}: {why}")
+    return found
+
+
+def unknown_of(found: "Photographs", model: "PartsModel") -> "list[Entry]":
+    """The images of a folder that a model was not fitted to; how many others there are is told.
+
+    Raises:
+        InputError: there are none.
+    """
+    known = {source.sha256 for source in model.sources}
+    entries = (*found.tested, *found.good)
+    chosen = [entry for entry in entries if entry.image_sha256 not in known]
+    if not chosen:
+        raise InputError(f"all images of {found.root} are those that the model was fitted to", remedy="give others")
+    if left := len(entries) - len(chosen):
+        tell(f"note: {left} images are left out, because the model was fitted to them")
+    return chosen

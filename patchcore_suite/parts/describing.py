@@ -24,6 +24,7 @@ from patchcore_suite.run.own_networks import NONE, read_networks
 
 BATCH = 8  # images
 WORKERS = 2  # threads that decode images
+LEAST_SIDE = 8  # pixels of an image that can show a part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,9 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         fraction, cost = self.coreset_fraction, self.miss_cost
+        sides = (*(self.resize if isinstance(self.resize, tuple) else (self.resize,)), self.crop or LEAST_SIDE)
         rules = {
+            f"images brought to {min(sides)} pixels must have {LEAST_SIDE} or more": min(sides) >= LEAST_SIDE,
             f"a seed of {self.seed} must be a whole number from 0 on": isinstance(self.seed, int) and self.seed >= 0,
             f"a rate of false alarms of {self.false_alarms} must lie between 0 and 1": 0 < self.false_alarms < 1,
             f"a miss that costs {cost} false alarms must cost 0 or more": math.isfinite(cost) and cost >= 0,

@@ -1,5 +1,6 @@
 """From a folder of photographs to a model: its memory bank, its threshold, and a test where there are defects."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from patchcore_suite.parts.model import Judgement, PartsModel
 from patchcore_suite.parts.photographs import Photographs, look_at
 from patchcore_suite.parts.region import hide
 from patchcore_suite.parts.source import Source
-from patchcore_suite.parts.thresholds import Threshold, cost_threshold, f1_threshold, false_alarm_threshold
+from patchcore_suite.parts.thresholds import Threshold, check_costs, cost_threshold, f1_threshold, false_alarm_threshold
 from patchcore_suite.run.image_intervals import bootstrap_auroc
 
 FEWEST_KEPT = 2000  # patch features, of which 1 % of a few images would be too few
@@ -106,6 +107,7 @@ def evaluate(
     Raises:
         InputError: images cannot be judged; all are listed.
     """
+    check_costs(miss_cost)  # before the work of minutes
     records = [entry.record for entry in tested]
     judged = model.judge([record.image for record in records], show_progress=show_progress)
     return worth(model, records, judged, miss_cost=miss_cost)
@@ -132,7 +134,9 @@ def worth(
     thresholds: dict[str, Threshold] = {}
     if labels.any() and not labels.all():
         found["image AUROC"] = metrics.image_auroc(labels, scores)
-        found["image AUROC, low"], found["image AUROC, high"] = bootstrap_auroc(labels, scores)
+        low, high = bootstrap_auroc(labels, scores)
+        if math.isfinite(low):  # else one of the kinds has one image, of which nothing can be drawn
+            found["image AUROC, low"], found["image AUROC, high"] = low, high
         thresholds = {"f1": f1_threshold(labels, scores), "cost": cost_threshold(labels, scores, miss=miss_cost)}
     return found | _pixel_metrics(model, records, [one.map for one in judged]), thresholds
 

@@ -31,6 +31,7 @@ PARTS_FILE, CARD_FILE, REGION_FILE = "parts.json", "README.md", "region.png"
 EXPORT_FOLDER, EXPORT_FACTS, GRAPH_FILE, LOADER_FILE = "onnx", "onnx.json", "model.onnx", "run_onnx.py"
 EXPORT_FILES = (EXPORT_FACTS, GRAPH_FILE, LOADER_FILE, CARD_FILE)
 OWN_FILES = (PARTS_FILE, CARD_FILE, REGION_FILE, DESCRIPTION_FILE, MEMORY_BANK_FILE, NEXT_BANK_FILE)
+AGAIN = "copy the whole folder again, or fit it again"
 EACH = "a mask for each image"  # what stands in place of the name of a region's file
 
 
@@ -161,11 +162,13 @@ def read_fields(folder: Path, *, weights: str | None, networks: str | Path | Non
 
 def _read_described(folder: Path) -> dict[str, Any]:
     """The file that describes a model, if all others are those that were written with it."""
+    if not (folder / PARTS_FILE).is_file():
+        why = f"it has no {PARTS_FILE}" if folder.is_dir() else "there is no such folder"
+        raise InputError(f"{folder} holds no model of parts: {why}", remedy="name a folder that `patchcore fit` wrote")
     try:
         said = read_sealed(folder / PARTS_FILE)
     except (OSError, ValueError) as error:
-        remedy = "name a folder that `patchcore fit` wrote"
-        raise InputError(f"{folder} holds no model of parts, or a damaged one: {error}", remedy=remedy) from None
+        raise InputError(f"{folder / PARTS_FILE} is damaged: {error}", remedy=AGAIN) from None
     if said.get("format") != PARTS_FORMAT:
         raise InputError(
             f"{folder} is of another format ({said.get('format')!r}, not {PARTS_FORMAT}), written by "
@@ -178,11 +181,11 @@ def _read_described(folder: Path) -> dict[str, Any]:
     if said["region_sha256"]:
         expected[said["region"]] = said["region_sha256"]
     wrong = [str(folder / name) for name, sha256 in expected.items() if not _is_file_of(folder / name, sha256)]
+    if not any((folder / name).is_file() for name in (MEMORY_BANK_FILE, NEXT_BANK_FILE)):
+        wrong.append(str(folder / MEMORY_BANK_FILE))
     if wrong:
         raise InputError(
-            "files of the model are missing, or are not those that were saved with it",
-            offenders=wrong,
-            remedy="copy the whole folder again, or fit it again",
+            "files of the model are missing, or are not those that were saved with it", offenders=wrong, remedy=AGAIN
         )
     return said
 

@@ -12,10 +12,11 @@ from patchcore_suite.datasets.inspection import Finding, depths, inspect, mixed_
 from patchcore_suite.datasets.layouts import LAYOUTS, spec_type
 from patchcore_suite.datasets.layouts.mvtec import MASK_OF
 from patchcore_suite.datasets.leftovers import unused_files
-from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, files, folders, is_hidden, unusable, walk
+from patchcore_suite.datasets.listing import IMAGE_SUFFIXES, files, folders, is_hidden, not_utf8, unusable, walk
 from patchcore_suite.datasets.records import NOMINAL, Entry, Record
 from patchcore_suite.datasets.spec import DatasetSpec
 from patchcore_suite.datasets.videos import VIDEO_SUFFIXES
+from patchcore_suite.parts.describing import LEAST_SIDE
 from patchcore_suite.parts.following import Follow
 
 PARTS = "parts"  # the category of all of them
@@ -77,6 +78,7 @@ def look_at(
     findings = inspect(records, "look at images", follow=told)
     problems += unusable(root) + [finding.problem for finding in findings if finding.problem]
     problems += shallow_colours([finding for finding in findings if finding.entry])
+    problems += _too_small(findings)
     if problems:
         raise InputError(
             f"images of {root} cannot be used as they are", offenders=sorted(problems), remedy="repair or remove these"
@@ -98,7 +100,7 @@ def named(paths: Sequence[str | Path]) -> list[Path]:
     """Image files that were named, and those at any depth of folders that were named, in order and each once.
 
     Raises:
-        InputError: a path leads nowhere, or a folder holds no image; all are listed.
+        InputError: a path or a link leads nowhere, a folder holds no image, or a name is not UTF-8; all are listed.
     """
     found, problems = [], []
     for path in map(Path, paths):
@@ -106,14 +108,22 @@ def named(paths: Sequence[str | Path]) -> list[Path]:
         if given.is_dir():
             there = [file for file in walk(given) if _is_image(file)]
             found += there
-            problems += [] if there else [f"no image in the folder {given}"]
+            problems += [*unusable(given), *([] if there else [f"no image in the folder {given}"])]
         elif given.is_file():
             found.append(given)
+            problems += not_utf8(given)
         else:
             problems.append(f"no such file or folder: {given}")
     if problems:
         raise InputError("not all images can be had", offenders=problems, remedy="correct these paths")
     return list(dict.fromkeys(found))
+
+
+def passed_over(folders: Sequence[Path]) -> dict[str, str]:
+    """Why each file of folders that were named is not among the images that `named` gives, by its path."""
+    roots = [path.expanduser() for path in folders if path.expanduser().is_dir()]
+    images = [path for root in roots for path in walk(root) if _is_image(path)]
+    return {str(root / path): why for root in roots for path, why in _others(root, images).items()}
 
 
 def _records(root: Path, good: str | None) -> tuple[list[Record], dict[str, str], list[str]]:
@@ -200,12 +210,16 @@ def _others(root: Path, used: Sequence[Path]) -> dict[str, str]:
     reasons, taken = {}, set(used)
     for path in walk(root):
         if path not in taken:
-            kind = path.suffix.lower() in IMAGE_SUFFIXES
-            reason = (
-                "hidden" if is_hidden(path) else "in no folder of a kind" if kind else "no image of a kind that is read"
-            )
-            reasons[path.relative_to(root).as_posix()] = reason
+            reasons[path.relative_to(root).as_posix()] = _why_unused(path)
     return reasons
+
+
+def _why_unused(path: Path) -> str:
+    if is_hidden(path):
+        return "hidden"
+    if not os.path.isfile(path):
+        return "no file"
+    return "in no folder of a kind" if path.suffix.lower() in IMAGE_SUFFIXES else "no image of a kind that is read"
 
 
 def _remarks(fitted: Sequence[Entry], tested: Sequence[Entry], findings: Sequence[Finding]) -> list[str]:
@@ -220,6 +234,16 @@ def _remarks(fitted: Sequence[Entry], tested: Sequence[Entry], findings: Sequenc
     said += [f"{both} test images are among the good ones that a model is fitted to"] if both else []
     said += [f"images have {len(sizes)} sizes, from {min(sizes)} to {max(sizes)}"] if len(sizes) > 1 else []
     return said + mixed_depths(findings) + sorted({remark for finding in findings for remark in finding.remarks})
+
+
+def _too_small(findings: Sequence[Finding]) -> list[str]:
+    """A line for each image that shows nothing: enlarged, it would be learnt as a part, or count as one."""
+    entries = [finding.entry for finding in findings if finding.entry]
+    return [
+        f"unsuitable image: {one.record.image}: {one.size[0]} x {one.size[1]} pixels, and {LEAST_SIDE} are the least"
+        for one in entries
+        if min(one.size) < LEAST_SIDE
+    ]
 
 
 def _first(unused: dict[str, str], most: int = 5) -> list[str]:

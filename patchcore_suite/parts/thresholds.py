@@ -93,8 +93,7 @@ def cost_threshold(labels: ArrayLike, scores: ArrayLike, *, miss: float, false_a
         InputError: a cost is negative or no number, or both are 0.
         ValueError: as `decisions.f1_optimum`.
     """
-    if not (math.isfinite(miss + false_alarm) and min(miss, false_alarm) >= 0 and miss + false_alarm > 0):
-        raise InputError(f"costs {miss} and {false_alarm} must be 0 or more, and one of them above 0")
+    check_costs(miss, false_alarm)
     f1_optimum(labels, scores)  # refuses what cannot be compared
     truth, scores = np.asarray(labels, dtype=bool), np.asarray(scores)
     values = np.append(np.unique(scores), _just_above(scores.max()))  # the last one calls nothing anomalous
@@ -104,6 +103,19 @@ def cost_threshold(labels: ArrayLike, scores: ArrayLike, *, miss: float, false_a
     best = int(np.flatnonzero(costs == costs.min())[-1])
     rule = f"least cost, {costs[best]:g} with {miss:g} a miss and {false_alarm:g} a false alarm"
     return Threshold(float(values[best]), f"{rule}: {missed[best]} missed, {alarms[best]} false alarms")
+
+
+def check_costs(miss: float, false_alarm: float = 1.0) -> None:
+    """Refuse costs of a miss and of a false alarm that nothing can be weighed by.
+
+    Raises:
+        InputError: as of `cost_threshold`.
+    """
+    if not (math.isfinite(miss + false_alarm) and min(miss, false_alarm) >= 0 and miss + false_alarm > 0):
+        raise InputError(
+            f"costs of {miss} a miss and {false_alarm} a false alarm must be 0 or more, and one of them above 0",
+            remedy="say how many false alarms a missed defect is worth: 10, for example",
+        )
 
 
 def share_below(score: float, nominal_scores: ArrayLike) -> float:

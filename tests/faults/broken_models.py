@@ -22,7 +22,6 @@ from patchcore_suite.parts.model import PartsModel
 from patchcore_suite.parts.photographs import look_at
 
 BANK, DESCRIPTION, PARTS, REGION = "memory_bank.safetensors", "model.json", "parts.json", "region.png"
-WORDS = {BANK: BANK, DESCRIPTION: DESCRIPTION, PARTS: "holds no model of parts, or a damaged one", REGION: REGION}
 
 NOT_THOSE = "files of the model are missing, or are not those that were saved with it"
 
@@ -106,9 +105,9 @@ def harmed_files(models: Models) -> Iterator[Input]:
         (PARTS, "of another model"): Refused([NOT_THOSE, DESCRIPTION]),
         (PARTS, "with a line more"): Gives(models.score),  # it says the same
     }
-    for name, words in WORDS.items():
+    for name in (BANK, DESCRIPTION, PARTS, REGION):
         for harm in HARMS:
-            wanted = otherwise.get((name, harm), Refused([words]))
+            wanted = otherwise.get((name, harm), Refused([name]))
             yield Input(f"{name} {harm}", models.harmed(name, harm=harm), models.use, wanted)
     for harm in HARMS:
         yield Input(f"README.md {harm}", models.harmed("README.md", harm=harm), models.use, Gives(models.score))

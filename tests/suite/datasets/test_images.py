@@ -15,6 +15,7 @@ from toy_folders import SIZE, mstc_folder, mtd_folder, mvtec_folder, save_image,
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.datasets import load
+from patchcore_suite.datasets.decoding import decode
 from patchcore_suite.datasets.images import Batches, image_tensor, mask_array, read_image, read_mask, turned
 from patchcore_suite.datasets.inspection import build_manifest
 from patchcore_suite.datasets.manifest import Manifest
@@ -381,6 +382,13 @@ def test_a_file_that_another_program_would_run_is_no_image_whatever_it_is_called
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("it was run"))
     with pytest.raises(InputError, match=r"unreadable image: .*1\.png: not an image, or damaged"):
         read(drawn)
+
+
+def test_an_image_too_large_to_be_opened_is_told_with_what_helps(tmp_path, monkeypatch):
+    Image.new("L", (30, 20)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
+    with pytest.raises(InputError, match=r"large\.png: more than 598 pixels: save it smaller, or as several images"):
+        decode(tmp_path / "large.png")
 
 
 @pytest.mark.parametrize("workers", [0, 2])

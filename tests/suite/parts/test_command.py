@@ -71,6 +71,47 @@ def test_a_model_is_tested_with_images_that_it_was_not_fitted_to(model, folder, 
     assert "those that the model was fitted to" in said.stderr
 
 
+def test_what_is_passed_over_is_told(model, folder, tmp_path):
+    shutil.copy(next((folder / "test/good").iterdir()), tmp_path / "a.png")
+    (tmp_path / "b.heic").write_bytes(b"")
+    os.mkfifo(tmp_path / "c.png")
+    said = run("predict", model, tmp_path)
+    assert len(said.stdout.splitlines()) == 1
+    assert f"not judged: {tmp_path / 'b.heic'}: no image of a kind that is read\n" in said.stderr
+    assert f"not judged: {tmp_path / 'c.png'}: no file\n" in said.stderr
+    shutil.copy(next((folder / "train/good").iterdir()), tmp_path / "known.png")
+    said = run("evaluate", model, tmp_path)
+    assert "note: 1 images are left out, because the model was fitted to them" in said.stderr
+    assert "not used: b.heic: no image of a kind that is read" in said.stderr
+    assert "good images          1\n" in said.stdout
+
+
+def test_names_and_links_that_cannot_be_told_are_refused_before_any_image_is_judged(tmp_path):
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    strange = os.fsdecode(b"\xff.png")
+    (tmp_path / strange).touch()
+    said = run("predict", "no model", tmp_path, tmp_path / strange, "--json", code=1).stderr
+    assert said.count("name that is not UTF-8 (rename it): ") == 2
+    assert f"link that leads nowhere: {tmp_path / 'gone.png'}" in said
+    assert "\\xff.png" in said
+
+
+def test_json_is_json_where_an_interval_has_nothing_to_be_drawn_from(model, folder, tmp_path):
+    for kind in ("good", "scratch"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(sorted((folder / "test" / kind).iterdir())[0], tmp_path / kind)
+    said = run("evaluate", model, tmp_path, "--json").stdout
+    tested = json.loads(said, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["tested"]
+    assert "image AUROC" in tested
+    assert "image AUROC, low" not in tested
+
+
+@pytest.mark.parametrize("cost", [-1, "nan", "inf"])
+def test_costs_that_weigh_nothing_are_told_before_any_image_is_judged(cost, model, folder, monkeypatch):
+    monkeypatch.setattr("patchcore_suite.parts.model.PartsModel.judge", None)
+    assert "must be 0 or more" in run("evaluate", model, folder, "--miss-cost", cost, code=1).stderr
+
+
 def test_an_image_is_explained_by_its_nearest_good_patch(model, folder, tmp_path):
     image = next((folder / "test/scratch").iterdir())
     said = run("explain", model, image, "--to", tmp_path / "why.png").stdout
@@ -107,9 +148,10 @@ def test_nothing_takes_the_place_of_what_is_no_result(model, folder, tmp_path):
 
 
 def test_values_that_nothing_can_be_made_of_are_told_before_any_image_is_read(tmp_path):
-    values = ["--seed", -1, "--false-alarms", "nan", "--miss-cost", "inf", "--coreset", 0]
+    values = ["--seed", -1, "--false-alarms", "nan", "--miss-cost", "inf", "--coreset", 0, "--size", 7, 64]
     said = run("fit", tmp_path / "nothing", *values, code=1).stderr
-    assert said.count("  - ") == 4
+    assert said.count("  - ") == 5
+    assert "images brought to 7 pixels must have 8 or more" in said
     assert "no such folder" not in said
 
 

@@ -131,3 +131,17 @@ def test_a_model_is_of_one_category_of_images(tmp_path):
         look_at(both, layout="mvtec", category="nut", good="ok")
     with pytest.raises(InputError, match="not to videos"):
         look_at(mstc_folder(tmp_path / "street"), layout="mstc")
+
+
+def test_images_too_small_to_show_a_part_are_not_learnt_as_one(tmp_path):
+    folder_of(tmp_path, "1.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "2.png")
+    assert len(look_at(tmp_path).good) == 2
+    Image.new("RGB", (200, 7)).save(tmp_path / "3.png")
+    Image.new("RGB", (1, 1)).save(tmp_path / "4.png")
+    with pytest.raises(InputError, match="cannot be used") as error:
+        look_at(tmp_path)
+    assert [line.rpartition(": ")[2] for line in error.value.offenders] == [
+        "7 x 200 pixels, and 8 are the least",
+        "1 x 1 pixels, and 8 are the least",
+    ]
