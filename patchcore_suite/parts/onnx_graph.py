@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,7 @@ def write_graph(model: PartsModel, path: Path, facts: Mapping[str, str]) -> None
             remedy="use a network whose steps are the same for 1 image and for 16",
         )
     _tidy(program.model)
+    _weights_into_loops(program.model.graph)
     program.model.metadata_props.update(facts)
     program.save(path, external_data=False)
 
@@ -97,3 +99,14 @@ def _tidy(graph: object) -> None:
 
     ClearMetadataAndDocStringPass()(graph)
     RemoveUnusedNodesPass()(graph)
+
+
+def _weights_into_loops(graph: Any) -> None:
+    """Move what only the steps of a loop use into it: onnxruntime prepares no weights for them that lie outside."""
+    for node in graph:
+        for body in (attribute.value for attribute in node.attributes.values() if attribute.type.name == "GRAPH"):
+            used = {value.name: value for step in body for value in step.inputs if value is not None}
+            for name, value in used.items():
+                if graph.initializers.get(name) is value and all(use.node.graph is body for use in value.uses()):
+                    del graph.initializers[name]
+                    body.initializers[name] = value
