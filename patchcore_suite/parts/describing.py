@@ -68,7 +68,8 @@ class FitOptions:
         fraction, cost = self.coreset_fraction, self.miss_cost
         sides = (*(self.resize if isinstance(self.resize, tuple) else (self.resize,)), self.crop or LEAST_SIDE)
         rules = {
-            f"images brought to {min(sides)} pixels must have {LEAST_SIDE} or more": min(sides) >= LEAST_SIDE,
+            # what is no size at all is told by the preprocessing
+            f"images brought to {min(sides)} pixels must have {LEAST_SIDE} or more": not 0 < min(sides) < LEAST_SIDE,
             f"a seed of {self.seed} must be a whole number from 0 on": isinstance(self.seed, int) and self.seed >= 0,
             f"a rate of false alarms of {self.false_alarms} must lie between 0 and 1": 0 < self.false_alarms < 1,
             f"a miss that costs {cost} false alarms must cost 0 or more": math.isfinite(cost) and cost >= 0,
