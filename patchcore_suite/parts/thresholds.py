@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.common.errors import InputError
 from patchcore_suite.metrics.decisions import f1_optimum
-from patchcore_suite.run.image_intervals import percentile_interval
+from patchcore_suite.run.percentiles import percentile_interval
 
 REPLICATES = 1000  # resamples
 

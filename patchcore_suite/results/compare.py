@@ -23,7 +23,7 @@ from patchcore_suite.results.section import Section
 from patchcore_suite.results.sources import index_of
 from patchcore_suite.results.summaries import percent
 from patchcore_suite.results.table import Heading, Table, as_text
-from patchcore_suite.run.image_intervals import percentile_interval
+from patchcore_suite.run.percentiles import percentile_interval
 from patchcore_suite.settings.project import ProjectDataset, load_project
 
 KEY = "compare_"  # how sections and tables of this kind begin

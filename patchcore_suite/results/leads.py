@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from patchcore_suite.results.quantities import Interval
-from patchcore_suite.run.image_intervals import percentile_interval
+from patchcore_suite.run.percentiles import percentile_interval
 
 LEVEL = 0.95
 BySeed = Mapping[int, NDArray[np.float64]]  # (replicates,) on resampled test images, the same ones for all seeds

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from patchcore_core.metrics.images import truth_values
+from patchcore_suite.run.percentiles import percentile_interval
 
 COUNTS_AT_ONCE = 2**22  # bounds the memory: 32 MiB an array of 64 bits
 
@@ -102,29 +103,6 @@ def auroc_replicates(
         counts = stratified_counts(labels, len(part), generator)
         part[:] = np.mean([resampled_auroc(labels, of_seed, counts) for of_seed in scores], axis=0)
     return values
-
-
-def percentile_interval(replicates: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """Both ends of the middle of the replicates; those that are NaN are left out.
-
-    Args:
-        replicates: (r,).
-        level: share of the replicates between the two ends, in (0, 1).
-
-    Returns:
-        both ends; NaN where no replicate is a number.
-
-    Raises:
-        ValueError: `level` is out of range.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie in (0, 1)")
-    replicates = np.asarray(replicates)
-    numbers = replicates[~np.isnan(replicates)]
-    if not numbers.size:
-        return float("nan"), float("nan")
-    low, high = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def stratified_counts(labels: NDArray[np.bool_], replicates: int, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from patchcore_core.metrics import Regions, image_auroc
 from patchcore_suite.datasets.names import MEAN, shown
 from patchcore_suite.run.asked_intervals import ASKED_PIXEL_METRICS, asked_statistics
-from patchcore_suite.run.image_intervals import bootstrap_mean_auroc, percentile_interval, stratified_counts
+from patchcore_suite.run.image_intervals import bootstrap_mean_auroc, stratified_counts
 from patchcore_suite.run.metric_registry import IMAGES, METRICS, Metric, wanted
+from patchcore_suite.run.percentiles import percentile_interval
 from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, Resampled, pixel_replicates, pixel_statistics
 from patchcore_suite.settings.project import ProjectDataset
 

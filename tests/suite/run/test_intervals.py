@@ -6,7 +6,8 @@ from patchcore_core import metrics
 from patchcore_core.scoring import anomaly_maps
 from patchcore_suite.datasets.preprocessing import Preprocessing
 from patchcore_suite.run.evaluate import evaluate_dataset
-from patchcore_suite.run.image_intervals import percentile_interval, stratified_counts
+from patchcore_suite.run.image_intervals import stratified_counts
+from patchcore_suite.run.percentiles import percentile_interval
 from patchcore_suite.run.pixel_intervals import PIXEL_METRICS, pixel_replicates, pixel_statistics
 from patchcore_suite.run.raw_results import RawResult, ScoreIndex
 from patchcore_suite.run.resamples import CellName, cell_replicates

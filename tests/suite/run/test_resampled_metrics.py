@@ -15,10 +15,10 @@ from patchcore_suite.run.image_intervals import (
     auroc_replicates,
     bootstrap_auroc,
     bootstrap_mean_auroc,
-    percentile_interval,
     resampled_auroc,
     stratified_counts,
 )
+from patchcore_suite.run.percentiles import percentile_interval
 from patchcore_suite.run.pixel_intervals import (
     PIXEL_METRICS,
     pixel_replicates,
