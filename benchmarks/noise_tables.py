@@ -8,8 +8,8 @@ import pandas as pd
 from patchcore_suite import figures
 from patchcore_suite.report.measured import Block, Drawing
 from patchcore_suite.results.formats import HEADINGS, NOTHING
+from patchcore_suite.results.leads import Lead, ahead
 from patchcore_suite.results.quantities import Quantity, difference
-from patchcore_suite.results.selection import Lead, ahead
 from patchcore_suite.results.summaries import percent
 
 if TYPE_CHECKING:
