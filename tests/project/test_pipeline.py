@@ -20,7 +20,7 @@ from patchcore_suite.results.quantities import Quantity
 from patchcore_suite.results.section import Chart, Heading, Picture, Section, Table
 from patchcore_suite.run import fingerprints
 from patchcore_suite.run.cells import SCORING
-from patchcore_suite.run.imports import RUN, Code, data_files, module_file, reached
+from patchcore_suite.run.imports import ANYTHING, RUN, Code, data_files, module_file, reached
 from patchcore_suite.run.metric_registry import METRICS
 from patchcore_suite.run.raw_results import ScoreIndex
 from patchcore_suite.settings.params import load_params
@@ -39,14 +39,22 @@ each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 CONFIGURATIONS = "patchcore_suite.baselines.config"
 BASELINES = {f"patchcore_suite.baselines.{file.stem}" for file in ROOT.glob("patchcore_suite/baselines/*.py")}
 IGNORED = [(CONFIGURATIONS, module) for module in BASELINES - {"patchcore_suite.baselines.costs"}]
-# It imports the functions of metrics, not what else lies beside it.
-METRICS_OF_RESULTS = "patchcore_suite.run.result_metrics"
+
+
+def imported_by_name(module):
+    """Modules that an import statement of a module names, as against those that a text in it may name."""
+    code = module_file(module, ROOT).read_text(encoding="utf-8")
+    return {name for name, wanted in Code(code, module.rpartition(".")[0], ROOT).imports() if wanted != ANYTHING}
+
+
+# They import the functions of metrics and what they name, not what else lies beside them.
+METRICS_OF_RESULTS, INTERVALS = "patchcore_suite.run.result_metrics", "patchcore_suite.run.intervals"
 METRIC_MODULES = {metric.function.partition(":")[0] for metric in METRICS.values()}
 IGNORED += [
-    (importer, f"patchcore_suite.run.{file.stem}")
-    for importer in (METRICS_OF_RESULTS, "patchcore_suite.run.intervals")
-    for file in ROOT.glob("patchcore_suite/run/*.py")
-    if file.stem not in ("metric_registry", "raw_results", "__init__")
+    (importer, module)
+    for importer in (METRICS_OF_RESULTS, INTERVALS)
+    for module in {f"patchcore_suite.run.{file.stem}" for file in ROOT.glob("patchcore_suite/run/*.py")}
+    - imported_by_name(importer)
 ]
 REGISTRY = "patchcore_suite.baselines.registry"  # which imports the method that a configuration asks for: any
 METHOD_MODULES = [kind.implementation.partition(":")[0] for kind in (*METHODS.values(), EnsembleConfig)]
