@@ -33,6 +33,8 @@ from patchcore_suite.settings.project import load_project
 KERNEL = "python3"
 # The kernel's own log says nothing about the notebook; progress bars belong in the terminal, not in the notebook.
 KERNEL_ARGUMENTS = ["--log-level=CRITICAL", "--IPKernelApp.capture_fd_output=False"]
+STARTS = 3  # of a kernel, at most
+NOT_STARTED = "Kernel died before replying to kernel_info"  # jupyter_client's words
 USER_ERRORS = ("InputError", "WeightsMissing")  # their messages need no traceback
 
 
@@ -61,15 +63,7 @@ def run_notebook(
     pages.start()
     with atomic_path(output) as temporary:
         try:
-            executed = papermill.execute_notebook(
-                _no_format(notebook),
-                _no_format(temporary),
-                parameters=dict(parameters),
-                kernel_name=KERNEL,
-                kernel_manager_class=OwnKernelManager,
-                cwd=str(cwd),
-                extra_arguments=KERNEL_ARGUMENTS,
-            )
+            executed = _execute(notebook, temporary, parameters, cwd)
         except papermill.PapermillExecutionError as error:
             raise InputError(_describe(notebook, error, _kept(temporary, failed))) from None
         except DeadKernelError:
@@ -83,6 +77,35 @@ def run_notebook(
     pages.join()
     write_text(output.with_suffix(".html"), _load_pages().to_html(executed, title=output.stem))
     return executed
+
+
+def _execute(
+    notebook: Path, output: Path, parameters: Mapping[str, object], cwd: Path, starts: int = STARTS
+) -> NotebookNode:
+    """Run it with papermill, in a kernel of its own.
+
+    A kernel listens on ports that were free a moment before; where another process was quicker, it ends before any
+    cell has run, and is started again.
+    """
+    try:
+        return papermill.execute_notebook(
+            _no_format(notebook),
+            _no_format(output),
+            parameters=dict(parameters),
+            kernel_name=KERNEL,
+            kernel_manager_class=OwnKernelManager,
+            cwd=str(cwd),
+            extra_arguments=KERNEL_ARGUMENTS,
+        )
+    except RuntimeError as error:
+        if str(error) != NOT_STARTED:
+            raise
+    if starts > 1:
+        return _execute(notebook, output, parameters, cwd, starts - 1)
+    raise InputError(
+        f"the kernel that was to run {notebook} ended {STARTS} times before it could run anything",
+        remedy="what it said stands above",
+    )
 
 
 def read_notebook(path: Path) -> NotebookNode:

@@ -3,12 +3,14 @@ import json
 import math
 import re
 import runpy
+import socket
 import sys
 import warnings
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.provisioning.local_provisioner import LocalPortCache
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from patchcore_core import InputError
@@ -439,6 +441,40 @@ def test_a_notebook_runs_in_this_environment_whatever_surrounds_it(project, requ
     request.getfixturevalue("personal")
     run(page, project, number=1)
     assert [path.read_bytes() for path in pages] == before
+
+
+@pytest.fixture
+def taken_port(monkeypatch):
+    """Has kernels try a port first on which somebody listens already, as many times as the test says."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port, free = listening.getsockname()[1], LocalPortCache.find_available_port
+
+        def times(count):
+            left = [port] * count
+            monkeypatch.setattr(
+                LocalPortCache, "find_available_port", lambda self, ip: left.pop() if left else free(self, ip)
+            )
+
+        yield times
+
+
+@pytest.mark.slow
+def test_a_kernel_whose_port_another_process_took_is_started_again(project, taken_port):
+    taken_port(1)
+    executed = run(written(notebook("print(number)"), project), project, number=7)
+    assert executed.cells[-1].outputs[0].text == "7\n"
+
+
+def test_a_kernel_that_never_starts_is_told(project, monkeypatch):
+    def dead(*paths, **options):
+        raise RuntimeError(runner.NOT_STARTED)
+
+    monkeypatch.setattr("papermill.execute_notebook", dead)
+    with pytest.raises(InputError, match="ended 3 times before it could run anything"):
+        run(written(notebook(), project), project, number=1)
+    assert not (project / "executed/page.ipynb").exists()
 
 
 @pytest.mark.slow
