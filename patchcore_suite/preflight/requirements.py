@@ -38,7 +38,7 @@ from patchcore_suite.preflight.room import check_machine
 from patchcore_suite.preflight.shared import Shared
 from patchcore_suite.run.asked_metrics import asked_problems
 from patchcore_suite.run.cells import plan, wanted_cells
-from patchcore_suite.run.few_shot import drawn_rows, rotated_rows, shots_left_out
+from patchcore_suite.run.few_shot import drawn_rows, rotated_rows
 from patchcore_suite.run.own_networks import OwnNetworks, project_networks
 from patchcore_suite.run.room import memory_budget
 from patchcore_suite.settings.problems import one_line
@@ -65,7 +65,6 @@ def check(dataset: ProjectDataset, *, known: bool = False, all_weights: bool = F
     except InputError as error:
         checked.problems.append(str(error))
         return checked
-    checked.warnings += shots_left_out(dataset, manifest)
     done = _done(dataset) if not checked.problems and not known else set()
     for category in manifest.categories:
         cells = {cell: radius for cell, radius in wanted.items() if cell[0] == category}

@@ -27,8 +27,6 @@ from patchcore_suite.run.few_shot import (
     check_together,
     drawn_together,
     image_names,
-    possible_shots,
-    shots_left_out,
 )
 from patchcore_suite.run.fingerprints import code_fingerprint
 from patchcore_suite.run.own_networks import Network, OwnNetworks, project_networks
@@ -87,7 +85,6 @@ class Plan:
     cells: tuple[Cell, ...]
     weights_missing: dict[str, str]
     store: Path  # holds KEY.safetensors, the raw result of a cell, and KEY.json, its times
-    notes: tuple[str, ...] = ()  # what is not computed though a study asks for it, one sentence each
     memory: float = math.inf  # bytes that all that is computed at once may take
     networks_sha256: str | None = None  # of the file of own networks, if one is named
     keeps: bool = True  # whether a process may keep memory that it has freed, for as long as it computes
@@ -181,8 +178,7 @@ def plan(dataset: ProjectDataset, *, networks: Mapping[str, Network] | None = No
         origin = ", ".join(weights.origin for _, weights in found[variant])
         about = (category, variant, shots, seed, config, preprocessing, covering_radius, origin, stamp)
         cells.append(Cell(*about, scope, drawn, rotations))
-    known = {"notes": tuple(shots_left_out(dataset, manifest)), "networks_sha256": own.sha256}
-    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, **known)
+    return Plan(dataset, manifest, tuple(cells), weights_missing, dataset.project.cells, networks_sha256=own.sha256)
 
 
 def _modules(config: MethodConfig, given: Container[str]) -> set[str]:
@@ -248,8 +244,6 @@ def wanted_cells(
 ) -> dict[tuple[str, str, int | None, int], bool]:
     """(category, variant, shots, seed) of every cell, category by category, and whether to measure its radius.
 
-    More shots than a study's categories have nominal images are left out, see `shots_left_out`.
-
     Raises:
         InputError: a study names a category that is not there, asks for more nominal images than there are, or gives
             a method fewer than it can do with; or categories cannot be learned together.
@@ -277,7 +271,7 @@ def wanted_cells(
                 if variant not in available:
                     continue
                 config = dataset.config(variant)
-                for shots in possible_shots(study, dataset, manifest):
+                for shots in study.shots:
                     # Without anything drawn all seeds would say the same.
                     seeds = study.seeds if config.seeded or shots is not None else study.seeds[:1]
                     for seed in seeds:

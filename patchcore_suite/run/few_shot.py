@@ -88,27 +88,6 @@ def image_names(manifest: Manifest, records: Iterable[Record]) -> list[str]:
     ]
 
 
-def possible_shots(study: Study, dataset: ProjectDataset, manifest: Manifest) -> list[int | None]:
-    """The shots of a study that each of its categories has nominal images for, so that means are of all of them."""
-    least = min(_nominal(study, dataset, manifest).values(), default=0)
-    return [shots for shots in study.shots if shots is None or shots <= least]
-
-
-def shots_left_out(dataset: ProjectDataset, manifest: Manifest) -> list[str]:
-    """One sentence a study of which some shots are more than a category has nominal images."""
-    notes = []
-    for name, study in dataset.studies.items():
-        possible = possible_shots(study, dataset, manifest)
-        if left_out := [str(shots) for shots in study.shots if shots not in possible]:
-            few = _nominal(study, dataset, manifest)
-            fewest = min(few, key=few.__getitem__)
-            notes.append(
-                f"datasets.{dataset.name}.studies.{name}.shots: {', '.join(left_out)} left out, since {fewest} has "
-                f"{few[fewest]} nominal training images"
-            )
-    return notes
-
-
 def check_together(dataset: ProjectDataset, manifest: Manifest, variants: Iterable[str]) -> None:
     """Refuse to learn all categories together where there is one, or where their images come out in several sizes.
 
@@ -133,29 +112,25 @@ def check_together(dataset: ProjectDataset, manifest: Manifest, variants: Iterab
 
 
 def check_shots(dataset: ProjectDataset, manifest: Manifest) -> None:
-    """Refuse studies that ask for images that there are not.
-
-    Draws that are nested go without shots above what is there, as long as some are left; blocks leave none out, since
-    each seed has its own images.
+    """Refuse studies that ask for more nominal images than one of their categories has.
 
     Raises:
-        InputError: there are such studies; each is listed, with the images that there are.
+        InputError: there are such studies; each is listed with every number that is too large, and the images that
+            there are.
     """
     problems = []
     for name, study in dataset.studies.items():
         where, nominal = f"datasets.{dataset.name}.studies.{name}.shots", _nominal(study, dataset, manifest)
-        if dataset.settings.protocol.draw == BLOCKS:
+        for shots in (shots for shots in study.shots if shots is not None):
+            last, asked = shots, str(shots)
+            if dataset.settings.protocol.draw == BLOCKS:
+                last = (max(study.seeds) + 1) * shots
+                asked = f"seed {max(study.seeds)} takes images {last - shots + 1} to {last}"
             problems += [
-                f"{where}: seed {max(study.seeds)} takes images {max(study.seeds) * shots + 1} to "
-                f"{(max(study.seeds) + 1) * shots}, but {category} has {there} nominal training images"
-                for shots in study.shots
+                f"{where}: {asked}, but {category} has {there} nominal training images"
                 for category, there in nominal.items()
-                if shots is not None and (max(study.seeds) + 1) * shots > there
+                if last > there
             ]
-        elif nominal and not possible_shots(study, dataset, manifest):
-            fewest = min(nominal, key=nominal.__getitem__)
-            asked = ", ".join(map(str, study.shots))
-            problems.append(f"{where}: {asked}, but {fewest} has {nominal[fewest]} nominal training images")
     if problems:
         raise InputError(
             f"studies ask for more nominal images than {dataset.name} has",

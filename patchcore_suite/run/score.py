@@ -59,8 +59,6 @@ def score_dataset(
         )
     work = plan(dataset, networks=networks)
     check_asked(dataset, work.manifest)
-    for note in work.notes:
-        print(f"note: {note}", file=sys.stderr)
     own = {**project_networks(dataset.project, expected=work.networks_sha256).modules, **(networks or {})}
     remove_leftovers(work.store, ".*")
     remove_leftovers(dataset.project.rows, f"{PREFIX}*")

@@ -137,13 +137,11 @@ def test_all_that_is_wrong_is_listed_at_once(tmp_path):
     assert "few.categories: 'bold'" in text
 
 
-def test_shots_above_what_is_there_are_a_warning(tmp_path):
+def test_shots_above_what_is_there_are_a_problem(tmp_path):
     mvtec_folder(tmp_path / "images", "bolt")
     few = {"few": {"variants": ["small"], "seeds": [0], "shots": [2, 99]}}
-    found = check(Project(params_of(tmp_path / "p", "mvtec", tmp_path / "images", studies=few)).dataset("toy"))
-    assert found.problems == []
-    (said,) = [text for text in found.warnings if "left out" in text]
-    assert said == "datasets.toy.studies.few.shots: 99 left out, since bolt has 3 nominal training images"
+    text = problems(params_of(tmp_path / "p", "mvtec", tmp_path / "images", studies=few))
+    assert "datasets.toy.studies.few.shots: 99, but bolt has 3 nominal training images" in text
 
 
 def test_images_that_come_out_in_several_sizes_are_a_problem(tmp_path):

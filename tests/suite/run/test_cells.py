@@ -191,24 +191,18 @@ def test_studies_that_do_not_suit_the_dataset_are_all_listed(project):
     assert text.count("  - ") == 2
 
 
-def test_shots_above_what_a_category_has_are_left_out_with_a_note(project):
+def test_a_study_of_one_category_may_have_more_shots_than_others_have_images(project):
     save_image(project.root / "images/nut/train/good/003.png", seed=9)
     project.prepare()
     project.variants = {"tenth": {"coreset_fraction": 0.1}}
-    project.dataset["studies"] = {
-        "both": study(["tenth"], [0], shots=[2, 4, 9]),  # of a mean over both, none has four images
-        "nuts": study(["tenth"], [0], categories=["nut"], shots=[4, 5, None]),
-        "fine": study(["tenth"], [0], shots=[3]),
+    project.dataset["studies"] = {"nuts": study(["tenth"], [0], categories=["nut"], shots=[4, None])}
+    assert {(cell.category, cell.shots) for cell in plan(project.toy).cells} == {
+        ("bolt", None),
+        ("nut", None),
+        ("nut", 4),
     }
-    work = plan(project.toy)
-    assert {(cell.category, cell.shots) for cell in work.cells} == {
-        *(("bolt", shots) for shots in (None, 2, 3)),
-        *(("nut", shots) for shots in (None, 2, 3, 4)),
-    }
-    assert work.notes == (
-        "datasets.toy.studies.both.shots: 4, 9 left out, since bolt has 3 nominal training images",
-        "datasets.toy.studies.nuts.shots: 5 left out, since nut has 4 nominal training images",
-    )
+    project.dataset["studies"]["both"] = study(["tenth"], [0], shots=[4])
+    assert "studies.both.shots: 4, but bolt has 3 nominal training images" in message(planned, project)
 
 
 def test_variants_whose_backbones_lack_something_are_all_listed(project):

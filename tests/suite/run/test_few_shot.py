@@ -92,11 +92,14 @@ def test_blocks_above_what_there_is_are_all_refused(project):
     assert text.count("Remedy") == 1
 
 
-def test_a_study_that_has_no_shots_left_is_refused(project):
+def test_shots_above_what_there_is_are_all_refused(project):
     project.variants = {"tenth": PIXELS}
-    project.dataset["studies"] = {"few": study(["tenth"], shots=[9, 40])}
+    project.dataset["studies"] = {"few": study(["tenth"], shots=[3, 4, 40])}
     text = message(plan, project.toy)
-    assert "datasets.toy.studies.few.shots: 9, 40, but bolt has 3 nominal training images" in text
+    for shots in (4, 40):
+        for category in ("bolt", "nut"):
+            assert f"datasets.toy.studies.few.shots: {shots}, but {category} has 3 nominal training images" in text
+    assert text.count("  - ") == 4
 
 
 # Rotations
