@@ -13,6 +13,7 @@ from patchcore_suite.paper.quoted import quoted
 from patchcore_suite.report.frontier_chart import FrontierChart, frontier_chart
 from patchcore_suite.report.links import Links, timings_of
 from patchcore_suite.report.measured import FOLDER, Measured, read_all, read_values
+from patchcore_suite.report.method_costs import method_costs
 from patchcore_suite.report.rendering import render
 from patchcore_suite.report.shown_tables import Shown
 from patchcore_suite.results import study_metrics
@@ -26,8 +27,6 @@ from patchcore_suite.settings.project import Project, ProjectDataset
 
 PAGE = "leaderboard.html"  # in reports/, and its template
 CONTROL = "control-"  # how the grid of results calls what is there to be compared with
-TEST_IMAGES = "test_images"  # a metric
-SECONDS = "score all test images (s)"  # a column of what was measured
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _of_project(dataset: ProjectDataset, links: Links) -> Board | None:
     if rows.empty:
         return None
     intervals = {name: study_metrics.read_intervals(dataset, metric=name) for name in METRICS}
-    found = standings(rows, intervals, _costs(dataset, rows))
+    found = standings(rows, intervals, method_costs(dataset, rows))
     machines = {timing["machine"]["processor"] for timing in timings_of(dataset, index_of(dataset)).values()}
     return _board(
         dataset.name,
@@ -96,18 +95,6 @@ def _of_project(dataset: ProjectDataset, links: Links) -> Board | None:
     )
 
 
-def _costs(dataset: ProjectDataset, rows: pd.DataFrame) -> pd.DataFrame:
-    """Costs by method: means over what was timed."""
-    images = rows[rows["metric"] == TEST_IMAGES].groupby("category")["value"].first()
-    timings, found = timings_of(dataset, index_of(dataset)), []
-    for cell in index_of(dataset).cells:
-        timing = timings.get(cell["file"])
-        if timing and cell["shots"] is None and cell["category"] in images:
-            size = timing.get("model_bytes", float("nan")) / 1e6
-            found.append((cell["variant"], timing["scoring_s"] / images[cell["category"]], size))
-    return pd.DataFrame(found, columns=["variant", *COSTS]).groupby("variant").mean()
-
-
 def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board | None:
     """What was measured on real images before: the methods of its main study, which alone have intervals; if any."""
     means = values[values["seed"].isna() & (values["category"] == MEAN)]
@@ -118,12 +105,6 @@ def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board | N
     for row in means.itertuples():
         intervals.setdefault(row.metric, {})[row.variant] = Interval(row.low, row.high)
     rows = values[values["seed"].notna() & values["shots"].isna() & values["variant"].isin(means["variant"])]
-    costs = pd.DataFrame(columns=list(COSTS))
-    images = rows[rows["metric"] == TEST_IMAGES].groupby("category")["value"].first().mean()
-    for block in one.blocks:
-        if SECONDS in block.frame:
-            seconds = {row["variant"]: row[SECONDS].value / images for row in block.frame.to_dict("records")}
-            costs = pd.DataFrame({"seconds": seconds})
     categories = [name for name in one.stamp["images"] if name != one.title]
     named = f" ({', '.join(categories)})" if 0 < len(categories) <= FEW else ""
     machines = ", ".join(sorted({str(machine["processor"]) for machine in one.stamp["machines"]}))
@@ -131,8 +112,10 @@ def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board | N
         f"{FOLDER}-{one.name}",
         f"{one.title}{named}, real images",
         f"Real images. {one.described}",
-        f"Measured on {machines}; sizes of models were not.",
-        standings(rows, intervals, costs),
+        f"Measured on {machines}, beside other programs: seconds compare roughly."
+        if one.costs
+        else "No times are known.",
+        standings(rows, intervals, pd.DataFrame.from_dict(one.costs, orient="index", columns=list(COSTS))),
         synthetic=False,
         links=links,
     )

@@ -5,7 +5,7 @@ beside it, with each metric of each raw result; figures that are drawn of them l
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "measured"  # of the project
-SCHEMA = 2  # 2: what the grid has and was not measured; no times but those of selections: a busy machine has others
+SCHEMA = 2  # 2: what the grid has and was not measured
 NOTE = "note: "  # how a line begins that says what of the images was not used, and the like
 SHOWN = 12  # digits of a hash
 REMEDY = "restore it from Git, or measure again: make results"
@@ -71,6 +71,7 @@ class Measured:
         pending: what the grid has besides and was not measured yet, a variant each.
         blocks: its tables.
         stamp: what made them: commits, versions, machines, hashes of images and weights.
+        costs: seconds a test image and megabytes of the model, by variant; of those of the main study that were timed.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Measured:
     pending: tuple[str, ...]
     blocks: tuple[Block, ...]
     stamp: Mapping[str, object]
+    costs: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
     @property
     def described(self) -> str:
@@ -134,7 +136,7 @@ def read_values(folder: Path, name: str) -> pd.DataFrame:
 
 
 def stamp_of(dataset: ProjectDataset) -> Mapping[str, object]:
-    """What the numbers of a dataset were made with; of each only what occurs. No times: a busy machine has others."""
+    """What the numbers of a dataset were made with; of each only what occurs."""
     versions, weights, origins, machines, commits, images = {}, {}, {}, {}, {}, {}
     index = index_of(dataset)
     timings = read_timings(dataset.timings, index)

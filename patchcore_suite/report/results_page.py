@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ from patchcore_suite.datasets.manifest import Manifest
 from patchcore_suite.paper.beside import Printed, beside_paper
 from patchcore_suite.report.earlier import CELL, earlier_values, with_earlier
 from patchcore_suite.report.measured import FOLDER, NOTE, Block, Measured, read_all, stamp_of
+from patchcore_suite.report.method_costs import method_costs
 from patchcore_suite.report.study_blocks import describe_seeds, metrics_frame, study_blocks
 from patchcore_suite.results import study_metrics
 from patchcore_suite.results.formats import HEADINGS
@@ -109,6 +111,7 @@ def measure(dataset: ProjectDataset, earlier: Path | None = None) -> Measured:
         pending=tuple(_pending(dataset, index, before)),
         blocks=(*_main_blocks(dataset), *study_blocks(dataset)),
         stamp=stamp,
+        costs=_costs(dataset),
     )
 
 
@@ -179,6 +182,13 @@ def _main_blocks(dataset: ProjectDataset) -> Iterator[Block]:
             of = "" if category == "mean" else f", {category}"
             yield Block(f"{_number(whole, by_category, category)}: {HEADINGS[metric]}{of}", note, frame)
     yield Block("All metrics of these variants", describe_seeds(dataset, rows), metrics_frame(rows))
+
+
+def _costs(dataset: ProjectDataset) -> dict[str, list[float | None]]:
+    """What the methods of the main study cost, to three digits: a busy machine has other times."""
+    found = method_costs(dataset, study_metrics.read_metrics(dataset))
+    kept = found[found.index.isin(dataset.variants)]
+    return {name: [None if isnan(v) else float(f"{v:.3g}") for v in row] for name, row in kept.iterrows()}
 
 
 def _counts(manifest: Manifest) -> list[str]:
