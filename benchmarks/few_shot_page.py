@@ -17,6 +17,8 @@ METHODS = {
     "anomaly_dino": "AnomalyDINO",
     "subspace_ad": "SubspaceAD",
     "rad": "RAD",
+    "super_add": "SuperADD",
+    "mh_patchcore": "MH-PatchCore",
     "softpatch": "SoftPatch",
 }
 DRAWS = {
