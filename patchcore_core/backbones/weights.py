@@ -246,9 +246,10 @@ def saved_weights(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state: object = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
+    except Exception as error:  # each format has its own; torch's advises to run what a file holds
+        said = error if isinstance(error, OSError) else "it is damaged, or holds more than tensors"
         raise InputError(
-            f"weights {path} cannot be read: {error}", remedy="give a .safetensors file, or a .pth of tensors only"
+            f"weights {path} cannot be read: {said}", remedy="give a .safetensors file, or a .pth of tensors only"
         ) from None
     if not isinstance(state, dict):
         raise InputError(f"weights {path} hold no tensors by name", remedy="save network.state_dict()")

@@ -107,7 +107,8 @@ def detector_of(options: FitOptions, *, coreset_fraction: float = 1.0, progress:
     """The method as it was chosen, not fitted yet.
 
     Raises:
-        InputError: the backbone is unknown, the hierarchies are out of range, or the file of networks cannot be used.
+        InputError: the backbone is unknown, or the file of networks gives others; the hierarchies are out of range; or
+            that file cannot be used.
     """
     config = PatchCoreConfig(
         backbone=options.backbone, hierarchies=options.hierarchies, coreset_fraction=coreset_fraction
@@ -115,6 +116,11 @@ def detector_of(options: FitOptions, *, coreset_fraction: float = 1.0, progress:
     own = NONE if options.networks is None else read_networks(options.networks)
     own.check(config)
     network = own.modules.get(options.backbone)
+    if options.networks is not None and network is None:
+        raise InputError(
+            f"backbone {options.backbone!r} is none of those that {own.file} gives: {', '.join(own.modules)}",
+            remedy="name one of them (--backbone NAME), or leave the file out (--networks)",
+        )
     where = {"seed": options.seed, "weights": options.weights, "device": options.device}
     return PatchCore(config, network=network, progress=progress, **where)
 

@@ -26,11 +26,20 @@ def without_own(backbone: str) -> InputError:
 
 
 def own_network(folder: Path, networks: str | Path | None) -> nn.Module | None:
-    """The network of the user's own that a model was fitted with; None if it was a named backbone."""
+    """The network of the user's own that a model was fitted with; None if it was a named backbone.
+
+    Raises:
+        InputError: a file is needed and not given or of other networks, or one is given and not needed.
+    """
     said = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-    if said.get("network") is None:
-        return None
     name = said["config"]["backbone"]
+    if said.get("network") is None:
+        if networks is not None:
+            raise InputError(
+                f"{folder} was fitted with the backbone {name!r}, and needs no file of networks",
+                remedy=f"leave out {networks} (--networks)",
+            )
+        return None
     own = NONE if networks is None else read_networks(networks)
     if name not in own.modules:
         also = f"; {own.file} gives {', '.join(own.modules)}" if own.file else ""

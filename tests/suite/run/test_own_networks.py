@@ -146,6 +146,10 @@ def test_the_command_fits_tests_and_judges_with_it(mine, tmp_path):
     assert run("predict", model, folder / "test", *given).stdout
     assert "image AUROC" in run("evaluate", model, folder, *given).stdout
     assert "name the file that gives it" in run("predict", model, folder / "test", code=1).stderr
+    other = ["fit", folder, "--to", tmp_path / "other", "--size", 64, 64]
+    assert "networks.py gives: mine" in run(*other, *given, code=1).stderr
+    run(*other)
+    assert "needs no file of networks" in run("predict", tmp_path / "other", folder / "test", *given, code=1).stderr
     change(mine, "0.45", "0.5")
     assert "another network" in run("predict", model, folder / "test", *given, code=1).stderr
 
