@@ -105,10 +105,10 @@ class Truth:
         self._masks: dict[Preprocessing, NDArray[np.bool_] | None] = {}
 
     def metrics(self, cell: Cell) -> dict[str, float]:
-        """In percent; of the images alone where papers print no more."""
+        """In percent; of the images alone where papers print no more, or there are no maps."""
         result = RawResult.read(self._work.path(cell))
         found = {"image AUROC": 100 * metrics.image_auroc(self._labels, result.scores)}
-        if self._work.dataset.name in IMAGES_ONLY:
+        if self._work.dataset.name in IMAGES_ONLY or result.distances is None:
             return found
         if cell.preprocessing not in self._masks:
             self._masks[cell.preprocessing] = ground_truth(self._records, cell.preprocessing)

@@ -20,6 +20,8 @@ METHODS = {
     "super_add": "SuperADD",
     "mh_patchcore": "MH-PatchCore",
     "softpatch": "SoftPatch",
+    "dn2": "DN2",
+    "mahalanobis": "Mahalanobis AD",
 }
 DRAWS = {
     "nested": "drawn with the seed, more holding the fewer (`draw: nested`)",
@@ -91,7 +93,9 @@ def results_table(frame: pd.DataFrame, metric: str) -> str:
     shots = sorted(frame["shots"].dropna().astype(int).unique())
     lines = []
     for variant, label in _labels(frame["variant"]):
-        of = frame[frame["variant"] == variant]
+        of = frame[(frame["variant"] == variant) & frame[metric].notna()]
+        if of.empty:  # it draws no maps
+            continue
         cells = [mean_and_spread(of.loc[of["shots"] == count, metric]) for count in shots]
         lines.append([label, *cells, mean_and_spread(of.loc[of["shots"].isna(), metric])])
     return f"\n**{metric}**\n\n" + table(["method", *map(str, shots), "all"], lines)

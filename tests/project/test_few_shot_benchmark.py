@@ -43,6 +43,12 @@ def test_what_turning_changes_is_of_the_same_images():
     assert turning(found, ["image AUROC"])[1:] == ["- RAD: image AUROC +2.0 ± 1.4 (2 pairs)"]
 
 
+def test_a_method_without_maps_has_no_row_of_pixels():
+    found = frame(rad={(1, 0): 70.0}, dn2={(1, 0): 60.0}).assign(PRO=[80.0, float("nan")])
+    assert "| DN2 | 60.0 | - |" in results_table(found, "image AUROC")
+    assert results_table(found, "PRO").splitlines()[5:] == ["| RAD | 80.0 | - |"]
+
+
 def test_a_single_value_has_no_spread():
     assert mean_and_spread(pd.Series([71.25])) == "71.2"
     assert mean_and_spread(pd.Series([], dtype=float)) == "-"
