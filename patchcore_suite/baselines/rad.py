@@ -87,16 +87,12 @@ class Rad(PatchBankDetector):
         check_test(test, self._nominal)
         alike = test[0] @ self._nominal[0].T
         _, images = alike.topk(min(self.config.neighbour_images, len(self._nominal[0])), dim=1)
-        distances = torch.stack(
-            [
-                sum(
-                    unlikeness(patches[number], bank[found], self.config.radius)
-                    for patches, bank in zip(test[1:], self._nominal[1:], strict=True)
-                )
-                / (len(test) - 1)
-                for number, found in enumerate(images)
-            ]
-        )
+        # One tensor for all: small ones between the copies of banks would keep the memory of these from being used again.
+        distances = torch.zeros(test[1].shape[:3], device=test[1].device)
+        for patches, bank in zip(test[1:], self._nominal[1:], strict=True):
+            for number, found in enumerate(images):
+                distances[number] += unlikeness(patches[number], bank[found], self.config.radius)
+        distances /= len(test) - 1
         predicted = self.predicted(distances, distances.flatten(1).amax(dim=1), size)
         scores = mean_of_highest(predicted.maps, self.config.score_share)
         return Prediction(scores=scores, maps=predicted.maps, distances=distances)

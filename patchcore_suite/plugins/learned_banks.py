@@ -12,7 +12,7 @@ KMEANS_ROUNDS = 25  # at most; what faiss does by default
 PROXY_STEPS = 1000
 PROXY_BATCH = 1024  # rows a step
 PROXY_RATE = 0.05  # Adam's, in units of the temperature
-TEMPERATURE = 0.1  # of the softmax, in units of the mean distance from a row to its nearest initial proxy
+TEMPERATURE = 0.02  # of the softmax, in units of the mean distance from a row to its nearest initial proxy
 TEMPERATURE_ROWS = 4096  # from which that mean is taken
 
 
@@ -61,7 +61,8 @@ def learned_proxies(
     Random rows are fitted by Adam to minimise the `reconstruction_loss` of mini-batches.
 
     The unit of length is `TEMPERATURE` times the mean distance from a row to its nearest initial proxy, so that the
-    features' scale has no say and a row is put together from the few proxies around it.
+    features' scale has no say and a row is put together from the few proxies around it. Were that share five times as
+    large, many would weigh in, put features together from far away, and be no place to measure distances from.
 
     Args:
         features: (n, d).

@@ -118,6 +118,14 @@ def test_proxies_follow_the_scale_and_the_place_of_the_features(scale, offset):
     assert torch.allclose((moved - offset) / scale, plain, atol=0.05)
 
 
+def test_proxies_lie_nearer_to_the_features_than_random_rows(monkeypatch):
+    monkeypatch.setattr(learned_banks, "PROXY_STEPS", 1000)  # enough to wander off
+    features = torch.randn(2000, 64, generator=seeded()) * torch.linspace(3, 0.2, 64)
+    proxies, random = learned_proxies(features, 60, generator=seeded()), random_rows(features, 60)
+    apart = [float(nearest(features, bank)[0].mean()) for bank in (proxies, random)]
+    assert apart[0] < apart[1]
+
+
 def test_a_single_proxy_goes_towards_the_mean(monkeypatch):
     monkeypatch.setattr(learned_banks, "PROXY_STEPS", 2000)
     features = clusters()
