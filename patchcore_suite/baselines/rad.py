@@ -87,7 +87,7 @@ class Rad(PatchBankDetector):
         check_test(test, self._nominal)
         alike = test[0] @ self._nominal[0].T
         _, images = alike.topk(min(self.config.neighbour_images, len(self._nominal[0])), dim=1)
-        # One tensor for all: small ones between the copies of banks would keep the memory of these from being used again.
+        # One tensor for all: small ones between copies of banks would keep the memory of these from being used again.
         distances = torch.zeros(test[1].shape[:3], device=test[1].device)
         for patches, bank in zip(test[1:], self._nominal[1:], strict=True):
             for number, found in enumerate(images):
