@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from patchcore_core.common.errors import InputError
 from patchcore_suite.report.frontier_chart import HEIGHT, LEFT, WIDTH, frontier_chart
 from patchcore_suite.report.leaderboard import build_leaderboard
 from patchcore_suite.report.links import describe_dataset
+from patchcore_suite.report.measured import Measured, read_values
 from patchcore_suite.results.quantities import Interval
 from patchcore_suite.results.standings import standings
 from patchcore_suite.run.evaluate import write_metrics
@@ -77,6 +79,22 @@ def test_what_was_measured_on_real_images_has_boards_of_its_own(evaluated):
     assert {"measured-mvtec", "measured-hazelnut_reduced"} <= page.ids
     assert "MVTec AD (bottle), real images" in page.text
     assert "control-random" not in page.text
+
+
+def test_what_measured_methods_cost_stands_beside_their_accuracy(evaluated):
+    folder = Path(shutil.copytree(ROOT / "measured", evaluated.root / "measured"))
+    one, values = Measured.read(folder / "hazelnut_reduced.json"), read_values(folder, "hazelnut_reduced")
+    for costs, shown in (
+        ({"patchcore-10": [0.125, 3.5], "spade": [0.25, None]}, ("seconds", "MB")),
+        ({"patchcore-10": [0.125, None]}, ("seconds",)),
+        ({}, ()),
+    ):
+        replace(one, costs=costs).write(folder, values)
+        html = build_leaderboard(Project(evaluated.params))
+        board = html.partition('<section id="measured-hazelnut_reduced"')[2].partition("</section>")[0]
+        assert [name for name in ("seconds", "MB") if f"<span>{name}</span>" in board] == list(shown)
+        assert ("0.125" in board) == bool(costs)
+        assert ("No times are known." in board) != bool(costs)
 
 
 def test_quoted_rows_and_rows_that_were_run_are_never_in_one_table(evaluated):

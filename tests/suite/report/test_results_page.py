@@ -120,6 +120,16 @@ def test_values_are_those_of_the_metrics(scored, page):
     assert f"{mean:.1f}" in section(page, "### MVTec AD. All metrics of these variants")
 
 
+def test_what_methods_of_the_main_study_cost_is_kept(scored):
+    found = measure(Project(scored.params).dataset("toy")).costs
+    assert set(found) == set(scored.variants) - {"absent"}
+    for seconds, megabytes in found.values():
+        assert float(f"{seconds:.3g}") == seconds > 0
+        assert megabytes > 0
+    (scored.root / "reports/timings/toy.json").unlink()
+    assert measure(Project(scored.params).dataset("toy")).costs == {}
+
+
 def test_studies_have_tables_and_claims(page):
     subsampling = section(page, "### MVTec AD. Subsampling (Figure 5)")
     assert "covering radius" in subsampling
