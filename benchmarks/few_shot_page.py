@@ -108,8 +108,8 @@ def turning(frame: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     for name, label in METHODS.items():
         if not {name, name + TURNED} <= set(drawn.index.get_level_values("variant")):
             continue
-        steps = (drawn.xs(name + TURNED) - drawn.xs(name)).dropna()
-        changes = ", ".join(f"{metric} {mean_and_spread(steps[metric], sign='+')}" for metric in metrics)
+        steps = (drawn.xs(name + TURNED) - drawn.xs(name)).dropna(axis="columns", how="all").dropna()
+        changes = ", ".join(f"{metric} {mean_and_spread(steps[metric], sign='+')}" for metric in steps)
         said.append(f"- {label}: {changes} ({len(steps)} pairs)")
     head = "\nWhat turning changes, in points: mean ± standard deviation of differences of the same images and seed.\n"
     return [head, *said] if said else []

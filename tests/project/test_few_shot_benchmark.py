@@ -49,6 +49,15 @@ def test_a_method_without_maps_has_no_row_of_pixels():
     assert results_table(found, "PRO").splitlines()[5:] == ["| RAD | 80.0 | - |"]
 
 
+def test_what_turning_changes_is_told_of_the_metrics_that_a_method_has():
+    found = frame(rad={(1, 0): 70.0}, rad_turned={(1, 0): 72.0}, dn2={(1, 0): 60.0}, dn2_turned={(1, 0): 61.0})
+    found["PRO"] = [80.0, 79.0, float("nan"), float("nan")]
+    assert turning(found, ["image AUROC", "PRO"])[1:] == [
+        "- RAD: image AUROC +2.0, PRO -1.0 (1 pairs)",
+        "- DN2: image AUROC +1.0 (1 pairs)",
+    ]
+
+
 def test_a_single_value_has_no_spread():
     assert mean_and_spread(pd.Series([71.25])) == "71.2"
     assert mean_and_spread(pd.Series([], dtype=float)) == "-"
