@@ -105,7 +105,7 @@ def _of_measured(one: Measured, values: pd.DataFrame, links: Links) -> Board | N
     for row in means.itertuples():
         intervals.setdefault(row.metric, {})[row.variant] = Interval(row.low, row.high)
     rows = values[values["seed"].notna() & values["shots"].isna() & values["variant"].isin(means["variant"])]
-    categories = [name for name in one.stamp["images"] if name != one.title]
+    categories = [name for name in one.stamp["images"] if name not in (one.title, one.name)]
     named = f" ({', '.join(categories)})" if 0 < len(categories) <= FEW else ""
     machines = ", ".join(sorted({str(machine["processor"]) for machine in one.stamp["machines"]}))
     return _board(

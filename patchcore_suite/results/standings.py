@@ -123,7 +123,7 @@ def ranked_table(found: Standings) -> pd.DataFrame:
             for name, of in found.values.items()
             for heading in [_heading(name)]
         ]
-        spent = {heading: Quantity(found.costs.loc[method, cost], form=".3g") for cost, heading in COSTS.items()}
+        spent = {heading: _cost(found.costs.loc[method, cost]) for cost, heading in COSTS.items()}
         count, at = found.rows.get(method), [AT[cost] for cost in COSTS if method in unbeaten[cost]]
         row = {"variant": method, **by_metric[0], **spent, FRONTIER: ", ".join(at) or NOTHING}
         row |= {heading: cell for of in by_metric[1:] for heading, cell in of.items()}
@@ -139,6 +139,10 @@ def intervals_table(found: Standings) -> pd.DataFrame:
         for method in found.methods
     ]
     return pd.DataFrame(rows)
+
+
+def _cost(value: float) -> Quantity:
+    return Quantity(value, form=",.0f" if value >= 1000 else ".3g")  # "1,130", not "1.13e+03"
 
 
 def _rank(ends: tuple[int, int] | None) -> str:

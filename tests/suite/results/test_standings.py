@@ -39,7 +39,7 @@ def found():
         "image_auroc": {"slow": Interval(0.8, 0.9), "fast": Interval(0.6, 0.75), "control": Interval(0.4, 0.5)},
         "pro": {"slow": Interval(0.4, 0.6)},
     }
-    costs = pd.DataFrame({"seconds": {"slow": 2.0, "fast": 0.1, "gone": 5.0}, "megabytes": {"slow": 1.0}})
+    costs = pd.DataFrame({"seconds": {"slow": 2.0, "fast": 0.1, "gone": 5.0}, "megabytes": {"slow": 1130.4}})
     return standings(rows(given), intervals, costs)
 
 
@@ -84,7 +84,7 @@ def test_a_row_has_values_ranks_and_costs(found):
         "image AUROC": "85.0 ± 7.1",
         "rank by image AUROC": "1",
         COSTS["seconds"]: "2",
-        COSTS["megabytes"]: "1",
+        COSTS["megabytes"]: "1,130",
         FRONTIER: "time, size",
         "PRO": "50.0",
         "rank by PRO": "1",
