@@ -124,7 +124,7 @@ def test_what_methods_of_the_main_study_cost_is_kept(scored):
     found = measure(Project(scored.params).dataset("toy")).costs
     assert set(found) == set(scored.variants) - {"absent"}
     for seconds, megabytes in found.values():
-        assert float(f"{seconds:.3g}") == seconds > 0
+        assert float(f"{seconds:.3g}") == seconds >= 0  # of images this small, the clock may say nothing
         assert megabytes > 0
     (scored.root / "reports/timings/toy.json").unlink()
     assert measure(Project(scored.params).dataset("toy")).costs == {}
